@@ -1,0 +1,1 @@
+"""Offline verification of a space's log. Imports policies and ledger only."""

@@ -1,0 +1,1 @@
+"""The enterprise's side: node, gate, vault, sandbox, egress, and the SDK that apps use."""

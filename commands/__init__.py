@@ -1,0 +1,1 @@
+"""The `tds` command: reads arguments, wires the packages together, prints."""

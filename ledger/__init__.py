@@ -1,0 +1,1 @@
+"""The transparency log: tree, notes, store, proofs. Imports nothing else of the project."""

@@ -1,0 +1,118 @@
+"""Canonical JSON: one value, one spelling, so that hashes and signatures are over bytes.
+
+The subset of RFC 8785 (JSON Canonicalization Scheme) that needs no number formatting: objects with
+string keys, arrays, strings, booleans, null and integers within ±(2^53 − 1). No floats: decimals
+travel as strings. Within this subset `json.dumps` with sorted keys equals RFC 8785, except that
+RFC 8785 sorts keys by UTF-16 code units; keys are therefore restricted to the basic multilingual
+plane, where both orders agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from policies.errors import DocumentError
+
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_DEPTH = 32
+
+Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+
+
+def canonical_bytes(value: object) -> bytes:
+    """The one spelling of a value, as UTF-8 bytes.
+
+    Raises:
+        DocumentError: a float, a large integer, a lone surrogate, a key that is no BMP string, or
+            nesting deeper than `MAX_DEPTH`; the error names the JSON path.
+    """
+    _check(value, "$", 0)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8")
+
+
+def parse_json(data: bytes, *, max_bytes: int) -> Json:
+    """JSON as people write it: any spacing and key order, but otherwise inside our subset.
+
+    Raises:
+        DocumentError: more than `max_bytes`, not UTF-8 JSON, a duplicate key, a float, NaN, or
+            anything `canonical_bytes` refuses.
+    """
+    if len(data) > max_bytes:
+        raise DocumentError("$", f"at most {max_bytes} bytes", f"{len(data)} bytes")
+    try:
+        value: Json = json.loads(
+            data.decode("utf-8"),
+            parse_float=_refuse_number,
+            parse_constant=_refuse_number,
+            object_pairs_hook=_unique,
+        )
+    except RecursionError as error:
+        raise DocumentError("$", f"at most {MAX_DEPTH} levels", "more") from error
+    except UnicodeDecodeError as error:
+        raise DocumentError("$", "UTF-8", f"byte {error.start} that is not") from error
+    except ValueError as error:
+        raise DocumentError("$", "JSON", str(error)[:200]) from error
+    _check(value, "$", 0)
+    return value
+
+
+def parse_canonical(data: bytes, *, max_bytes: int) -> Json:
+    """A value from its one spelling; parse, re-encode, compare.
+
+    Raises:
+        DocumentError: as `parse_json`, or the bytes are not the canonical spelling.
+    """
+    value = parse_json(data, max_bytes=max_bytes)
+    if canonical_bytes(value) != data:
+        raise DocumentError("$", "canonical JSON (RFC 8785)", "another spelling of the value")
+    return value
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 as 64 lowercase hexadecimal digits: how every digest is written in our documents."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """`sha256_hex` of the canonical bytes of a value."""
+    return sha256_hex(canonical_bytes(value))
+
+
+def _check(value: object, where: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise DocumentError(where, f"at most {MAX_DEPTH} levels", "more")
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        if abs(value) > MAX_SAFE_INTEGER:
+            raise DocumentError(where, "an integer within 2^53 - 1", f"{str(value)[:24]}")
+    elif isinstance(value, str):
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise DocumentError(where, "Unicode text", "a lone surrogate")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check(item, f"{where}[{index}]", depth + 1)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str) or any(char > "\ud7ff" for char in key):
+                raise DocumentError(where, "keys that are plain strings", repr(key)[:60])
+            _check(item, f"{where}.{key}", depth + 1)
+    else:
+        raise DocumentError(where, "a JSON value without floats", type(value).__name__)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise DocumentError("$", "each key once", f"{key[:60]!r} twice")
+        result[key] = value
+    return result
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise DocumentError("$", "integers only (decimals travel as strings)", text[:24])

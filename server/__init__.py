@@ -1,0 +1,1 @@
+"""The operator's side: governance service, round loop, exchange with Flower."""
