@@ -1,8 +1,8 @@
 """Everything the `policies` package raises.
 
-    PolicyError
-    ├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
-    └── SignatureError   an envelope that nobody we know signed, or that was changed
+PolicyError
+├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
+└── SignatureError   an envelope that nobody we know signed, or that was changed
 """
 
 from __future__ import annotations

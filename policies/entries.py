@@ -1,0 +1,86 @@
+"""Log entries: one line of canonical JSON each, `{"body": …, "time": …, "type": …}`.
+
+The ledger keeps entries as opaque bytes; their meaning is defined here and read by auditors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from policies.canonical import Json, canonical_bytes, parse_canonical
+from policies.errors import DocumentError
+
+MAX_ENTRY_BYTES = 1 << 20
+
+EntryType = Literal[
+    # the space's log
+    "SpaceCreated",
+    "ParticipantEnrolled",
+    "ProductRegistered",
+    "AppRegistered",
+    "AgreementConcluded",
+    "ConsentWithdrawn",
+    "RunOpened",
+    "RunResumed",
+    "RunEnded",
+    "RoundDecided",
+    "PermitIssued",
+    "ReceiptAccepted",
+    "ReceiptRefused",
+    "RoundClosed",
+    "RoundAbandoned",
+    # a node's own log
+    "NodeCreated",
+    "AppApproved",
+    "AppRevoked",
+    "UseStarted",
+    "UseRefused",
+    "UseFailed",
+    "UseReceipted",
+    "Withdrawn",
+]
+ENTRY_TYPES: frozenset[str] = frozenset(get_args(EntryType))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A parsed entry; `body` is JSON whose fields the entry's type defines."""
+
+    type: str
+    time: str
+    body: dict[str, Json]
+
+
+def entry_bytes(kind: EntryType, *, time: str, body: object) -> bytes:
+    """The entry's one spelling.
+
+    Args:
+        kind: what happened.
+        time: when, as `policies.fields.instant` spells it.
+        body: the facts.
+
+    Raises:
+        DocumentError: no canonical form, or over 1 MiB.
+    """
+    data = canonical_bytes({"type": kind, "time": time, "body": body})
+    if len(data) > MAX_ENTRY_BYTES:
+        raise DocumentError("$", f"an entry of at most {MAX_ENTRY_BYTES} bytes", f"{len(data)}")
+    return data
+
+
+def parse_entry(data: bytes) -> Entry:
+    """A line of the log.
+
+    Raises:
+        DocumentError: not canonical, unknown type, other fields.
+    """
+    value = parse_canonical(data, max_bytes=MAX_ENTRY_BYTES)
+    if not isinstance(value, dict) or set(value) != {"type", "time", "body"}:
+        raise DocumentError("$", "an entry with type, time and body", "other fields")
+    kind, time, body = value["type"], value["time"], value["body"]
+    if not isinstance(kind, str) or kind not in ENTRY_TYPES:
+        raise DocumentError("$.type", "a known entry type", repr(kind)[:60])
+    if not isinstance(time, str) or not isinstance(body, dict):
+        raise DocumentError("$", "a time and a body object", "other types")
+    return Entry(type=kind, time=time, body=body)

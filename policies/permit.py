@@ -1,0 +1,129 @@
+"""RoundPermit: the signed decision for one round (DESIGN.md, step 4).
+
+One permit covers a round's whole cohort. Its body is, word for word, the body of the log entry
+`PermitIssued`; the signed envelope adds where in the log that entry stands, with the proof. A node
+therefore rebuilds the entry from the body and checks that it was logged before it was signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field
+
+from policies.canonical import canonical_bytes, sha256_hex
+from policies.entries import entry_bytes
+from policies.envelope import open_envelope, sign_envelope
+from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256
+
+PERMIT_TYPE = "application/vnd.tdspace.permit+json"
+
+Kind = Literal["train", "evaluate"]
+
+
+class CohortMember(Document):
+    """One enterprise's part in the round.
+
+    Attributes:
+        participant: whose node.
+        product: the data product that may be used, under which `agreement`.
+        key: key id of the node's receipt key.
+        max_rows: the product's registered rows; a receipt that claims more is refused.
+    """
+
+    participant: ParticipantId
+    product: Id
+    agreement: Id
+    key: Sha256
+    max_rows: Annotated[int, Field(ge=1, le=2**40)]
+
+
+class Limits(Document):
+    """What the sandbox may spend: wall seconds and bytes of memory."""
+
+    wall_s: Annotated[int, Field(ge=1, le=86_400)]
+    memory_bytes: Annotated[int, Field(ge=1 << 26, le=1 << 44)]
+
+
+class PermitBody(Document):
+    """What was decided. Digests are SHA-256 in hexadecimal.
+
+    Attributes:
+        id: unguessable and used once: it is the nonce.
+        flower_run: Flower's own id of the run (decimal; it exceeds 2^53).
+        attempt: counts the permits of one round; a cut-off round gets a fresh permit.
+        app, config, model: of the app bundle, of the fused run config, of the incoming model.
+        metrics: names of the only figures that may leave with the update.
+        decision: digest of the decision's report, which stands in the entry before.
+        min_cohort: how many enterprises had to remain.
+    """
+
+    version: Literal[1]
+    id: Annotated[str, Field(pattern=r"^permit-[0-9a-f]{32}$")]
+    space: Id
+    run: Id
+    flower_run: Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,19})$")]
+    round: Annotated[int, Field(ge=1, le=1_000_000)]
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    kind: Kind
+    consumer: ParticipantId
+    purpose: Id
+    app: Sha256
+    config: Sha256
+    model: Sha256
+    metrics: Annotated[list[Id], Field(max_length=16)]
+    cohort: Annotated[list[CohortMember], Field(min_length=1, max_length=10_000)]
+    min_cohort: Annotated[int, Field(ge=1, le=10_000)]
+    limits: Limits
+    decision: Sha256
+    issued: Instant
+    expires: Instant
+
+    def entry(self) -> bytes:
+        """The log entry `PermitIssued` that holds this body."""
+        return entry_bytes("PermitIssued", time=self.issued, body=self.to_json())
+
+    def digest(self) -> str:
+        """What receipts refer to."""
+        return sha256_hex(canonical_bytes(self.to_json()))
+
+
+class LogPlace(Document):
+    """Where the entry stands: RFC 6962 inclusion proof and the signed checkpoint it leads to."""
+
+    index: Count
+    size: Count
+    proof: Annotated[list[Sha256], Field(max_length=63)]
+    checkpoint: Annotated[str, Field(max_length=4096)]
+
+
+class _Signed(Document):
+    body: PermitBody
+    log: LogPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A permit whose signature was verified; its place in the log is the gate's to check."""
+
+    body: PermitBody
+    log: LogPlace
+
+
+def sign_permit(body: PermitBody, log: LogPlace, key: Ed25519PrivateKey) -> bytes:
+    """The permit's envelope. Call it only after the entry is durable (DESIGN.md, step 4)."""
+    return sign_envelope(
+        {"body": body.to_json(), "log": log.to_json()}, payload_type=PERMIT_TYPE, key=key
+    )
+
+
+def open_permit(data: bytes, key: Ed25519PublicKey) -> Permit:
+    """Parse and verify an envelope against the space's permit key.
+
+    Raises:
+        DocumentError, SignatureError: what was expected and what came.
+    """
+    signed = _Signed.from_json(open_envelope(data, payload_type=PERMIT_TYPE, key=key))
+    return Permit(body=signed.body, log=signed.log)

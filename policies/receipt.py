@@ -1,0 +1,71 @@
+"""Receipt: a node's signed statement of what it did under a permit (DESIGN.md, step 8)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field
+
+from policies.envelope import open_envelope, sign_envelope
+from policies.fields import Decimal, Document, Id, Instant, ParticipantId, Sha256
+
+RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
+
+
+class Confinement(Document):
+    """What held the sandbox child, as measured on this host at start."""
+
+    network: Literal["none", "host"]
+    user: Literal["nobody", "same"]
+    no_new_privileges: bool
+    memory_limit: bool
+
+
+class Receipt(Document):
+    """What was used and what left.
+
+    Attributes:
+        permit: digest of the permit's body.
+        product_commitment: salted SHA-256 of the product file's bytes as they were read.
+        rows_commitment: salted SHA-256 over the indices of the rows used.
+        rows_used: rows that the app trained on (held-back rows are not counted).
+        rows_held_back: rows that it evaluated on.
+        update: SHA-256 of the update's safetensors bytes; of zero bytes when nothing left
+            (an evaluation).
+        metrics: figures that left with it, decimal strings.
+        log_size, log_root: head of the node's own log before this receipt.
+    """
+
+    version: Literal[1]
+    permit: Sha256
+    permit_id: Annotated[str, Field(pattern=r"^permit-[0-9a-f]{32}$")]
+    run: Id
+    round: Annotated[int, Field(ge=1, le=1_000_000)]
+    participant: ParticipantId
+    product: Id
+    product_commitment: Sha256
+    rows_commitment: Sha256
+    rows_used: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    rows_held_back: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    update: Sha256
+    metrics: dict[Id, Decimal]
+    confinement: Confinement
+    started: Instant
+    finished: Instant
+    log_size: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    log_root: Sha256
+
+
+def sign_receipt(receipt: Receipt, key: Ed25519PrivateKey) -> bytes:
+    """The receipt's envelope, signed with the node's receipt key."""
+    return sign_envelope(receipt.to_json(), payload_type=RECEIPT_TYPE, key=key)
+
+
+def open_receipt(data: bytes, key: Ed25519PublicKey) -> Receipt:
+    """Parse and verify an envelope against the participant's enrolled key.
+
+    Raises:
+        DocumentError, SignatureError: what was expected and what came.
+    """
+    return Receipt.from_json(open_envelope(data, payload_type=RECEIPT_TYPE, key=key))

@@ -1,0 +1,59 @@
+"""The run config that Flower passes to an app, in a form that can be hashed.
+
+Flower's run config is flat and holds booleans, integers, floats and strings. It is **not** covered
+by the app bundle's hash, so the permit binds it (`PermitBody.config`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from policies.canonical import Json, digest_of
+from policies.errors import DocumentError
+
+ConfigValue = bool | int | float | str
+
+
+def config_to_json(config: Mapping[str, ConfigValue]) -> dict[str, Json]:
+    """Floats become `{"float": repr}`, which round-trips exactly; the rest stays.
+
+    Raises:
+        DocumentError: another type, or a float that is not finite.
+    """
+    result: dict[str, Json] = {}
+    for key, value in config.items():
+        if isinstance(value, bool | int | str):
+            result[key] = value
+        elif isinstance(value, float) and math.isfinite(value):
+            result[key] = {"float": repr(value)}
+        else:
+            raise DocumentError(
+                f"$.{key}", "a boolean, integer, finite float or string", repr(value)[:60]
+            )
+    return result
+
+
+def config_from_json(value: Mapping[str, Json]) -> dict[str, ConfigValue]:
+    """The inverse of `config_to_json`."""
+    result: dict[str, ConfigValue] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            text = item.get("float")
+            try:
+                number = float(text) if isinstance(text, str) else math.nan
+            except ValueError:
+                number = math.nan
+            if len(item) != 1 or not math.isfinite(number):
+                raise DocumentError(f"$.{key}", '{"float": "0.1"}', repr(item)[:60])
+            result[key] = number
+        elif isinstance(item, bool | int | str):
+            result[key] = item
+        else:
+            raise DocumentError(f"$.{key}", "a config value", repr(item)[:60])
+    return result
+
+
+def config_digest(config: Mapping[str, ConfigValue]) -> str:
+    """What the permit carries: SHA-256 over the canonical form."""
+    return digest_of(config_to_json(config))

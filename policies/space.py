@@ -1,0 +1,54 @@
+"""Documents about the space itself: its card, and the join file that an invited node receives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from policies.fields import Document, Id, Instant, ParticipantId, Sha256
+
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]{1,255}:\d{1,5}$")]
+
+
+class SpaceCard(Document):
+    """What everybody in a space may know and must agree on.
+
+    Attributes:
+        name: also the log's origin (checkpoint line 1).
+        permit_key: raw Ed25519 public key that signs permits, hexadecimal.
+        log_key: note verifier key of the space's log.
+        ca_pem: certificate of the space's CA.
+        governance, enrolment, superlink: host:port.
+    """
+
+    version: Literal[1]
+    name: Id
+    permit_key: Sha256
+    log_key: Annotated[str, Field(max_length=300)]
+    ca_pem: Annotated[str, Field(max_length=8192)]
+    governance: Address
+    enrolment: Address
+    superlink: Address
+    created: Instant
+
+
+class JoinFile(Document):
+    """One-time way in. It is passed by path, so that its secret never stands in a process list."""
+
+    version: Literal[1]
+    participant: ParticipantId
+    token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    expires: Instant
+    space: SpaceCard
+
+
+def enrolment_transcript(
+    *, token: str, csr_pem: bytes, receipt_key: bytes, log_verifier_key: bytes, fleet_key_pem: bytes
+) -> bytes:
+    """What a node signs with each of its keys to prove that it holds them.
+
+    Lengths stand before contents, so that no two requests share a transcript.
+    """
+    parts = [token.encode(), csr_pem, receipt_key, log_verifier_key, fleet_key_pem]
+    return b"tdspace enrolment v1" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -1,0 +1,73 @@
+"""Names of what travels in a Flower message between the round loop and a governed node.
+
+A message holds few objects, because each costs an HTTP round trip: one ConfigRecord with the
+permit, one with the model (both shared by the whole cohort, so that Flower stores them once); a
+reply holds one. The payloads are bytes in our own formats.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from policies.canonical import canonical_bytes, parse_canonical
+from policies.fields import Document
+
+PERMIT_RECORD: Final = "tds.permit"
+MODEL_RECORD: Final = "tds.model"
+REPLY_RECORD: Final = "tds.reply"
+PERMIT: Final = "permit"
+MODEL: Final = "model"
+RECEIPT: Final = "receipt"
+UPDATE: Final = "update"
+
+REFUSED_CODE: Final = 6
+"""Flower's ErrorCode for a failed precondition; our refusals use it."""
+
+RefusalCode = Literal[
+    "permit-malformed",
+    "permit-signature",
+    "permit-wrong-space",
+    "permit-wrong-run",
+    "permit-wrong-node",
+    "permit-wrong-app",
+    "permit-wrong-config",
+    "permit-wrong-model",
+    "permit-expired",
+    "permit-not-yet-valid",
+    "permit-replayed",
+    "permit-not-logged",
+    "log-forked",
+    "app-not-approved",
+    "agreement-unknown",
+    "agreement-denies",
+    "consent-withdrawn",
+    "product-unknown",
+    "product-unreadable",
+    "app-failed",
+    "app-timeout",
+    "egress-refused",
+    "node-busy",
+    "node-unavailable",
+]
+
+
+class Refusal(Document):
+    """Why a node did not do what it was asked; travels as the reason of a Flower Error."""
+
+    code: RefusalCode
+    text: Annotated[str, Field(max_length=1000)]
+
+    def encode(self) -> str:
+        """The reason string of the Flower Error."""
+        return canonical_bytes(self.to_json()).decode()
+
+    @classmethod
+    def decode(cls, reason: str) -> Refusal:
+        """The inverse.
+
+        Raises:
+            DocumentError: not one of ours (a Flower error of its own, for example).
+        """
+        return cls.from_json(parse_canonical(reason.encode(), max_bytes=8192))
