@@ -1,8 +1,8 @@
 """Names of what travels in a Flower message between the round loop and a governed node.
 
-A message holds few objects, because each costs an HTTP round trip: one ConfigRecord with the
-permit, one with the model (both shared by the whole cohort, so that Flower stores them once); a
-reply holds one. The payloads are bytes in our own formats.
+A message holds one ConfigRecord, because every object of Flower's costs an HTTP round trip: permit
+and model, which are the same for the whole cohort, so that Flower stores them once. A reply holds
+one too: receipt and update. The payloads are bytes in our own formats.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from pydantic import Field
 from policies.canonical import canonical_bytes, parse_canonical
 from policies.fields import Document
 
-PERMIT_RECORD: Final = "tds.permit"
-MODEL_RECORD: Final = "tds.model"
+ROUND_RECORD: Final = "tds.round"
 REPLY_RECORD: Final = "tds.reply"
 PERMIT: Final = "permit"
 MODEL: Final = "model"

@@ -1,0 +1,47 @@
+# Everything is installed into .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench proto clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/demo ## install, then run the whole story on this machine: five hospitals, one refused, one withdraws
+	@$(BIN)/tds demo
+
+test: $(VENV)/dev ## install, then run all tests; policies and ledger need 95 % branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+
+check: $(VENV)/dev ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/dev ## measure the round latency against stock Flower (about five minutes)
+	$(BIN)/python bench/round_latency.py
+
+proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. policies/governance.proto
+
+clean: ## remove the environment, caches and demo results
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage tds-demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch goes first and alone: asked for loosely, it brings gigabytes of CUDA.
+$(VENV)/base: constraints.txt
+	@echo "installing into $(VENV) (about a minute) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt "torch==2.13.0"
+	@touch $@
+
+$(VENV)/demo: $(VENV)/base pyproject.toml
+	$(PIP) install -c constraints.txt -e ".[demo]"
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base pyproject.toml
+	$(PIP) install -c constraints.txt -e ".[demo,dev]"
+	@touch $@ $(VENV)/demo

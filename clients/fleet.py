@@ -1,0 +1,344 @@
+"""The node's side of Flower's Fleet API: a SuperNode of ours (protobuf over HTTPS, Flower 1.41).
+
+Why not Flower's own SuperNode: it sleeps 3 s between polls, starts a process for every message and
+runs whatever the server sends (docs/adr/0003). What is used here of Flower's private modules is
+pinned to 1.41 and covered by tests/unit/clients/test_clients_fleet.py, which fails when it moves.
+
+Invariants: one message is in work at a time; a reply is pushed only for the message in hand; an
+object that is not yet there is asked for again after 20 ms, not 1 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.common.config import get_fused_config_from_fab
+from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL
+from flwr.common.serde import (
+    fab_from_proto,
+    message_from_proto,
+    message_to_proto,
+    run_from_proto,
+)
+from flwr.proto.fab_pb2 import GetFabRequest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    pull_and_inflate_object_from_tree,
+    push_objects,
+)
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from clients.errors import ClientError
+from policies.runconfig import ConfigValue
+from policies.wire import (
+    MODEL,
+    PERMIT,
+    RECEIPT,
+    REFUSED_CODE,
+    REPLY_RECORD,
+    ROUND_RECORD,
+    UPDATE,
+    Refusal,
+)
+
+LOGGER = logging.getLogger(__name__)
+
+_PULL_BACKOFF_S: Final = 0.02
+_PULL_LIMIT_S: Final = 60.0
+_KINDS: Final = frozenset({"train", "evaluate"})
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class FleetUnavailable(ClientError):
+    """The SuperLink cannot be reached or answered with an error; trying again may help."""
+
+
+class FleetRejected(ClientError):
+    """The SuperLink does not know this node's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A Flower run as the SuperLink tells it; nothing here is trusted before the gate.
+
+    Attributes:
+        fab: the app bundle's bytes.
+        config: the fused run config (the bundle's defaults with the run's overrides).
+    """
+
+    flower_run: str
+    fab: bytes
+    config: Mapping[str, ConfigValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One message from the round loop: what the node is asked to do."""
+
+    message: Message
+    flower_run: str
+    kind: str
+    permit: bytes
+    model: bytes
+
+
+class Fleet:
+    """A node's standing connection to the SuperLink.
+
+    Use as a context manager: entering activates the node and starts its heartbeat, leaving ends
+    both. `poll`, `reply` and `run_info` are called from one thread; the heartbeat has its own.
+    """
+
+    def __init__(self, *, address: str, ca_pem: bytes, key: EllipticCurvePrivateKey) -> None:
+        self._address = address
+        self._public_key = public_key_to_bytes(key.public_key())
+        self._client = FleetHttpClient.from_server_address(
+            address,
+            insecure=False,
+            root_certificates=ca_pem,
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                NodeAuthHttpInterceptor(key, key.public_key()),
+            ],
+        )
+        self._node = Node()
+        self._stop = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
+        self._runs: dict[str, RunInfo] = {}
+
+    def __enter__(self) -> Self:
+        """Activate the node.
+
+        Raises:
+            FleetRejected: the SuperLink has no such key; enrol first.
+            FleetUnavailable: no SuperLink at the address, or its certificate is not the CA's.
+        """
+        request = ActivateNodeRequest(
+            public_key=self._public_key, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
+        )
+        response = self._call(self._client.ActivateNode, request)
+        self._node = Node(node_id=response.node_id)
+        if not self._heart.is_alive():
+            self._heart.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        try:
+            self._call(
+                self._client.DeactivateNode, DeactivateNodeRequest(node_id=self._node.node_id)
+            )
+        except ClientError as problem:
+            LOGGER.info("leaving without goodbye: %s", problem)
+
+    @property
+    def node_id(self) -> int:
+        """The id under which the SuperLink addresses this node."""
+        return int(self._node.node_id)
+
+    def poll(self) -> Instruction | Message | None:
+        """The next message, or None.
+
+        A message that is no instruction of ours comes back as the bare `Message`, so that the
+        caller can refuse it (a stock SuperNode would run it).
+
+        Raises:
+            FleetUnavailable, FleetRejected
+        """
+        response = self._call(self._client.PullMessages, PullMessagesRequest(node=self._node))
+        if not response.messages_list:
+            return None
+        head = message_from_proto(response.messages_list[0])
+        message = self._pull(head.metadata.run_id, response.message_object_trees[0])
+        message.metadata.__dict__["_message_id"] = head.metadata.message_id
+        return read_instruction(message) or message
+
+    def run_info(self, flower_run: str) -> RunInfo:
+        """The run's app bundle and config; asked for once a run.
+
+        Raises:
+            FleetUnavailable: also when the run has ended meanwhile.
+        """
+        known = self._runs.get(flower_run)
+        if known is None:
+            run_id = int(flower_run)
+            run = run_from_proto(
+                self._call(self._client.GetRun, GetRunRequest(node=self._node, run_id=run_id)).run
+            )
+            fab = fab_from_proto(
+                self._call(
+                    self._client.GetFab,
+                    GetFabRequest(node=self._node, hash_str=run.fab_hash, run_id=run_id),
+                ).fab
+            )
+            try:
+                config = get_fused_config_from_fab(fab.content, run)
+            except (ValueError, KeyError) as error:
+                raise FleetUnavailable(
+                    f"run {flower_run}: its app bundle has no readable config: {error}"
+                ) from error
+            known = RunInfo(flower_run=flower_run, fab=fab.content, config=dict(config))
+            self._runs = {flower_run: known}
+        return known
+
+    def reply(self, instruction: Instruction, *, receipt: bytes, update: bytes) -> None:
+        """Send receipt and update. The receipt must already be durable in the node's own log.
+
+        Raises:
+            FleetUnavailable: the reply may or may not have arrived; it counts as used.
+        """
+        self._push(reply_message(instruction, receipt=receipt, update=update))
+
+    def refuse(self, message: Message, refusal: Refusal) -> None:
+        """Send a typed refusal; raises like `reply`."""
+        self._push(refusal_message(message, refusal))
+
+    def _pull(self, run_id: int, tree: ObjectTree) -> Message:
+        client = self._client
+        try:
+            return pull_and_inflate_object_from_tree(
+                tree,
+                make_pull_object_fn_protobuf(
+                    lambda request: self._call(client.PullObject, request), self._node, run_id
+                ),
+                make_confirm_message_received_fn_protobuf(
+                    lambda request: self._call(client.ConfirmMessageReceived, request),
+                    self._node,
+                    run_id,
+                ),
+                return_type=Message,
+                max_time=_PULL_LIMIT_S,
+                initial_backoff=_PULL_BACKOFF_S,
+                backoff_cap=_PULL_BACKOFF_S * 10,
+            )
+        except (ObjectPullError, TypeError, ValueError, KeyError) as error:
+            raise FleetUnavailable(f"a message could not be read: {error}") from error
+
+    def _push(self, message: Message) -> None:
+        run_id = message.metadata.run_id
+        with no_object_id_recompute():
+            message.metadata.__dict__["_message_id"] = message.object_id
+            tree = get_object_tree(message)
+            objects = get_all_nested_objects(message)
+            head = remove_content_from_message(message) if message.has_content() else message
+            response = self._call(
+                self._client.PushMessages,
+                PushMessagesRequest(
+                    node=self._node,
+                    messages_list=[message_to_proto(head)],
+                    message_object_trees=[tree],
+                    clientapp_runtime_list=[0.0],
+                ),
+            )
+            try:
+                push_objects(
+                    objects,
+                    make_push_object_fn_protobuf(
+                        lambda request: self._call(self._client.PushObject, request),
+                        self._node,
+                        run_id,
+                        response.session_id,
+                    ),
+                    object_ids_to_push=set(response.objects_to_push),
+                )
+            except ObjectPushError as error:
+                raise FleetUnavailable(f"the reply was not taken: {error}") from error
+
+    def _beat(self) -> None:
+        request = SendNodeHeartbeatRequest(
+            node=self._node, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
+        )
+        while not self._stop.wait(HEARTBEAT_DEFAULT_INTERVAL / 3):
+            try:
+                self._call(self._client.SendNodeHeartbeat, request)
+            except ClientError as problem:
+                LOGGER.warning("heartbeat: %s", problem)
+
+    def _call(self, method: Callable[[T], R], request: T) -> R:
+        try:
+            return method(request)
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            if status == httpx.codes.UNAUTHORIZED:
+                raise FleetRejected(
+                    f"SuperLink {self._address}: this node's Flower key is not registered there; "
+                    "enrol the node (tds node new) or ask the operator"
+                ) from error
+            raise FleetUnavailable(
+                f"SuperLink {self._address}: HTTP {status} on {error.request.url.path}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise FleetUnavailable(
+                f"SuperLink {self._address}: no connection ({type(error).__name__}: {error})"
+            ) from error
+
+
+def reply_message(instruction: Instruction, *, receipt: bytes, update: bytes) -> Message:
+    """The Flower message that answers an instruction."""
+    content = RecordDict({REPLY_RECORD: ConfigRecord({RECEIPT: receipt, UPDATE: update})})
+    return Message(content, reply_to=instruction.message)
+
+
+def refusal_message(message: Message, refusal: Refusal) -> Message:
+    """The Flower error message that refuses."""
+    return Message(Error(REFUSED_CODE, refusal.encode()), reply_to=message)
+
+
+def read_instruction(message: Message) -> Instruction | None:
+    """Our instruction in a message, or None when it is something else."""
+    kind = message.metadata.message_type
+    if kind not in _KINDS or not message.has_content():
+        return None
+    record = message.content.config_records.get(ROUND_RECORD)
+    if record is None or len(message.content) != 1:
+        return None
+    permit, model = record.get(PERMIT), record.get(MODEL)
+    if not isinstance(permit, bytes) or not isinstance(model, bytes):
+        return None
+    return Instruction(
+        message=message,
+        flower_run=str(message.metadata.run_id),
+        kind=kind,
+        permit=permit,
+        model=model,
+    )

@@ -1,0 +1,92 @@
+"""The space's ServerApp: `serverapp = "server.app:app"` in an app's pyproject.toml.
+
+An ordinary Flower ServerApp. Where governance is, and its own TLS key, it reads from the folder
+that the environment variable TDS_CONSUMER_HOME names; the initial model comes from the app itself,
+from the function that its run config names as `initial-model`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from flwr.app import ArrayRecord, Context
+from flwr.serverapp import Grid, ServerApp
+
+from policies.runconfig import ConfigValue
+from policies.tensors import Tensors
+from server.errors import ServerError
+from server.exchange import shorten_object_waits
+from server.governance_client import GovernanceClient
+from server.loop import Loop, RoundTiming
+from server.models import ModelStore
+
+LOGGER = logging.getLogger(__name__)
+
+HOME_VARIABLE = "TDS_CONSUMER_HOME"
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the rounds that are left."""
+    home = os.environ.get(HOME_VARIABLE)
+    if not home:
+        raise ServerError(
+            f"environment variable {HOME_VARIABLE}: expected the consumer's folder, got nothing; "
+            "start ServerApps through `tds serve`"
+        )
+    shorten_object_waits()
+    with GovernanceClient.open(Path(home)) as governance:
+        run = governance.find_run(str(context.run_id))
+        loop = Loop(
+            grid=grid,
+            governance=governance,
+            models=ModelStore(Path(home) / "models"),
+            on_round=_report,
+        )
+        config = dict(context.run_config)
+        loop.run(run, initial=lambda: initial_model(config))
+
+
+def initial_model(config: Mapping[str, ConfigValue]) -> Tensors:
+    """The app's own initial model: calls the function `initial-model` names with the run config.
+
+    Raises:
+        ServerError: the config names no such function, or it returns no ArrayRecord.
+    """
+    name = str(config.get("initial-model", ""))
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ServerError(
+            "run config initial-model: expected 'module:function' returning an ArrayRecord, "
+            f"got {name!r}; set it in [tool.flwr.app.config] of the app"
+        )
+    try:
+        arrays = getattr(importlib.import_module(module), attribute)(dict(config))
+    except (ImportError, AttributeError) as error:
+        raise ServerError(
+            f"run config initial-model: {name!r} cannot be loaded: {error}"
+        ) from error
+    if not isinstance(arrays, ArrayRecord):
+        raise ServerError(
+            f"run config initial-model: {name!r} returned {type(arrays).__name__}, "
+            "expected an ArrayRecord"
+        )
+    return {key: array.numpy() for key, array in arrays.items()}
+
+
+def _report(number: int, metrics: Mapping[str, str], timing: RoundTiming) -> None:
+    figures = ", ".join(f"{name} {float(value):.4f}" for name, value in metrics.items())
+    LOGGER.info(
+        "round %d closed in %.3f s (governance %.3f, exchange %.3f): %s",
+        number,
+        timing.total,
+        timing.governance,
+        timing.exchange,
+        figures,
+    )

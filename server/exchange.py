@@ -1,0 +1,313 @@
+"""The operator's side that touches Flower: sending, waiting, starting runs and ServerApps.
+
+Flower's own `grid.send_and_receive` sleeps 3 s between looks and a look that comes before the
+reply's objects costs 1 s more. Here the loop stands on the public `push_messages` and
+`pull_messages`, and the one private default that costs the second is set to 20 ms. Pinned to Flower
+1.41; tests/unit/server/test_server_exchange.py fails when Flower moves.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from typing import Final, Protocol, TypeVar
+
+import httpx
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.serde import fab_to_proto, user_config_to_proto
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+)
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.interceptors import (
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.run import Run
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid import http_grid
+from flwr.superlink.runtime import run_serverapp
+
+from policies.canonical import sha256_hex
+from policies.errors import DocumentError
+from policies.runconfig import ConfigValue
+from policies.wire import MODEL, PERMIT, RECEIPT, REPLY_RECORD, ROUND_RECORD, UPDATE, Refusal
+from server.errors import SuperLinkUnavailable
+
+__all__ = [
+    "FlowerSuperLink",
+    "MessageGrid",
+    "NodeInfo",
+    "Reply",
+    "Run",
+    "ServerAppExecutor",
+    "send_round",
+    "set_task_identity",
+    "shorten_object_waits",
+]
+
+LOGGER = logging.getLogger(__name__)
+
+_OBJECT_BACKOFF_S: Final = 0.02
+_ACQUIRE: Final = "/flwr.proto.Runtime/AcquireTask"
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class MessageGrid(Protocol):
+    """The two public calls of Flower's `Grid` that a round needs."""
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Hand messages to the SuperLink; their ids in the same order."""
+        ...
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The replies that have come, each once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one node sent: receipt and update, or a refusal, or nothing in time."""
+
+    node_id: int
+    receipt: bytes = b""
+    update: bytes = b""
+    refusal: Refusal | None = None
+    missing: str = ""
+
+
+def send_round(
+    grid: MessageGrid,
+    *,
+    node_ids: Iterable[int],
+    kind: str,
+    round_number: int,
+    permit: bytes,
+    model: bytes,
+    deadline_s: float,
+    poll_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Reply]:
+    """Steps 5 to 8 seen from the server: send model and permit, wait for replies or the deadline.
+
+    Replies are matched by the message they answer, never by the sender they claim (an authenticated
+    Flower node can push a reply in another's name; the receipt's signature settles who it was).
+
+    Args:
+        deadline_s: how long to wait in all; a silent node costs the round this much at most.
+        poll_s: seconds between looks.
+
+    Returns:
+        One `Reply` for every node, in order of node id.
+    """
+    nodes = sorted(node_ids)
+    content = RecordDict({ROUND_RECORD: ConfigRecord({PERMIT: permit, MODEL: model})})
+    messages = [
+        Message(content, node, kind, ttl=deadline_s + 1.0, group_id=str(round_number))
+        for node in nodes
+    ]
+    ids = list(grid.push_messages(messages))
+    waiting = {message: node for message, node in zip(ids, nodes, strict=True) if message}
+    replies = {
+        node: Reply(node_id=node, missing="the SuperLink did not take the message")
+        for message, node in zip(ids, nodes, strict=True)
+        if not message
+    }
+    end = clock() + deadline_s
+    while waiting and clock() < end:
+        sleep(poll_s)
+        for message in grid.pull_messages(list(waiting)):
+            node = waiting.pop(message.metadata.reply_to_message_id, None)
+            if node is not None:
+                replies[node] = _read_reply(node, message)
+    for node in waiting.values():
+        replies[node] = Reply(node_id=node, missing=f"no reply within {deadline_s:g} s")
+    return [replies[node] for node in nodes]
+
+
+def _read_reply(node: int, message: Message) -> Reply:
+    """A message as a `Reply`; what is not in our form becomes a missing reply with its reason."""
+    if message.has_error():
+        reason = message.error.reason or ""
+        try:
+            return Reply(node_id=node, refusal=Refusal.decode(reason))
+        except DocumentError:
+            return Reply(node_id=node, missing=f"Flower error {message.error.code}: {reason[:300]}")
+    record = message.content.config_records.get(REPLY_RECORD)
+    receipt = None if record is None else record.get(RECEIPT)
+    update = None if record is None else record.get(UPDATE)
+    if not isinstance(receipt, bytes) or not isinstance(update, bytes):
+        return Reply(node_id=node, missing="the reply holds no receipt and update")
+    return Reply(node_id=node, receipt=receipt, update=update)
+
+
+def shorten_object_waits() -> None:
+    """Let Flower's `HttpGrid` ask again after 20 ms, not 1 s, for an object still on its way."""
+    patient = inflatable_utils.pull_objects
+    http_grid.__dict__["pull_objects"] = functools.partial(
+        patient, initial_backoff=_OBJECT_BACKOFF_S, backoff_cap=10 * _OBJECT_BACKOFF_S
+    )
+
+
+def set_task_identity(*, run_id: int) -> None:
+    """Name this process as the ServerApp of a run; Flower's `Message` needs it (for LocalGrid)."""
+    TaskIdentity.run_id = run_id
+    TaskIdentity.node_id = 1
+    TaskIdentity.task_id = 1
+
+
+class FlowerSuperLink:
+    """The port `server.superlink.SuperLink` over Flower's Control API.
+
+    That API is reachable from the SuperLink's own host only: the open-source SuperLink does not
+    authenticate its callers.
+    """
+
+    def __init__(self, *, address: str, ca_pem: bytes) -> None:
+        self._address = address
+        self._client = ControlHttpClient.from_server_address(
+            address, insecure=False, root_certificates=ca_pem, interceptors=[]
+        )
+
+    def start_run(self, fab: bytes, overrides: Mapping[str, ConfigValue]) -> str:
+        """Submit an app bundle; Flower's id of the run, decimal.
+
+        Raises:
+            SuperLinkUnavailable: not reachable, or it refused the bundle.
+        """
+        bundle = Fab(hash_str=sha256_hex(fab), content=fab, verifications={})
+        request = StartRunRequest(
+            fab=fab_to_proto(bundle), override_config=user_config_to_proto(dict(overrides))
+        )
+        response = self._call(self._client.StartRun, request)
+        if not response.run_id:
+            raise SuperLinkUnavailable(
+                f"SuperLink {self._address}: it did not take the app bundle ({len(fab)} bytes); "
+                "its log says why"
+            )
+        return str(response.run_id)
+
+    def stop_run(self, flower_run: str) -> None:
+        """Stop a run; raises SuperLinkUnavailable."""
+        self._call(self._client.StopRun, StopRunRequest(run_id=int(flower_run)))
+
+    def register_node(self, public_key_pem: bytes, name: str) -> str:
+        """Register a node's Flower key; its node id, decimal. Registering again gives the same id.
+
+        Raises:
+            SuperLinkUnavailable: not reachable, or it refused the key.
+        """
+        known = self._nodes().get(public_key_pem.strip())
+        if known is not None:
+            return known
+        response = self._call(
+            self._client.RegisterNode, RegisterNodeRequest(public_key=public_key_pem, name=name)
+        )
+        return str(response.node_id)
+
+    def _nodes(self) -> dict[bytes, str]:
+        response = self._call(self._client.ListNodes, ListNodesRequest())
+        return {bytes(node.public_key).strip(): str(node.node_id) for node in response.nodes_info}
+
+    def _call(self, method: Callable[[Request], Response], request: Request) -> Response:
+        try:
+            return method(request)
+        except httpx.HTTPStatusError as error:
+            text = error.response.text[:300]
+            raise SuperLinkUnavailable(
+                f"SuperLink {self._address}: HTTP {error.response.status_code}: {text}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise SuperLinkUnavailable(
+                f"SuperLink {self._address}: no connection ({type(error).__name__}: {error})"
+            ) from error
+
+
+class ServerAppExecutor:
+    """Starts ServerApps: in place of flower-superexec, which puts task tokens in the process list.
+
+    A ServerApp runs in a fork of this process, so that its imports cost nothing and its token
+    stays in memory. Run it from a process with a single thread.
+    """
+
+    def __init__(self, *, address: str, ca_file: Path, secret: bytes) -> None:
+        self._address = address
+        self._ca_pem = ca_file.read_bytes()
+        self._client = RuntimeHttpClient.from_server_address(
+            address,
+            insecure=False,
+            root_certificates=self._ca_pem,
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="SuperExec"),
+                SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE}),
+            ],
+        )
+        self._children: list[multiprocessing.process.BaseProcess] = []
+
+    def step(self) -> bool:
+        """Look for one task and start it; True when there was one.
+
+        Raises:
+            SuperLinkUnavailable: not reachable, or the secret is wrong.
+        """
+        self._children = [child for child in self._children if child.is_alive()]
+        try:
+            response = self._client.AcquireTask(
+                AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
+            )
+        except httpx.HTTPError as error:
+            raise SuperLinkUnavailable(
+                f"SuperLink {self._address}: asking for a task failed ({error})"
+            ) from error
+        if not (response.HasField("task") and response.token):
+            return False
+        child = multiprocessing.get_context("fork").Process(
+            target=_serve_app,
+            args=(self._address, self._ca_pem, response.token, os.getpid()),
+            name=f"serverapp-{response.task.run_id}",
+        )
+        child.start()
+        self._children.append(child)
+        return True
+
+    def close(self) -> None:
+        """End every ServerApp that still runs."""
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.join(5)
+            if child.is_alive():
+                child.kill()
+
+
+def _serve_app(address: str, ca_pem: bytes, token: str, parent: int) -> None:
+    """In the fork: run one ServerApp to its end."""
+    shorten_object_waits()
+    run_serverapp(
+        runtime_api_address=address,
+        log_queue=Queue(),
+        token=token,
+        insecure=False,
+        certificates=ca_pem,
+        parent_pid=parent,
+        runtime_dependency_install=False,
+    )

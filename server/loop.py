@@ -1,0 +1,258 @@
+"""The round loop: steps 2, 5, 9 and 10 of DESIGN.md as the consumer's ServerApp does them.
+
+The loop decides nothing. It asks governance before each round, sends only to whom the permit names,
+lets governance verify the receipts, averages what was accepted, and has the round closed. What can
+fail is behind `Governance` and `grid`, so that the same code runs over Flower's SuperLink and in
+one process (server/localgrid.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from flwr.app import Message
+
+from policies import governance_pb2 as pb
+from policies.canonical import parse_json, sha256_hex
+from policies.envelope import unverified_payload
+from policies.errors import DocumentError
+from policies.receipt import RECEIPT_TYPE, Receipt
+from policies.statements import RunSpec
+from policies.tensors import Tensors, pack_tensors, unpack_tensors
+from server.aggregate import UpdateMalformed, average, average_metrics, check_shapes
+from server.errors import ServerError
+from server.exchange import Reply, send_round
+from server.models import ModelStore
+
+LOGGER = logging.getLogger(__name__)
+
+
+class NobodyPermitted(ServerError):
+    """No enterprise may take part in a round; the text lists each with its reasons."""
+
+
+class Governance(Protocol):
+    """What the loop needs of governance. Every call may be repeated: same request, same answer."""
+
+    def find_run(self, flower_run: str) -> pb.Run:
+        """The run that a Flower run belongs to."""
+        ...
+
+    def authorize_round(self, request: pb.AuthorizeRoundRequest) -> pb.AuthorizeRoundResponse:
+        """Steps 2 to 4: the decision, logged, then the permit."""
+        ...
+
+    def submit_receipts(self, request: pb.SubmitReceiptsRequest) -> pb.SubmitReceiptsResponse:
+        """Step 9: which receipts hold."""
+        ...
+
+    def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
+        """Step 10: the round in the log; the run as it stands then."""
+        ...
+
+
+class OnlineNode(Protocol):
+    """Flower's NodeInfo, as far as it is used."""
+
+    node_id: int
+    public_key: bytes
+
+
+class RoundGrid(Protocol):
+    """Flower's `Grid`, as far as it is used."""
+
+    def get_nodes(self) -> Iterable[OnlineNode]:
+        """The nodes that are online."""
+        ...
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Hand over messages; their ids."""
+        ...
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Replies that have come."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTiming:
+    """Seconds of wall time that a round spent in each part."""
+
+    total: float
+    governance: float
+    exchange: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One run's rounds over a grid.
+
+    Args:
+        poll_s: seconds between looks for replies.
+        on_round: told after each closed round, for progress.
+    """
+
+    grid: RoundGrid
+    governance: Governance
+    models: ModelStore
+    poll_s: float = 0.02
+    on_round: Callable[[int, Mapping[str, str], RoundTiming], None] = lambda *_: None
+
+    def run(self, run: pb.Run, initial: Callable[[], Tensors]) -> str:
+        """Train what is left of the run's rounds, then evaluate once; the last model's digest.
+
+        A run that was cut off goes on from its last closed round, with that round's model.
+
+        Raises:
+            NobodyPermitted: a round in which everybody was refused.
+            ServerError: governance refused the round or cannot be reached.
+        """
+        spec = RunSpec.from_json(parse_json(run.spec_json, max_bytes=1 << 20))
+        data = self.models.load(run.model) if run.model else pack_tensors(initial())
+        digest = self.models.save(data)
+        for number in range(run.closed_rounds + 1, spec.rounds + 1):
+            data = self._round(run, spec, number, "train", data)
+            digest = sha256_hex(data)
+        self._round(run, spec, spec.rounds + 1, "evaluate", data)
+        return digest
+
+    def _round(self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes) -> bytes:
+        """One round; the model after it (the same when it was an evaluation or missed quorum)."""
+        started = time.monotonic()
+        answer = self._ask(run, number, kind, sha256_hex(model))
+        asked = time.monotonic()
+        permitted = {int(v.node_id) for v in answer.verdicts if v.permitted}
+        # Step 5 (6 to 8 happen at the nodes).
+        replies = send_round(
+            self.grid,
+            node_ids=permitted,
+            kind=kind,
+            round_number=number,
+            permit=answer.permit,
+            model=model,
+            deadline_s=float(spec.deadline_s),
+            poll_s=self.poll_s,
+        )
+        exchanged = time.monotonic()
+        # Step 9: governance verifies; what fails is left out and named.
+        like = unpack_tensors(model)
+        updates = _read_updates(replies, like if kind == "train" else {})
+        verdict = self.governance.submit_receipts(_submission(answer.permit_id, replies, updates))
+        receipts = {reply.node_id: reply.receipt for reply in replies}
+        rows = {int(item.node_id): int(item.rows_used) for item in verdict.accepted}
+        quorum_met = len(rows) >= spec.quorum
+        after = model
+        if kind == "train" and quorum_met:
+            weighted = [(_tensors(updates[node]), count) for node, count in sorted(rows.items())]
+            after = pack_tensors(average(weighted, like))
+        metrics = average_metrics(_read_receipt(receipts[node]) for node in sorted(rows))
+        # Step 10. The model is durable before the log names it.
+        self.models.save(after)
+        submitted = time.monotonic()
+        self.governance.close_round(
+            pb.CloseRoundRequest(
+                permit_id=answer.permit_id,
+                model=sha256_hex(after),
+                metrics=metrics,
+                quorum_met=quorum_met,
+            )
+        )
+        ended = time.monotonic()
+        timing = RoundTiming(
+            total=ended - started,
+            governance=(asked - started) + (ended - submitted),
+            exchange=exchanged - asked,
+        )
+        self.on_round(number, metrics, timing)
+        return after
+
+    def _ask(self, run: pb.Run, number: int, kind: str, model: str) -> pb.AuthorizeRoundResponse:
+        """Step 2: which of the nodes online may take part."""
+        online = [
+            pb.NodeRef(node_id=str(node.node_id), fleet_key_pem=node.public_key)
+            for node in self.grid.get_nodes()
+        ]
+        answer = self.governance.authorize_round(
+            pb.AuthorizeRoundRequest(
+                run=run.run,
+                flower_run=run.flower_run,
+                round=number,
+                kind=kind,
+                model=model,
+                online=online,
+                request_id=secrets.token_hex(16),
+            )
+        )
+        if not answer.permit:
+            reasons = "; ".join(
+                f"{v.participant}: {', '.join(reason.text for reason in v.reasons)}"
+                for v in answer.verdicts
+            )
+            raise NobodyPermitted(
+                f"run {run.run}, round {number}: expected at least one permitted enterprise, "
+                f"got none ({reasons}); entry {answer.decision_index} of the log has the decision"
+            )
+        return answer
+
+
+def _read_updates(replies: Iterable[Reply], model: Tensors) -> dict[int, Tensors | str]:
+    """For each node that replied: its update, or in a sentence why it cannot be averaged.
+
+    Args:
+        model: what updates must look like; empty for an evaluation, which returns no update.
+    """
+    updates: dict[int, Tensors | str] = {}
+    limit = 2 * len(pack_tensors(model)) + 4096 if model else 0
+    for reply in replies:
+        if not reply.receipt:
+            continue
+        try:
+            update = unpack_tensors(reply.update, max_bytes=limit) if model or reply.update else {}
+            check_shapes(update, model)
+        except (DocumentError, UpdateMalformed) as error:
+            updates[reply.node_id] = str(error)
+        else:
+            updates[reply.node_id] = update
+    return updates
+
+
+def _submission(
+    permit_id: str, replies: Iterable[Reply], updates: Mapping[int, Tensors | str]
+) -> pb.SubmitReceiptsRequest:
+    """What arrived and what did not, for governance to judge."""
+    request = pb.SubmitReceiptsRequest(permit_id=permit_id)
+    for reply in replies:
+        node = str(reply.node_id)
+        problem = updates.get(reply.node_id)
+        if reply.refusal is not None:
+            request.missing.add(
+                node_id=node,
+                reason=pb.Reason(code=reply.refusal.code, text=reply.refusal.text),
+            )
+        elif reply.missing:
+            request.missing.add(node_id=node, reason=pb.Reason(code="no-reply", text=reply.missing))
+        elif isinstance(problem, str):
+            request.missing.add(
+                node_id=node, reason=pb.Reason(code="update-malformed", text=problem[:1000])
+            )
+        else:
+            request.arrived.add(
+                node_id=node, receipt=reply.receipt, update=sha256_hex(reply.update)
+            )
+    return request
+
+
+def _tensors(update: Tensors | str) -> Tensors:
+    if isinstance(update, str):
+        raise ServerError(f"governance accepted an update that could not be read: {update}")
+    return update
+
+
+def _read_receipt(envelope: bytes) -> Receipt:
+    """A receipt that governance has just verified, for its figures."""
+    return Receipt.from_json(unverified_payload(envelope, payload_type=RECEIPT_TYPE))

@@ -1,0 +1,95 @@
+"""Reading instructions out of Flower's messages; and the places where we hold on to Flower.
+
+The connection itself is exercised against a real SuperLink in tests/integration.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import flwr
+import pytest
+from flwr.app import ConfigRecord, Message, Metadata, RecordDict
+from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
+from flwr.supernode.fleet_http_client import FleetHttpClient
+
+from clients.fleet import read_instruction, refusal_message, reply_message
+from policies.wire import (
+    MODEL,
+    PERMIT,
+    RECEIPT,
+    REFUSED_CODE,
+    REPLY_RECORD,
+    ROUND_RECORD,
+    UPDATE,
+    Refusal,
+)
+
+
+def _message(content: RecordDict, kind: str = "train") -> Message:
+    metadata = Metadata(
+        run_id=2**63 + 5,
+        message_id="m1",
+        src_node_id=1,
+        dst_node_id=9,
+        reply_to_message_id="",
+        group_id="3",
+        created_at=0.0,
+        ttl=10.0,
+        message_type=kind,
+    )
+    return Message(content=content, metadata=metadata)
+
+
+def _round(**fields: bytes | str) -> RecordDict:
+    return RecordDict({ROUND_RECORD: ConfigRecord(dict(fields))})
+
+
+def test_an_instruction_is_read() -> None:
+    found = read_instruction(_message(_round(**{PERMIT: b"p", MODEL: b"m"})))
+    assert found is not None
+    assert (found.permit, found.model, found.kind) == (b"p", b"m", "train")
+    assert found.flower_run == str(2**63 + 5)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        _message(_round(**{PERMIT: b"p", MODEL: b"m"}), kind="query"),
+        _message(_round(**{PERMIT: b"p", MODEL: b"m"}), kind="train.other"),
+        _message(_round(**{PERMIT: b"p"})),
+        _message(_round(**{PERMIT: "p", MODEL: b"m"})),
+        _message(RecordDict()),
+        _message(
+            RecordDict(
+                {
+                    ROUND_RECORD: ConfigRecord({PERMIT: b"p", MODEL: b"m"}),
+                    "more": ConfigRecord({"x": 1}),
+                }
+            )
+        ),
+    ],
+    ids=["query", "other-action", "no-model", "text-permit", "empty", "more-records"],
+)
+def test_anything_else_is_no_instruction(message: Message) -> None:
+    assert read_instruction(message) is None
+
+
+def test_replies_answer_the_message() -> None:
+    instruction = read_instruction(_message(_round(**{PERMIT: b"p", MODEL: b"m"})))
+    assert instruction is not None
+    reply = reply_message(instruction, receipt=b"r", update=b"u")
+    assert reply.metadata.reply_to_message_id == "m1"
+    assert dict(reply.content.config_records[REPLY_RECORD]) == {RECEIPT: b"r", UPDATE: b"u"}
+    refusal = Refusal(code="consent-withdrawn", text="withdrawn")
+    error = refusal_message(instruction.message, refusal).error
+    assert error.code == REFUSED_CODE
+    assert Refusal.decode(error.reason or "") == refusal
+
+
+def test_flower_is_the_version_that_was_read() -> None:
+    assert flwr.__version__.startswith("1.41.")
+    for method in ("ActivateNode", "PullMessages", "PushMessages", "PullObject", "PushObject"):
+        assert method in FleetHttpClient.__dict__
+    parameters = inspect.signature(pull_and_inflate_object_from_tree).parameters
+    assert {"initial_backoff", "backoff_cap", "max_time"} <= set(parameters)

@@ -1,0 +1,152 @@
+"""Sending a round and reading its replies; and the places where we hold on to Flower."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+
+import flwr
+import pytest
+from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.supercore.inflatable import inflatable_utils
+from flwr.superlink.grid import http_grid
+from flwr.superlink.runtime import run_serverapp
+
+from policies.wire import (
+    MODEL,
+    PERMIT,
+    RECEIPT,
+    REFUSED_CODE,
+    REPLY_RECORD,
+    ROUND_RECORD,
+    UPDATE,
+    Refusal,
+)
+from server.exchange import Reply, send_round, set_task_identity, shorten_object_waits
+
+
+class FakeGrid:
+    """Answers each message by node: a record, an error, or silence."""
+
+    def __init__(self, answers: dict[int, RecordDict | Error | None]) -> None:
+        set_task_identity(run_id=7)
+        self.answers = answers
+        self.sent: list[Message] = []
+        self.looks = 0
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        self.sent = list(messages)
+        for number, message in enumerate(self.sent):
+            message.metadata.__dict__["_message_id"] = f"m{number}"
+        return [message.metadata.message_id for message in self.sent]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        self.looks += 1
+        wanted = set(message_ids)
+        replies = []
+        for message in self.sent:
+            answer = self.answers[message.metadata.dst_node_id]
+            if message.metadata.message_id in wanted and answer is not None:
+                replies.append(Message(answer, reply_to=message))
+        return replies
+
+
+class FakeClock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def _send(grid: FakeGrid, clock: FakeClock) -> list[Reply]:
+    return send_round(
+        grid,
+        node_ids=grid.answers,
+        kind="train",
+        round_number=3,
+        permit=b"permit",
+        model=b"model",
+        deadline_s=2.0,
+        poll_s=0.5,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+
+
+def _done(receipt: bytes = b"r", update: bytes = b"u") -> RecordDict:
+    return RecordDict({REPLY_RECORD: ConfigRecord({RECEIPT: receipt, UPDATE: update})})
+
+
+def test_everybody_gets_the_same_record_and_answers() -> None:
+    grid, clock = FakeGrid({11: _done(b"r11"), 5: _done(b"r5")}), FakeClock()
+    replies = _send(grid, clock)
+    assert [(reply.node_id, reply.receipt) for reply in replies] == [(5, b"r5"), (11, b"r11")]
+    assert clock.now == 0.5
+    records = [message.content.config_records[ROUND_RECORD] for message in grid.sent]
+    assert all(dict(record) == {PERMIT: b"permit", MODEL: b"model"} for record in records)
+    assert len({message.content.object_id for message in grid.sent}) == 1
+
+
+def test_a_silent_node_costs_the_deadline_and_no_more() -> None:
+    grid, clock = FakeGrid({1: _done(), 2: None}), FakeClock()
+    replies = _send(grid, clock)
+    assert replies[0].receipt == b"r"
+    assert replies[1].missing == "no reply within 2 s"
+    assert clock.now == 2.0
+    assert all(message.metadata.ttl == 3.0 for message in grid.sent)
+
+
+def test_a_refusal_comes_through_with_its_code() -> None:
+    refusal = Refusal(code="permit-expired", text="expired 3 s ago")
+    grid = FakeGrid({1: Error(REFUSED_CODE, refusal.encode())})
+    assert _send(grid, FakeClock())[0].refusal == refusal
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Error(5, "node unavailable"), "Flower error 5: node unavailable"),
+        (Error(REFUSED_CODE, '{"code":"made-up","text":""}'), "Flower error 6"),
+        (RecordDict(), "holds no receipt"),
+        (RecordDict({REPLY_RECORD: ConfigRecord({RECEIPT: b"r"})}), "holds no receipt"),
+        (RecordDict({REPLY_RECORD: ConfigRecord({RECEIPT: "r", UPDATE: b"u"})}), "no receipt"),
+    ],
+)
+def test_what_is_not_ours_is_missing_with_a_reason(answer: RecordDict | Error, says: str) -> None:
+    reply = _send(FakeGrid({1: answer}), FakeClock())[0]
+    assert says in reply.missing
+    assert not reply.receipt
+
+
+def test_flower_is_the_version_that_was_read() -> None:
+    assert flwr.__version__.startswith("1.41.")
+
+
+def test_the_object_wait_is_where_we_shorten_it() -> None:
+    parameters = inspect.signature(inflatable_utils.pull_objects).parameters
+    assert parameters["initial_backoff"].default == 1
+    assert "pull_objects" in inspect.getsource(http_grid.HttpGrid.pull_messages)
+    original = http_grid.__dict__["pull_objects"]
+    try:
+        shorten_object_waits()
+        assert http_grid.__dict__["pull_objects"].keywords["initial_backoff"] == 0.02
+    finally:
+        http_grid.__dict__["pull_objects"] = original
+
+
+def test_serverapps_start_with_the_arguments_we_pass() -> None:
+    assert {
+        "runtime_api_address",
+        "log_queue",
+        "token",
+        "insecure",
+        "certificates",
+        "parent_pid",
+        "runtime_dependency_install",
+    } <= set(inspect.signature(run_serverapp).parameters)
