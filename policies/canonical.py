@@ -3,15 +3,14 @@
 The subset of RFC 8785 (JSON Canonicalization Scheme) that needs no number formatting: objects with
 string keys, arrays, strings, booleans, null and integers within ±(2^53 − 1). No floats: decimals
 travel as strings. Within this subset `json.dumps` with sorted keys equals RFC 8785, except that
-RFC 8785 sorts keys by UTF-16 code units; keys are therefore restricted to the basic multilingual
-plane, where both orders agree.
+RFC 8785 sorts keys by UTF-16 code units; keys are therefore restricted to characters below the
+surrogates (U+D7FF), where both orders agree.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from policies.errors import DocumentError
@@ -26,7 +25,7 @@ def canonical_bytes(value: object) -> bytes:
     """The one spelling of a value, as UTF-8 bytes.
 
     Raises:
-        DocumentError: a float, a large integer, a lone surrogate, a key that is no BMP string, or
+        DocumentError: a float, a large integer, a lone surrogate, a key above U+D7FF, or
             nesting deeper than `MAX_DEPTH`; the error names the JSON path.
     """
     _check(value, "$", 0)
@@ -96,7 +95,7 @@ def _check(value: object, where: str, depth: int) -> None:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check(item, f"{where}[{index}]", depth + 1)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str) or any(char > "\ud7ff" for char in key):
                 raise DocumentError(where, "keys that are plain strings", repr(key)[:60])
