@@ -1,0 +1,34 @@
+"""Everything the `auditors` package raises.
+
+AuditError
+├── AuditInputError   what was handed in cannot be verified: no such file, no such key
+└── IntegrityBroken   the log was changed, cut, or signed twice; exit code 3
+"""
+
+from __future__ import annotations
+
+
+class AuditError(Exception):
+    """Base of this package's errors; its text is meant for a person."""
+
+
+class AuditInputError(AuditError):
+    """A file is missing or unreadable, or a key or note handed in is malformed."""
+
+
+class IntegrityBroken(AuditError):
+    """The folder is not what its log signed.
+
+    Args:
+        place: which entry, line and file.
+        expected: what an untouched folder holds there.
+        got: what this one holds (shortened).
+        hint: what to do next, or what else could explain it.
+    """
+
+    def __init__(self, place: str, expected: str, got: str, hint: str = "") -> None:
+        super().__init__(f"{place}: expected {expected}, got {got}" + (f"; {hint}" if hint else ""))
+        self.place = place
+        self.expected = expected
+        self.got = got
+        self.hint = hint
