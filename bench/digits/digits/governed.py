@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from digits.model import evaluate, make_model, train_epoch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.sdk import training_rows
+from digits.model import evaluate, make_model, train_epoch
 
 app = ClientApp()
 

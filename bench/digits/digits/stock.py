@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from digits.model import evaluate, initial_arrays, make_model, train_epoch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
+
+from digits.model import evaluate, initial_arrays, make_model, train_epoch
 
 app = ClientApp()
 server = ServerApp()

@@ -1,0 +1,230 @@
+"""The rules that an intact log must also keep, checked entry by entry in the log's order.
+
+    permit-decided      a permit follows at once on the decision that it names
+    permit-agreed       it names only agreements that were concluded, and whose consent still stood
+    permit-once         its id was never used before
+    receipt-permitted   an accepted receipt is signed by the enrolled key, answers a logged permit
+    receipt-in-bounds   of a member of its cohort, once, with at most the registered rows, before
+                        consent was withdrawn
+    close-chained       a round's close names the close before it and only accepted receipts
+    close-answers       its weights are the rows of those receipts
+
+Whether each decision follows from the policies in force is replayed elsewhere; here every document
+is taken as it stands. Works on an intact log only: call `auditors.verify.verify_folder` first.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from auditors.snapshot import Snapshot
+from ledger.folder import ENTRIES
+from policies.canonical import digest_of
+from policies.entries import Entry, parse_entry
+from policies.errors import PolicyError
+from policies.permit import CohortMember, PermitBody
+from policies.receipt import Receipt, open_receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that an entry breaks, with what was expected and what stands there."""
+
+    index: int
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """A permit as logged, and who has answered it."""
+
+    body: PermitBody
+    answered: dict[str, int] = field(default_factory=dict)
+
+
+def check_rules(folder: Path, *, size: int) -> list[Violation]:
+    """Every broken rule among the first `size` entries of an intact log, in the log's order.
+
+    Args:
+        folder: the log's folder.
+        size: as `verify_folder` returned it; later entries are not looked at.
+
+    Raises:
+        AuditInputError: the folder cannot be read.
+    """
+    checker = _Checker()
+    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
+        if index >= size:
+            break
+        try:
+            entry = parse_entry(line.rstrip(b"\n"))
+        except PolicyError as error:
+            checker.broken(index, "entry-readable", str(error))
+            continue
+        checker.look(index, entry)
+    return checker.violations
+
+
+class _Checker:
+    """What the log has said so far."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        self._agreements: dict[str, str] = {}
+        self._withdrawn: dict[str, int] = {}
+        self._permits: dict[str, _Issued] = {}
+        self._permit_ids: dict[str, int] = {}
+        self._rows: dict[tuple[str, str], int] = {}
+        self._last_close: dict[str, int] = {}
+        self._decision: tuple[int, str] = (-1, "")
+
+    def broken(self, index: int, rule: str, text: str) -> None:
+        """Note a violation."""
+        self.violations.append(Violation(index=index, rule=rule, text=text))
+
+    def look(self, index: int, entry: Entry) -> None:
+        """Take one entry in. A body in another form than governance writes breaks a rule too."""
+        look = getattr(self, f"_on_{entry.type}", None)
+        if look is None:
+            return
+        try:
+            look(index, entry.body)
+        except (KeyError, TypeError, ValueError, PolicyError) as error:
+            self.broken(index, "entry-readable", f"{entry.type}: {type(error).__name__}: {error}")
+
+    def _on_ParticipantEnrolled(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        if body["receipt_key"]:
+            raw = bytes.fromhex(body["receipt_key"])
+            self._keys[body["participant"]] = Ed25519PublicKey.from_public_bytes(raw)
+
+    def _on_AgreementConcluded(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        self._agreements[body["agreement"]] = body["product"]
+
+    def _on_ConsentWithdrawn(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        self._withdrawn.setdefault(body["agreement"], index)
+
+    def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        self._decision = (index, digest_of(body["decision"]))
+
+    def _on_PermitIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        permit = PermitBody.from_json(body)
+        if self._decision != (index - 1, permit.decision):
+            self.broken(
+                index,
+                "permit-decided",
+                f"{permit.id}: expected the decision {permit.decision[:16]}… in entry {index - 1}",
+            )
+        if permit.id in self._permit_ids:
+            self.broken(
+                index,
+                "permit-once",
+                f"{permit.id}: expected a new id, it stands in entry {self._permit_ids[permit.id]}",
+            )
+        for member in permit.cohort:
+            for text in self._disagreements(member):
+                self.broken(index, "permit-agreed", f"{permit.id}, {member.participant}: {text}")
+        self._permit_ids.setdefault(permit.id, index)
+        self._permits[permit.digest()] = _Issued(body=permit)
+
+    def _disagreements(self, member: CohortMember) -> Iterator[str]:
+        product = self._agreements.get(member.agreement)
+        if product != member.product:
+            yield (
+                f"expected a concluded agreement {member.agreement} about {member.product}, "
+                f"got {'none' if product is None else 'one about ' + product}"
+            )
+        if member.agreement in self._withdrawn:
+            at = self._withdrawn[member.agreement]
+            yield f"expected a standing consent, it was withdrawn in entry {at}"
+
+    def _on_ReceiptAccepted(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        issued = self._permits.get(body["permit"])
+        if issued is None:
+            self.broken(
+                index,
+                "receipt-permitted",
+                f"expected a permit with digest {body['permit'][:16]}… before it, got none",
+            )
+            return
+        member = _member(issued.body, body["participant"])
+        key = self._keys.get(body["participant"])
+        if member is None or key is None:
+            self.broken(
+                index,
+                "receipt-in-bounds",
+                f"{body['participant']}: expected an enrolled member of the permit's cohort",
+            )
+            return
+        receipt = open_receipt(_decode(body["envelope"]), key)
+        for rule, text in self._receipt_problems(body, receipt, issued, member):
+            self.broken(index, rule, f"{member.participant}: {text}")
+        issued.answered.setdefault(member.participant, index)
+        self._rows[body["permit"], member.participant] = receipt.rows_used
+
+    def _receipt_problems(
+        self, body: dict[str, Any], receipt: Receipt, issued: _Issued, member: CohortMember
+    ) -> Iterator[tuple[str, str]]:
+        permit = issued.body
+        for name, expected, got in (
+            ("permit", permit.digest(), receipt.permit),
+            ("run", permit.run, receipt.run),
+            ("round", permit.round, receipt.round),
+            ("participant", member.participant, receipt.participant),
+            ("product", member.product, receipt.product),
+            ("update", receipt.update, body["update"]),
+            ("rows", receipt.rows_used, body["rows_used"]),
+        ):
+            if expected != got:
+                yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
+        if receipt.rows_used + receipt.rows_held_back > member.max_rows:
+            yield (
+                "receipt-in-bounds",
+                f"expected at most {member.max_rows} rows, got "
+                f"{receipt.rows_used} and {receipt.rows_held_back} held back",
+            )
+        if member.participant in issued.answered:
+            at = issued.answered[member.participant]
+            yield "receipt-in-bounds", f"expected one receipt for {permit.id}, entry {at} is one"
+        if member.agreement in self._withdrawn:
+            at = self._withdrawn[member.agreement]
+            yield "receipt-in-bounds", f"consent was withdrawn in entry {at}, before this use"
+
+    def _on_RoundClosed(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        before = self._last_close.get(body["run"])
+        if body["previous"] != before:
+            self.broken(
+                index,
+                "close-chained",
+                f"{body['run']}: expected the previous close in entry {before}, "
+                f"got {body['previous']}",
+            )
+        self._last_close[body["run"]] = index
+        for item in body["accepted"]:
+            rows = self._rows.get((body["permit"], item["participant"]))
+            if rows != item["rows"]:
+                self.broken(
+                    index,
+                    "close-answers",
+                    f"{item['participant']}: expected the {rows} rows of its accepted receipt, "
+                    f"got {item['rows']}",
+                )
+
+
+def _member(permit: PermitBody, participant: str) -> CohortMember | None:
+    return next((m for m in permit.cohort if m.participant == participant), None)
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("envelope: expected base64") from error

@@ -1,0 +1,1 @@
+"""Measurements behind every figure in the docs; one command each."""

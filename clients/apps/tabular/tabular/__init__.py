@@ -1,0 +1,1 @@
+"""Tabular classification as a Flower app."""

@@ -1,0 +1,80 @@
+"""Trains and evaluates on the rows that this node's owner provides."""
+
+import torch
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from torch.nn.functional import cross_entropy
+
+from clients.sdk import training_rows
+from tabular.model import Net, build
+
+app = ClientApp()
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Evaluate the incoming model on the held-out rows, then train it on the others."""
+    rows = training_rows()
+    config = context.run_config
+    features, labels = torch.tensor(rows.features), torch.tensor(rows.labels)
+    model = load(message, context, fallback=features)
+    metrics = evaluation(model, rows)
+    torch.manual_seed(int(config["seed"]) + int(message.content["config"]["server-round"]))
+    metrics["train_loss"] = fit(model, features, labels, config)
+    metrics["num-examples"] = len(labels)
+    # The next round standardises with everybody's moments: hand back this node's own.
+    model.standardise.set_moments(features)
+    content = {"arrays": ArrayRecord(model.state_dict()), "metrics": MetricRecord(metrics)}
+    return Message(content=RecordDict(content), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Evaluate the incoming model on the held-out rows."""
+    rows = training_rows()
+    model = load(message, context, fallback=torch.tensor(rows.held_out_features))
+    metrics = evaluation(model, rows)
+    metrics["num-examples"] = metrics["eval_examples"]
+    return Message(content=RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
+
+
+def load(message: Message, context: Context, fallback: torch.Tensor) -> Net:
+    """The incoming model; before the first round `fallback` gives its moments."""
+    model = build(context.run_config)
+    model.load_state_dict(message.content["arrays"].to_torch_state_dict())
+    if not model.standardise.known():
+        model.standardise.set_moments(fallback)
+    return model
+
+
+def fit(model: Net, features: torch.Tensor, labels: torch.Tensor, config: dict) -> float:
+    """Stochastic gradient descent; returns the last epoch's mean loss."""
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=float(config["learning-rate"]), momentum=float(config["momentum"])
+    )
+    total = 0.0
+    for _ in range(int(config["local-epochs"])):
+        total = 0.0
+        for batch in torch.randperm(len(labels)).split(int(config["batch-size"])):
+            optimizer.zero_grad()
+            loss = cross_entropy(model(features[batch]), labels[batch])
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+    return total / max(1, len(labels))
+
+
+def evaluation(model: Net, rows) -> dict:
+    """Loss and accuracy on the held-out rows."""
+    labels = torch.tensor(rows.held_out_labels)
+    if len(labels) == 0:
+        return {"eval_loss": 0.0, "eval_accuracy": 0.0, "eval_correct": 0, "eval_examples": 0}
+    with torch.no_grad():
+        scores = model(torch.tensor(rows.held_out_features))
+    correct = int((scores.argmax(dim=1) == labels).sum())
+    return {
+        "eval_loss": float(cross_entropy(scores, labels)),
+        "eval_accuracy": correct / len(labels),
+        "eval_correct": correct,
+        "eval_examples": len(labels),
+    }

@@ -1,0 +1,315 @@
+"""The gate: step 6 of a round (DESIGN.md). Nothing runs that did not pass all of it, in this order.
+
+    6.1  the envelope is a permit, signed with the space's permit key
+    6.2  it is for this space, this Flower run, this node, this app, this config, this model
+    6.3  it is valid now, and was never used here
+    6.4  its body was logged before it was signed: inclusion proof and signed checkpoint
+    6.5  that checkpoint and the last one seen are of one log: the log was not forked
+    6.6  the owner approved the app
+    6.7  the node's own copy of the agreement, its own consent and its own counters allow it
+
+No I/O of its own: the clock is an argument, what the node remembers is read through `NodeView`, and
+the one question to governance (6.5) is a function that is passed in. The gate records nothing:
+`NodeState.begin_use` does, and checks again what could have changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from clients.errors import GovernanceRefused, GovernanceUnavailable, refused
+from clients.identity import NodeIdentity
+from clients.state import AgreementRecord, SeenCheckpoint
+from ledger.checkpoint import Checkpoint, open_checkpoint
+from ledger.errors import ProofError
+from ledger.note import NoteVerifier
+from ledger.proofs import verify_consistency, verify_inclusion
+from ledger.tree import leaf_hash
+from policies.errors import DocumentError, SignatureError
+from policies.evaluate import Effect, Report, Request, Value, evaluate
+from policies.fields import instant, parse_instant
+from policies.odrl import Agreement, parse_agreement
+from policies.permit import CohortMember, Kind, Permit, PermitBody, open_permit
+from policies.wire import RefusalCode
+
+CLOCK_SKEW: Final = timedelta(seconds=5)
+"""How far ahead of this machine's clock governance's may be."""
+
+ACTIONS: Final[Mapping[Kind, str]] = MappingProxyType({"train": "train", "evaluate": "evaluate"})
+
+FetchConsistency = Callable[[int, int], Sequence[bytes]]
+"""(old size, new size) -> proof; raises GovernanceRefused or GovernanceUnavailable."""
+
+
+class NodeView(Protocol):
+    """What the node remembers; `NodeState` is one, and reads what is durable."""
+
+    def permit_used(self, permit_id: str) -> bool:
+        """Whether a use under this permit was ever begun."""
+
+    def last_seen(self) -> SeenCheckpoint | None:
+        """The largest checkpoint accepted so far."""
+
+    def app_approved(self, sha256: str) -> bool:
+        """Whether the owner's approval stands."""
+
+    def agreement(self, agreement: str) -> AgreementRecord | None:
+        """The node's own copy, with counter and consent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What came with the permit; the digests are the node's own."""
+
+    flower_run: str
+    app_sha256: str
+    config_sha256: str
+    model_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateKeys:
+    """Who this node is and whom it believes.
+
+    Attributes:
+        space: name of the space, which is its log's origin.
+        receipt_key: id of the node's receipt key.
+        region: where this node processes data.
+    """
+
+    space: str
+    participant: str
+    region: str
+    receipt_key: str
+    permit_key: Ed25519PublicKey
+    space_log: NoteVerifier
+
+    @classmethod
+    def of(cls, identity: NodeIdentity) -> GateKeys:
+        """The part of an identity that the gate needs: no private key."""
+        return cls(
+            space=identity.config.space.name,
+            participant=identity.participant,
+            region=identity.config.region,
+            receipt_key=identity.receipt_key_id,
+            permit_key=identity.permit_key,
+            space_log=identity.space_log,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A task that passed.
+
+    Attributes:
+        member: this node's part in the cohort.
+        agreement: the node's own copy.
+        uses: uses under it before this one; `begin_use` insists on it.
+        seen: the checkpoint to remember.
+        report: the node's own evaluation.
+    """
+
+    permit: Permit
+    member: CohortMember
+    agreement: Agreement
+    uses: int
+    seen: SeenCheckpoint
+    report: Report
+
+
+def check_permit(
+    envelope: bytes,
+    *,
+    facts: MessageFacts,
+    keys: GateKeys,
+    view: NodeView,
+    now: datetime,
+    fetch_consistency: FetchConsistency,
+) -> Admission:
+    """All of step 6.
+
+    Args:
+        envelope: the permit as it came; its size is bounded by `policies.envelope`.
+        facts: about the message that it came with.
+        now: this node's clock, aware.
+        fetch_consistency: asked at most once, only when the checkpoint's size is new.
+
+    Raises:
+        GateRefused: the first check that failed, with its code and a sentence.
+    """
+    permit = _open(envelope, keys)  # 6.1
+    body = permit.body
+    member = _check_binding(body, facts, keys)  # 6.2
+    _check_time(body, now)  # 6.3
+    if view.permit_used(body.id):
+        raise refused("permit-replayed", f"permit {body.id} was used on this node before")
+    checkpoint = _check_logged(permit, keys)  # 6.4
+    seen = SeenCheckpoint(checkpoint.size, checkpoint.root, permit.log.checkpoint)
+    _check_not_forked(seen, view.last_seen(), fetch_consistency)  # 6.5
+    if not view.app_approved(body.app):  # 6.6
+        raise refused(
+            "app-not-approved",
+            f"the owner has not approved app {body.app}; on the node: tds app approve {body.app}",
+        )
+    agreement, uses, report = _check_agreement(body, member, keys, view, now)  # 6.7
+    return Admission(permit, member, agreement, uses, seen, report)
+
+
+def _open(envelope: bytes, keys: GateKeys) -> Permit:
+    try:
+        return open_permit(envelope, keys.permit_key)
+    except SignatureError as error:
+        raise refused("permit-signature", str(error)) from error
+    except DocumentError as error:
+        raise refused("permit-malformed", str(error)) from error
+
+
+def _check_binding(body: PermitBody, facts: MessageFacts, keys: GateKeys) -> CohortMember:
+    pairs: tuple[tuple[RefusalCode, str, str, str], ...] = (
+        ("permit-wrong-space", "space", body.space, keys.space),
+        ("permit-wrong-run", "Flower run", body.flower_run, facts.flower_run),
+    )
+    bound: tuple[tuple[RefusalCode, str, str, str], ...] = (
+        ("permit-wrong-app", "app", body.app, facts.app_sha256),
+        ("permit-wrong-config", "run config", body.config, facts.config_sha256),
+        ("permit-wrong-model", "model", body.model, facts.model_sha256),
+    )
+    _check_equal(pairs)
+    mine = [
+        member
+        for member in body.cohort
+        if member.participant == keys.participant or member.key == keys.receipt_key
+    ]
+    # One enterprise, one node, one part: a second mention under either name is no permit for us.
+    if len(mine) != 1 or mine[0].participant != keys.participant or mine[0].key != keys.receipt_key:
+        raise refused(
+            "permit-wrong-node",
+            f"the permit's cohort of {len(body.cohort)} should name {keys.participant} with "
+            f"receipt key {keys.receipt_key[:16]}… exactly once; {len(mine)} of its members have "
+            "that name or that key",
+        )
+    _check_equal(bound)
+    return mine[0]
+
+
+def _check_equal(pairs: Sequence[tuple[RefusalCode, str, str, str]]) -> None:
+    for code, what, permitted, came in pairs:
+        if permitted != came:
+            raise refused(code, f"the permit is for {what} {permitted}; what came is {came}")
+
+
+def _check_time(body: PermitBody, now: datetime) -> None:
+    try:
+        issued, expires = parse_instant(body.issued), parse_instant(body.expires)
+    except DocumentError as error:
+        raise refused("permit-malformed", str(error)) from error
+    if now < issued - CLOCK_SKEW:
+        raise refused(
+            "permit-not-yet-valid",
+            f"the permit was issued at {body.issued}; this node's clock says {instant(now)}: "
+            "one of the two clocks is wrong",
+        )
+    if now >= expires:
+        raise refused(
+            "permit-expired",
+            f"the permit expired at {body.expires}; this node's clock says {instant(now)}",
+        )
+
+
+def _check_logged(permit: Permit, keys: GateKeys) -> Checkpoint:
+    place = permit.log
+    try:
+        checkpoint = open_checkpoint(place.checkpoint, keys.space_log)
+        if checkpoint.origin != keys.space or checkpoint.size != place.size:
+            raise ProofError(
+                f"expected a checkpoint of {keys.space} with size {place.size}, "
+                f"got one of {checkpoint.origin} with size {checkpoint.size}"
+            )
+        verify_inclusion(
+            index=place.index,
+            size=place.size,
+            leaf=leaf_hash(permit.body.entry()),
+            proof=[bytes.fromhex(digest) for digest in place.proof],
+            root=checkpoint.root,
+        )
+    except ProofError as error:
+        raise refused("permit-not-logged", f"permit {permit.body.id}: {error}") from error
+    return checkpoint
+
+
+def _check_not_forked(
+    came: SeenCheckpoint, seen: SeenCheckpoint | None, fetch_consistency: FetchConsistency
+) -> None:
+    if seen is None:  # the first checkpoint that this node ever sees
+        return
+    old, new = sorted((seen, came), key=lambda checkpoint: checkpoint.size)
+    try:
+        proof = fetch_consistency(old.size, new.size) if 0 < old.size < new.size else ()
+        verify_consistency(
+            old_size=old.size,
+            new_size=new.size,
+            old_root=old.root,
+            new_root=new.root,
+            proof=proof,
+        )
+    except GovernanceUnavailable as error:
+        text = f"the log's consistency could not be checked: {error}"
+        raise refused("node-unavailable", text) from error
+    except (GovernanceRefused, ProofError) as error:
+        raise refused(
+            "log-forked",
+            f"the permit's checkpoint of size {came.size} is not of one log with the one of size "
+            f"{seen.size} that this node saw before: {error}",
+        ) from error
+
+
+def _check_agreement(
+    body: PermitBody, member: CohortMember, keys: GateKeys, view: NodeView, now: datetime
+) -> tuple[Agreement, int, Report]:
+    record = view.agreement(member.agreement)
+    if record is None:
+        raise refused("agreement-unknown", f"this node keeps no agreement {member.agreement}")
+    if record.withdrawn is not None:
+        raise refused(
+            "consent-withdrawn",
+            f"consent to agreement {member.agreement} was withdrawn at {record.withdrawn}",
+        )
+    try:
+        agreement = parse_agreement(record.document)
+    except DocumentError as error:
+        text = f"the node's copy of {member.agreement}: {error}"
+        raise refused("agreement-unknown", text) from error
+    if agreement.id != member.agreement or agreement.target != member.product:
+        raise refused(
+            "agreement-denies",
+            f"the permit is for product {member.product} under agreement {member.agreement}; the "
+            f"node's copy is {agreement.id}, for product {agreement.target}",
+        )
+    report = evaluate(
+        agreement,
+        Request(target=member.product, assignee=body.consumer, action=ACTIONS[body.kind]),
+        _values(body, record.uses, keys, now),
+    )
+    if report.effect is not Effect.PERMIT:
+        raise refused("agreement-denies", "; ".join(reason.text for reason in report.reasons()))
+    return agreement, record.uses, report
+
+
+def _values(body: PermitBody, uses: int, keys: GateKeys, now: datetime) -> dict[str, Value]:
+    """The left operands as this node itself knows them; what is not listed is unknown."""
+    permit = f"permit {body.id}"
+    cohort = {member.participant for member in body.cohort}
+    return {
+        "purpose": Value(body.purpose, permit),
+        "recipient": Value(body.consumer, permit),
+        "minParticipants": Value(len(cohort), permit),
+        "dateTime": Value(now, "the node's clock"),
+        "count": Value(uses + 1, "the node's own counter"),
+        "spatial": Value(keys.region, "the node's own configuration"),
+    }

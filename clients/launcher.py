@@ -1,0 +1,258 @@
+"""The node's end of the zygote: starts it, sends it a job, follows the job to its end.
+
+Nothing read here is believed beyond its size: what a child wrote is parsed by `clients.sandbox`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from clients.errors import AppFailed, SandboxUnavailable
+from clients.zygote import FRAME, MAGIC, MAX_MESSAGE_BYTES
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+UPDATE_SLACK_BYTES: Final = 1 << 20
+TAIL_BYTES: Final = 8 * 1024
+START_TIMEOUT_S: Final = 120.0
+END_TIMEOUT_S: Final = 5.0
+POLL_S: Final = 0.02
+_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+Stop = Literal["", "cancelled", "timeout", "too-large"]
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a job ended: why it was stopped from here, what it wrote, its wait status."""
+
+    stopped: Stop = ""
+    frame: bytearray = field(default_factory=bytearray)
+    output: bytearray = field(default_factory=bytearray)
+    status: int | None = None
+
+    @property
+    def tail(self) -> str:
+        """The end of what the app printed."""
+        return self.output[-TAIL_BYTES:].decode("utf-8", "replace")
+
+    def parsed(self) -> tuple[dict[str, Any], bytes] | None:
+        """The frame's JSON object and update, or None if it is not exactly one frame."""
+        if len(self.frame) < FRAME.size:
+            return None
+        magic, head_bytes, update_bytes = FRAME.unpack_from(self.frame)
+        whole = FRAME.size + head_bytes + update_bytes == len(self.frame)
+        if magic != MAGIC or not whole or head_bytes > MAX_HEAD_BYTES:
+            return None
+        try:
+            head = json.loads(self.frame[FRAME.size : FRAME.size + head_bytes])
+        except (ValueError, RecursionError):
+            return None
+        return (head, bytes(self.frame[FRAME.size + head_bytes :])) if type(head) is dict else None
+
+
+@dataclass(frozen=True, slots=True)
+class Zygote:
+    """A running zygote and the one socket to it."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+    @classmethod
+    def start(cls, base: Path, preload: Sequence[str]) -> Zygote:
+        """Start it and wait until it has imported what it should.
+
+        Args:
+            base: folder for its log and the children's scratch folders.
+
+        Raises:
+            SandboxUnavailable: it did not get ready; the text ends with its last words.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        log = base / "zygote.log"
+        modules = ("flwr.clientapp", *preload)
+        with theirs, log.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "clients.zygote", str(theirs.fileno()), base, *modules],
+                cwd=Path(__file__).parents[1],
+                env=_environment(base),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        zygote = cls(process=process, control=ours)
+        ours.settimeout(START_TIMEOUT_S)
+        try:
+            greeting = ours.recv(MAX_MESSAGE_BYTES)
+        except OSError:
+            greeting = b""
+        if not greeting:
+            zygote.close()
+            words = log.read_text(encoding="utf-8", errors="replace")[-1000:]
+            raise SandboxUnavailable(
+                f"the sandbox did not start within {START_TIMEOUT_S:g} s: {words}"
+            )
+        return zygote
+
+    def alive(self) -> bool:
+        """Whether it can take a job."""
+        return self.control.fileno() >= 0 and self.process.poll() is None
+
+    def close(self) -> None:
+        """It and its child are gone."""
+        with self.control, suppress(OSError):
+            self.control.send(b'{"op":"close"}')
+        try:
+            self.process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def run(
+        self,
+        head: Mapping[str, object],
+        model: bytes,
+        rows: bytes,
+        timeout_s: float,
+        signals: Sequence[threading.Event],
+    ) -> Ended:
+        """Run one job to its end: its child is gone when this returns.
+
+        Args:
+            head: the job, JSON values.
+            signals: any of them, once set, ends the job.
+
+        Raises:
+            AppFailed: the job's description is too large.
+            SandboxUnavailable, OSError: the zygote was lost; it must be closed.
+        """
+        message = json.dumps({"op": "run", **head}).encode()
+        if len(message) > MAX_MESSAGE_BYTES:
+            raise AppFailed(
+                f"run config: expected at most {MAX_MESSAGE_BYTES} bytes, got {len(message)}"
+            )
+        with ExitStack() as stack:
+            sent = [stack.enter_context(_sealed(data)) for data in (model, rows)]
+            result = os.pipe2(os.O_CLOEXEC)
+            output = os.pipe2(os.O_CLOEXEC)
+            for descriptor in (result[0], output[0]):
+                os.set_blocking(descriptor, False)
+                stack.callback(os.close, descriptor)
+            try:
+                socket.send_fds(self.control, [message], [*sent, result[1], output[1]])
+            finally:
+                os.close(result[1])
+                os.close(output[1])
+            limit = FRAME.size + MAX_HEAD_BYTES + len(model) + UPDATE_SLACK_BYTES
+            return self._follow(result[0], output[0], limit, timeout_s, signals)
+
+    def _follow(
+        self,
+        result: int,
+        output: int,
+        limit: int,
+        timeout_s: float,
+        signals: Sequence[threading.Event],
+    ) -> Ended:
+        ended = Ended()
+        deadline = time.monotonic() + timeout_s
+        with selectors.DefaultSelector() as selector:
+            for source in (self.control, result, output):
+                selector.register(source, selectors.EVENT_READ)
+            while ended.status is None:
+                for key, _ in selector.select(POLL_S):
+                    if key.fileobj is self.control:
+                        ended.status = self._status()
+                    elif not _drain(key.fd, ended, result, limit):
+                        selector.unregister(key.fd)
+                stop = _reason(ended, deadline, limit, signals)
+                if stop and not ended.stopped and ended.status is None:
+                    ended.stopped = stop
+                    deadline = time.monotonic() + END_TIMEOUT_S
+                    self.control.send(b'{"op":"kill"}')
+                elif ended.stopped and time.monotonic() > deadline:
+                    raise SandboxUnavailable("the sandbox did not end its child")
+        for source in (result, output):
+            while _drain(source, ended, result, limit):
+                pass
+        if any(event.is_set() for event in signals):
+            ended.stopped = "cancelled"
+        return ended
+
+    def _status(self) -> int:
+        data = self.control.recv(MAX_MESSAGE_BYTES)
+        if not data:
+            raise SandboxUnavailable("its process ended")
+        return int(json.loads(data)["status"])
+
+
+def describe_status(status: int | None) -> str:
+    """A wait status in words."""
+    code = os.waitstatus_to_exitcode(status or 0)
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _environment(base: Path) -> dict[str, str]:
+    """All that the zygote and its children see of the node's environment: nothing."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(base),
+        "TMPDIR": str(base),
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+    }
+
+
+@contextmanager
+def _sealed(data: bytes) -> Iterator[int]:
+    """A file in memory that nobody can change any more."""
+    descriptor = os.memfd_create("tds", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _drain(source: int, ended: Ended, result: int, limit: int) -> bool:
+    """Take what is there; False at the end, or when there is nothing now."""
+    try:
+        data = os.read(source, 1 << 16)
+    except BlockingIOError:
+        return False
+    if source == result:
+        ended.frame += data[: max(0, limit + 1 - len(ended.frame))]
+    else:
+        ended.output += data
+        del ended.output[: -2 * TAIL_BYTES]
+    return bool(data)
+
+
+def _reason(ended: Ended, deadline: float, limit: int, signals: Sequence[threading.Event]) -> Stop:
+    if any(event.is_set() for event in signals):
+        return "cancelled"
+    if len(ended.frame) > limit:
+        return "too-large"
+    return "timeout" if time.monotonic() > deadline else ""

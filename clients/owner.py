@@ -1,0 +1,352 @@
+"""What a node's owner does: apps, products, agreements, withdrawals; also while the node runs.
+
+Each act works on the node's folder and holds from the moment its database has it. Entries for the
+node's own log go through the journal of that database (clients.state): a running node holds the log
+and appends them; without one, `open_owner` does when it is left. Acts that governance must hear of
+come in this order: check, tell governance, keep (products and agreements); withdrawing is the
+exception, since an owner's no never waits for anybody: keep first, then tell, as often as needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from clients.appbundle import verify_bundle
+from clients.errors import ClientError, GovernanceError
+from clients.files import read_file, replace_file
+from clients.governance import GovernanceClient, OwnerPort, Registered
+from clients.identity import NodeIdentity, load_identity, open_own_log
+from clients.product import MAX_PRODUCT_BYTES, load_product, product_card
+from clients.state import (
+    AgreementRecord,
+    AppRecord,
+    Journal,
+    NodeState,
+    PendingWithdrawal,
+    ProductRecord,
+    Use,
+)
+from clients.vault import open_product
+from ledger.errors import LogUnavailable
+from policies.canonical import sha256_hex
+from policies.envelope import sign_envelope
+from policies.errors import DocumentError
+from policies.fields import instant
+from policies.odrl import Agreement, parse_agreement
+from policies.statements import (
+    AGREEMENT_TYPE,
+    PRODUCT_TYPE,
+    WITHDRAWAL_TYPE,
+    SignedAgreement,
+    Withdrawal,
+)
+
+LOGGER = logging.getLogger(__name__)
+
+SHOWN_USES = 50
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What became of a withdrawal; it holds on this node in any case.
+
+    Attributes:
+        before: consent had been taken back earlier; nothing changed.
+        told: governance has it in its log; else the node goes on telling it.
+        problem: why governance could not be told.
+    """
+
+    agreement: str
+    before: bool
+    told: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What the owner sees; none of it needs the network.
+
+    Attributes:
+        certificate_expires: after it governance no longer talks to the node.
+        uses: the newest first, at most `SHOWN_USES`.
+        untold: withdrawals that governance has not confirmed.
+        unlogged: entries that wait for whoever holds the node's own log.
+    """
+
+    participant: str
+    space: str
+    region: str
+    certificate_expires: datetime
+    products: list[ProductRecord]
+    agreements: list[AgreementRecord]
+    apps: list[AppRecord]
+    uses: list[Use]
+    untold: list[PendingWithdrawal]
+    unlogged: int
+
+
+class Owner:
+    """The acts, for one node.
+
+    Args:
+        identity: the node.
+        state: its database, possibly shared with the running node's process.
+        governance: who must hear of products, agreements and withdrawals.
+        clock: aware UTC now.
+    """
+
+    def __init__(
+        self, *, identity: NodeIdentity, state: NodeState, governance: OwnerPort, clock: Clock
+    ) -> None:
+        self._identity = identity
+        self._state = state
+        self._governance = governance
+        self._clock = clock
+
+    def approve_app(self, bundle: bytes) -> str:
+        """Keep a bundle that the owner looked at, and allow it to run; returns its SHA-256.
+
+        Raises:
+            BundleError: no Flower bundle that this node could run.
+            FileRefused, StateUnavailable
+        """
+        app = sha256_hex(bundle)
+        verify_bundle(bundle, expected_sha256=app)
+        # The bundle first: an approval without it could not be acted on.
+        replace_file(bundle_path(self._identity, app), bundle)
+        self._state.approve_app(app, time=instant(self._clock()))
+        return app
+
+    def fetch_app(self, app: str) -> bytes:
+        """The bundle that governance registered under this SHA-256, for the owner to look at.
+
+        Raises:
+            GovernanceError
+            ClientError: what came has another hash.
+        """
+        bundle = self._governance.get_app(app)
+        if sha256_hex(bundle) != app:
+            raise ClientError(
+                f"app {app}: expected a bundle with this SHA-256, got one with "
+                f"{sha256_hex(bundle)}; do not run it, and tell the operator"
+            )
+        return bundle
+
+    def revoke_app(self, app: str) -> bool:
+        """Forbid a bundle from now on, also in the task that is running; False if it was before."""
+        return self._state.revoke_app(app, time=instant(self._clock()))
+
+    def add_product(self, path: Path) -> Registered:
+        """Read a product, register what it is (none of its values), and keep its file.
+
+        The data stays where it lies. A call that was cut off may be made again.
+
+        Raises:
+            ProductError, VaultError: the file or its data.
+            ClientError: another version was registered under this id.
+            GovernanceError: not registered.
+        """
+        product = load_product(path)
+        rows = len(open_product(product, salt=self._identity.keys.salt).labels)
+        text = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
+        card = product_card(
+            product,
+            participant=self._identity.participant,
+            rows=rows,
+            registered=self._clock(),
+        )
+        kept = self._state.add_product(
+            ProductRecord(
+                id=product.id,
+                file=str(path.resolve()),
+                digest=sha256_hex(text),
+                rows=rows,
+                card=self._sign(card.to_json(), PRODUCT_TYPE),
+            )
+        )
+        # A crash from here on: the record has no index; the next call sends the same card again.
+        registered = self._governance.register_product(kept.card)
+        replace_file(self._identity.paths.product(product.id), text)
+        self._state.confirm_product(product.id, index=registered.index)
+        return registered
+
+    def sign_agreement(self, document: bytes) -> Registered:
+        """Sign an agreement and keep the node's own copy, word for word.
+
+        From here on the node permits what it permits, until it is withdrawn. A call that was cut
+        off may be made again.
+
+        Raises:
+            ClientError: malformed, another's, or for a product that this node does not have.
+            GovernanceError: not concluded; nothing is kept.
+        """
+        agreement = self._own_agreement(document)
+        signed = SignedAgreement(
+            version=1, participant=self._identity.participant, document=document.decode("utf-8")
+        )
+        concluded = self._governance.conclude_agreement(
+            self._sign(signed.to_json(), AGREEMENT_TYPE)
+        )
+        replace_file(self._identity.paths.agreements / f"{sha256_hex(document)}.json", document)
+        self._state.add_agreement(
+            agreement=agreement.id,
+            digest=agreement.digest,
+            product=agreement.target,
+            document=document,
+            time=instant(self._clock()),
+        )
+        return concluded
+
+    def withdraw(self, agreement: str, reason: str) -> Withdrawn:
+        """Take consent back, for good. A running task under it is ended and its result stays here.
+
+        It holds on this node when this returns, whether governance could be told or not.
+
+        Raises:
+            ClientError: no such agreement on this node, or a reason that is too long.
+            StateUnavailable: not withdrawn.
+        """
+        try:
+            statement = Withdrawal.from_json(
+                {
+                    "version": 1,
+                    "id": f"withdrawal-{secrets.token_hex(16)}",
+                    "participant": self._identity.participant,
+                    "agreement": agreement,
+                    "reason": reason,
+                    "time": instant(self._clock()),
+                }
+            )
+        except DocumentError as error:
+            raise ClientError(f"withdrawal: {error}") from error
+        fresh = self._state.withdraw(
+            agreement,
+            withdrawal=statement.id,
+            envelope=self._sign(statement.to_json(), WITHDRAWAL_TYPE),
+            reason=reason,
+            time=statement.time,
+        )
+        problem = self.tell_governance()
+        untold = {pending.agreement for pending in self._state.pending_withdrawals()}
+        return Withdrawn(
+            agreement=agreement, before=not fresh, told=agreement not in untold, problem=problem
+        )
+
+    def tell_governance(self) -> str:
+        """Send every withdrawal that governance has not confirmed; returns the first problem.
+
+        The running node calls this now and then, so that a withdrawal made while governance was
+        down still reaches it. A crash between answer and mark sends it twice; it has one id.
+        """
+        problem = ""
+        for pending in self._state.pending_withdrawals():
+            try:
+                self._governance.withdraw(pending.envelope)
+            except GovernanceError as error:
+                LOGGER.warning("withdrawal %s: governance was not told: %s", pending.id, error)
+                problem = problem or str(error)
+            else:
+                self._state.mark_told(pending.id, time=instant(self._clock()))
+        return problem
+
+    def status(self) -> NodeStatus:
+        """Everything the node's database knows, for people."""
+        certificate = x509.load_pem_x509_certificate(self._identity.certificate_pem)
+        return NodeStatus(
+            participant=self._identity.participant,
+            space=self._identity.config.space.name,
+            region=self._identity.config.region,
+            certificate_expires=certificate.not_valid_after_utc,
+            products=self._state.products(),
+            agreements=self._state.agreements(),
+            apps=self._state.apps(),
+            uses=self._state.uses(limit=SHOWN_USES),
+            untold=self._state.pending_withdrawals(),
+            unlogged=len(self._state.pending_entries()),
+        )
+
+    def _own_agreement(self, document: bytes) -> Agreement:
+        try:
+            agreement = parse_agreement(document)
+        except DocumentError as error:
+            raise ClientError(f"agreement: {error}") from error
+        if agreement.assigner != self._identity.participant:
+            raise ClientError(
+                f"agreement {agreement.id}: expected the assigner {self._identity.participant}, "
+                f"got {agreement.assigner}; an owner signs for its own data only"
+            )
+        if self._state.product(agreement.target) is None:
+            raise ClientError(
+                f"agreement {agreement.id}: expected a product of this node as target, got "
+                f"{agreement.target}; add it first: tds product add FILE"
+            )
+        known = self._state.agreement(agreement.id)
+        if known is not None and known.digest != agreement.digest:
+            raise ClientError(
+                f"agreement {agreement.id}: expected the document that was signed before, got "
+                "another; give a new agreement a new id"
+            )
+        return agreement
+
+    def _sign(self, payload: object, payload_type: str) -> bytes:
+        return sign_envelope(payload, payload_type=payload_type, key=self._identity.keys.receipt)
+
+
+def bundle_path(identity: NodeIdentity, app: str) -> Path:
+    """Where an approved bundle lies."""
+    return identity.paths.apps / f"{app}.fab"
+
+
+def governance_client(identity: NodeIdentity) -> GovernanceClient:
+    """The node's connection to governance, not yet made."""
+    return GovernanceClient(
+        address=identity.config.space.governance,
+        ca_pem=identity.ca_pem,
+        key_pem=identity.tls_key_pem,
+        certificate_pem=identity.certificate_pem,
+    )
+
+
+@contextmanager
+def open_owner(folder: Path) -> Iterator[Owner]:
+    """The acts for the command line; on leaving, entries are logged unless a node holds the log.
+
+    Raises:
+        FileRefused, IdentityError, StateUnavailable: the folder.
+    """
+    identity = load_identity(folder)
+    with ExitStack() as stack:
+        state = NodeState.open(identity.paths.state)
+        stack.callback(state.close)
+        governance = stack.enter_context(governance_client(identity))
+        stack.callback(log_pending, identity, state)
+        yield Owner(
+            identity=identity, state=state, governance=governance, clock=lambda: datetime.now(UTC)
+        )
+
+
+def log_pending(identity: NodeIdentity, state: NodeState) -> bool:
+    """Append what is pending to the node's own log; False if a running node does it instead.
+
+    Raises:
+        LedgerError: the log is damaged.
+    """
+    if not state.pending_entries():
+        return True
+    try:
+        with open_own_log(identity) as log:
+            Journal(log=log, state=state, verifier=identity.log_signer.verifier).drain()
+    except LogUnavailable as error:
+        LOGGER.info("entries stay pending for the process that holds the log: %s", error)
+        return False
+    return True

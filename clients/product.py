@@ -1,0 +1,175 @@
+"""The owner's product file: which file, which columns, and what may be held back from training.
+
+    {"version": 1, "id": "clinic-a/breast-cytology", "title": "Breast cytology, 2024",
+     "path": "data.csv",
+     "columns": [{"name": "radius", "type": "float", "role": "feature"},
+                 {"name": "diagnosis", "type": "string", "role": "label"}],
+     "classes": ["benign", "malignant"], "held_back": "0.2", "modality": "tabular",
+     "classification": "general", "personal_information": false}
+
+`path` is relative to the product file. `classes` are the label's values in order; for an integer
+label they read "0", "1", and so on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from clients.errors import FileRefused, ProductError
+from clients.files import read_file
+from policies.canonical import parse_json
+from policies.errors import DocumentError
+from policies.fields import Document, Id, ParticipantId, instant
+from policies.statements import Column, ProductCard
+
+MAX_PRODUCT_BYTES: Final = 1 << 18
+SUFFIXES: Final = (".csv", ".parquet")
+
+
+class _File(Document):
+    version: Literal[1]
+    id: Id
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    path: Annotated[str, Field(min_length=1, max_length=1024)]
+    columns: Annotated[list[Column], Field(min_length=2, max_length=4096)]
+    classes: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=128)]],
+        Field(min_length=2, max_length=4096),
+    ]
+    held_back: Annotated[str, Field(pattern=r"^0(\.\d{1,9})?$")]
+    modality: Literal["tabular"]
+    classification: Literal["general", "important", "core"]
+    personal_information: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product file that was read and checked.
+
+    Attributes:
+        data: the data file, absolute.
+        columns: as declared; exactly one is the label.
+        classes: the label's values in order.
+        held_back: share of the rows kept for evaluation, in [0, 1).
+    """
+
+    id: str
+    title: str
+    data: Path
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...]
+    held_back: Decimal
+    modality: Literal["tabular"]
+    classification: Literal["general", "important", "core"]
+    personal_information: bool
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns that an app sees, in the file's order."""
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def label(self) -> Column:
+        """The one column that is to be predicted."""
+        return next(column for column in self.columns if column.role == "label")
+
+
+def load_product(path: Path) -> Product:
+    """Read and check a product file; the data file is not opened.
+
+    Raises:
+        ProductError: the file and the field, what was expected and what came.
+    """
+    try:
+        data = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
+        content = _File.from_json(parse_json(data, max_bytes=MAX_PRODUCT_BYTES))
+        _check(content)
+    except (FileRefused, DocumentError) as error:
+        raise ProductError(f"product file {path}: {error}") from error
+    return Product(
+        id=content.id,
+        title=content.title,
+        data=path.resolve().parent / content.path,
+        columns=tuple(content.columns),
+        classes=tuple(content.classes),
+        held_back=Decimal(content.held_back),
+        modality=content.modality,
+        classification=content.classification,
+        personal_information=content.personal_information,
+    )
+
+
+def product_card(
+    product: Product, *, participant: ParticipantId, rows: int, registered: datetime
+) -> ProductCard:
+    """What is registered about the product: none of its values.
+
+    Args:
+        participant: its owner.
+        rows: how many the vault read.
+        registered: aware moment of registration.
+
+    Raises:
+        ProductError: no row.
+    """
+    if rows < 1:
+        raise ProductError(f"product {product.id}: expected at least one row, got {rows}")
+    return ProductCard(
+        version=1,
+        id=product.id,
+        participant=participant,
+        title=product.title,
+        rows=rows,
+        columns=list(product.columns),
+        modality=product.modality,
+        classification=product.classification,
+        personal_information=product.personal_information,
+        registered=instant(registered),
+    )
+
+
+def _check(content: _File) -> None:
+    if content.classification == "core":
+        raise DocumentError(
+            "$.classification", "general or important", "core (core data is never listed or used)"
+        )
+    place = PurePosixPath(content.path)
+    if place.is_absolute() or ".." in place.parts or "\0" in content.path:
+        below = "a path below the product file's folder"
+        raise DocumentError("$.path", below, repr(content.path)[:80])
+    if place.suffix.lower() not in SUFFIXES:
+        raise DocumentError("$.path", f"a file ending in {' or '.join(SUFFIXES)}", repr(place.name))
+    _check_columns(content)
+
+
+def _check_columns(content: _File) -> None:
+    names = [column.name for column in content.columns]
+    labels = [column for column in content.columns if column.role == "label"]
+    features = [column for column in content.columns if column.role == "feature"]
+    words = [column.name for column in features if column.type == "string"]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DocumentError("$.columns", "each name once", f"{twice!r} twice")
+    if len(labels) != 1:
+        raise DocumentError("$.columns", "exactly one column with role label", f"{len(labels)}")
+    if labels[0].type == "float":
+        raise DocumentError("$.columns", "a label of type string or integer", "float")
+    if not features:
+        raise DocumentError("$.columns", "at least one column with role feature", "none")
+    if words:
+        raise DocumentError(
+            "$.columns", "features of type float or integer", f"string for {words[0]!r}"
+        )
+    if len(set(content.classes)) != len(content.classes):
+        raise DocumentError("$.classes", "each class once", "one twice")
+    numbered = [str(number) for number in range(len(content.classes))]
+    if labels[0].type == "integer" and content.classes != numbered:
+        raise DocumentError(
+            "$.classes", '"0", "1" and so on for an integer label', f"{content.classes}"[:80]
+        )

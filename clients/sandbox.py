@@ -1,0 +1,318 @@
+"""The sandbox as the node sees it: one job in, one checked result or one typed error out.
+
+`Sandbox.start` is called before the node loads its keys (`clients.zygote` says why). A job's child
+is one process; ending it ends the job, and `run` returns only when it is gone. Nothing survives
+`close`; if the node is killed, the zygote sees its socket close and ends with its child.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+
+from clients.appcall import AppResultError, Call, call_app, pack_rows, parse_metric, public_type
+from clients.errors import AppFailed, AppTimeout, SandboxCancelled, SandboxUnavailable
+from clients.launcher import START_TIMEOUT_S, Ended, Zygote, describe_status
+from clients.sdk import Rows, SdkError
+from policies.errors import DocumentError
+from policies.permit import Kind
+from policies.receipt import Confinement
+from policies.runconfig import ConfigValue, config_to_json
+from policies.tensors import Tensors, pack_tensors, unpack_tensors
+
+PRELOAD: Final = ("torch", "torch._dynamo")
+"""torch imports its compiler at the first optimizer: 1 s a job, so the zygote does it ahead."""
+
+PROBE_MEMORY_BYTES: Final = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of an app under a permit.
+
+    Attributes:
+        app_dir: the installed bundle; its content must not change while the sandbox lives.
+        model: incoming model, safetensors bytes.
+        timeout_s: wall seconds.
+        memory_bytes: address space that the app may use on top of the interpreter's.
+    """
+
+    app_dir: Path
+    kind: Kind
+    model: bytes
+    rows: Rows
+    run_config: Mapping[str, ConfigValue]
+    round: int
+    timeout_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What the app returned; egress is still to be checked.
+
+    Attributes:
+        update: None for an evaluation.
+        stderr_tail: the last 8 KiB that the app printed; for the node's own log only.
+    """
+
+    update: Tensors | None
+    metrics: dict[str, float | int]
+    stderr_tail: str
+
+
+class Sandbox:
+    """Runs jobs one after another in confined children of a zygote.
+
+    Attributes:
+        confinement: what held the probe child on this host, for receipts.
+        files_confined: whether Landlock kept the probe child out of other files.
+        pid: the zygote's process id.
+    """
+
+    confinement: Confinement
+    files_confined: bool
+
+    def __init__(self, base: Path, preload: Sequence[str]) -> None:
+        self._base = base
+        self._preload = preload
+        self._apps: dict[Path, Path] = {}
+        self._lock = threading.Lock()
+        self._kill: threading.Event | None = None
+        self._zygote = Zygote.start(base, preload)
+
+    @classmethod
+    def start(cls, *, preload: Sequence[str] = PRELOAD) -> Self:
+        """A ready sandbox, measured by a probe child. Call it before any key is loaded.
+
+        Args:
+            preload: modules that the zygote imports where installed.
+
+        Raises:
+            SandboxUnavailable: the zygote did not start, or a required restriction failed.
+        """
+        base = Path(tempfile.mkdtemp(prefix="tds-sandbox-"))
+        base.chmod(0o711)
+        (base / "apps").mkdir(mode=0o755)
+        try:
+            sandbox = cls(base, preload)
+        except SandboxUnavailable:
+            shutil.rmtree(base, ignore_errors=True)
+            raise
+        try:
+            sandbox._probe()
+        except SandboxUnavailable:
+            sandbox.close()
+            raise
+        return sandbox
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id."""
+        return self._zygote.process.pid
+
+    def run(self, job: Job, *, cancelled: threading.Event | None = None) -> JobResult:
+        """Run one job to its end; a second caller waits.
+
+        Args:
+            cancelled: ends the job when set, from any thread.
+
+        Raises:
+            SandboxCancelled: it was ended by `cancelled`, `kill_current` or `close`.
+            AppTimeout, AppFailed: the app did not return a result.
+            SandboxUnavailable: the zygote was lost; the next job starts another.
+        """
+        with self._lock:
+            kill = self._kill = threading.Event()
+            try:
+                head = {
+                    "kind": job.kind,
+                    "app_dir": str(self._staged(job.app_dir)),
+                    "run_config": config_to_json(job.run_config),
+                    "round": job.round,
+                    "memory_bytes": job.memory_bytes,
+                }
+                signals = [kill] if cancelled is None else [kill, cancelled]
+                ended = self._exchange(head, job.model, job.rows, job.timeout_s, signals)
+            finally:
+                self._kill = None
+        return _result(job, ended)
+
+    def kill_current(self) -> None:
+        """End the running job, if any, at once; its `run` raises `SandboxCancelled`."""
+        kill = self._kill
+        if kill is not None:
+            kill.set()
+
+    def close(self) -> None:
+        """End the running job and the zygote; no process and no folder is left behind."""
+        self.kill_current()
+        with self._lock:
+            self._zygote.close()
+            shutil.rmtree(self._base, ignore_errors=True)
+
+    def _exchange(
+        self,
+        head: Mapping[str, object],
+        model: bytes,
+        rows: Rows,
+        timeout_s: float,
+        signals: Sequence[threading.Event],
+    ) -> Ended:
+        if not self._zygote.alive():
+            self._zygote.close()
+            self._zygote = Zygote.start(self._base, self._preload)
+        try:
+            return self._zygote.run(head, model, pack_rows(rows), timeout_s, signals)
+        except (OSError, SandboxUnavailable) as error:
+            self._zygote.close()
+            raise SandboxUnavailable(f"the sandbox was lost during a job: {error}") from error
+
+    def _staged(self, app_dir: Path) -> Path:
+        """A copy that the child's user can read, whatever folder the original lies in."""
+        known = self._apps.get(app_dir)
+        if known is None:
+            known = self._base / "apps" / str(len(self._apps))
+            shutil.copytree(app_dir, known, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+            for place in (known, *known.rglob("*")):
+                place.chmod(0o755 if place.is_dir() else 0o644)
+            self._apps[app_dir] = known
+        return known
+
+    def _probe(self) -> None:
+        request = {
+            "kind": "probe",
+            "app_dir": str(self._base / "apps"),
+            "memory_bytes": PROBE_MEMORY_BYTES,
+        }
+        empty = np.zeros((0, 1), dtype=np.float32)
+        none = np.zeros(0, dtype=np.int64)
+        rows = Rows(empty, none, empty, none, ("x",), ("0", "1"))
+        model = pack_tensors({"x": none})
+        with self._lock:
+            ended = self._exchange(request, model, rows, START_TIMEOUT_S, [])
+        head, _ = ended.parsed() or ({}, b"")
+        found = head.get("probe")
+        if not isinstance(found, dict) or not (found["network"] and found["processes"]):
+            raise SandboxUnavailable(
+                f"sandbox probe: expected a confined child, got {head or ended.tail!r}; "
+                "seccomp filters must be allowed, and as root also setuid; the interpreter and "
+                f"{self._base} must be readable by nobody"
+            )
+        self.files_confined = bool(found["files"])
+        self.confinement = Confinement(
+            network="none",
+            user="nobody" if found["root"] and found["uid"] != os.getuid() else "same",
+            no_new_privileges=bool(found["no_new_privileges"]),
+            memory_limit=bool(found["memory"]),
+        )
+
+
+class InProcessUnsafeRunner:
+    """Calls apps in this process: no isolation, no time limit, no memory limit.
+
+    For simulations and tests only. The app's folder stays on `sys.path`, and two apps whose
+    packages have the same name cannot be run by one process.
+    """
+
+    def run(self, job: Job, *, cancelled: threading.Event | None = None) -> JobResult:
+        """As `Sandbox.run`, except that `cancelled` is looked at before and after only.
+
+        Raises:
+            SandboxCancelled, AppFailed: as `Sandbox.run`.
+        """
+        folder = str(job.app_dir.resolve())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        call = Call(
+            app_dir=job.app_dir,
+            kind=job.kind,
+            model=job.model,
+            run_config=job.run_config,
+            round=job.round,
+        )
+        _stop_if(cancelled)
+        try:
+            reply = call_app(call, job.rows)
+        except Exception as error:
+            raise AppFailed(f"the app raised {public_type(error)}", detail=repr(error)) from error
+        _stop_if(cancelled)
+        return JobResult(
+            update=unpack_tensors(reply.update) if reply.update else None,
+            metrics={name: parse_metric(text) for name, text in reply.metrics.items()},
+            stderr_tail="",
+        )
+
+
+def _stop_if(cancelled: threading.Event | None) -> None:
+    if cancelled is not None and cancelled.is_set():
+        raise SandboxCancelled("the job was ended from outside; nothing of it was kept")
+
+
+def _result(job: Job, ended: Ended) -> JobResult:
+    if ended.stopped == "cancelled":
+        raise SandboxCancelled("the job was ended from outside; nothing of it was kept")
+    if ended.stopped == "timeout":
+        raise AppTimeout(f"the app was ended: expected a result within {job.timeout_s:g} s")
+    if ended.stopped == "too-large":
+        raise AppFailed(
+            f"expected a reply about as large as the model ({len(job.model)} bytes), got more"
+        )
+    frame = ended.parsed()
+    if frame is None:
+        raise AppFailed(
+            f"the app's process ended without a result ({describe_status(ended.status)}); it may "
+            f"have needed more than {job.memory_bytes} bytes of memory",
+            detail=ended.tail,
+        )
+    head, update = frame
+    if head.get("ok") is not True:
+        raise _failure(job, head, ended.tail)
+    try:
+        if bool(update) != (job.kind == "train"):
+            raise AppFailed("expected arrays when training, none when evaluating, got otherwise")
+        return JobResult(
+            update=unpack_tensors(update) if update else None,
+            metrics={str(name): parse_metric(text) for name, text in head["metrics"].items()},
+            stderr_tail=ended.tail,
+        )
+    except (DocumentError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise AppFailed("the app's reply cannot be read", detail=repr(error)[:500]) from error
+
+
+def _failure(job: Job, head: Mapping[str, Any], tail: str) -> AppFailed | SandboxUnavailable:
+    """The error of a failed child. All of `head` may be the app's own doing: what travels is a type
+    that Python or Flower defines, and a line that the app's source has."""
+    name, file, line, text = (head.get(key) for key in ("type", "file", "line", "text"))
+    if head.get("stage") == "confinement":
+        return SandboxUnavailable(f"the sandbox could not confine its child: {text}")
+    place = ""
+    source = job.app_dir / str(file)
+    if isinstance(line, int) and file and source.resolve().is_relative_to(job.app_dir.resolve()):
+        lines = source.read_bytes().count(b"\n") + 1 if source.is_file() else 0
+        place = f" at {file}:{line}" if 1 <= line <= lines else ""
+    kind = name if _is_public_type(name) else "something"
+    return AppFailed(f"the app raised {kind}{place}", detail=f"{text}\n{tail}")
+
+
+def _is_public_type(name: object) -> bool:
+    """What `clients.appcall.public_type` can return."""
+    known = getattr(builtins, str(name), None)
+    ours = (AppResultError.__name__, SdkError.__name__)
+    return name in ours or (isinstance(known, type) and issubclass(known, BaseException))

@@ -1,0 +1,270 @@
+"""The zygote: a small process that has imported what apps need and forks one child per job.
+
+It is started before the node loads its keys, by exec with a clean environment and one descriptor,
+so that no child can inherit a secret: a fork carries its parent's memory. It never runs an app's
+code, stays single-threaded, and ends when the node's end of its socket closes, however that ended.
+
+One job at a time over a SOCK_SEQPACKET socket, JSON with descriptors beside it:
+
+    node → zygote    {"op": "run", …} + [model, rows, result, output]      {"op": "kill" | "close"}
+    zygote → node    {"event": "ready"}      {"event": "ended", "status": wait status}
+
+The child writes one frame to `result`: `FRAME` (magic, bytes of JSON, bytes of update), then both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import importlib.util
+import json
+import mmap
+import os
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from clients.appcall import Call, call_app, failure_place, map_rows, public_type
+from clients.confinement import (
+    User,
+    confine,
+    enter_empty_network,
+    has_no_new_privileges,
+    open_to_others,
+    unprivileged_user,
+)
+from clients.sdk import Rows
+from policies.runconfig import config_from_json
+
+FRAME: Final = struct.Struct(">4sIQ")
+MAGIC: Final = b"TDS1"
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+MAX_TEXT: Final = 500
+RESULT_FD: Final = 3
+PROBE_EXTRA_BYTES: Final = 1 << 33
+"""Beyond the limit by so much must fail in the probe: it is far above what slack could hide."""
+
+_SYSTEM_READABLE: Final = (
+    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom"),
+    *("/dev/zero", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    pid: int
+    pidfd: int
+    scratch: Path
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run until the node closes its end.
+
+    Args:
+        arguments: descriptor of the socket, base folder, names of modules to import ahead.
+    """
+    control = socket.socket(fileno=int(arguments[0]))
+    base = Path(arguments[1])
+    os.chdir("/")
+    for name in arguments[2:]:
+        if importlib.util.find_spec(name.partition(".")[0]) is not None:
+            importlib.import_module(name)
+    user = unprivileged_user()
+    if user is not None:
+        enter_empty_network()
+    # What is there now is shared by all children: the collector must not touch (copy) it.
+    gc.collect()
+    gc.freeze()
+    control.send(b'{"event":"ready"}')
+    _serve(control, base, user)
+
+
+def _serve(control: socket.socket, base: Path, user: User | None) -> None:
+    child: _Child | None = None
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        while True:
+            ready = {key.fd for key, _ in selector.select()}
+            if child is not None and child.pidfd in ready:
+                selector.unregister(child.pidfd)
+                status = _bury(child)
+                child = None
+                control.send(json.dumps({"event": "ended", "status": status}).encode())
+            if control.fileno() not in ready:
+                continue
+            data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 4)
+            request = json.loads(data) if data else {"op": "orphaned"}
+            if request["op"] == "run":
+                child = _start(control, request, fds, base, user)
+                selector.register(child.pidfd, selectors.EVENT_READ)
+            elif child is not None:
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+            if request["op"] in ("close", "orphaned"):
+                if child is not None:
+                    _bury(child)
+                if request["op"] == "orphaned":
+                    shutil.rmtree(base, ignore_errors=True)
+                return
+
+
+def _start(
+    control: socket.socket,
+    request: Mapping[str, Any],
+    fds: Sequence[int],
+    base: Path,
+    user: User | None,
+) -> _Child:
+    scratch = Path(tempfile.mkdtemp(prefix="job-", dir=base))
+    if user is not None:
+        os.chown(scratch, user.uid, user.gid)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        _child(request, fds, scratch, parent, user)
+    for descriptor in fds:
+        os.close(descriptor)
+    return _Child(pid=pid, pidfd=os.pidfd_open(pid), scratch=scratch)
+
+
+def _bury(child: _Child) -> int:
+    _, status = os.waitpid(child.pid, 0)
+    os.close(child.pidfd)
+    # An app may nest folders without end; the node removes the base folder when it closes.
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(child.scratch, ignore_errors=True)
+    return status
+
+
+# -- the child ---------------------------------------------------------------------------------
+
+
+def _child(
+    request: Mapping[str, Any],
+    fds: Sequence[int],
+    scratch: Path,
+    parent: int,
+    user: User | None,
+) -> None:
+    """Confine, run, report, exit: never returns."""
+    stage = "confinement"
+    code = 1
+    app_dir = Path(request["app_dir"])
+    try:
+        model, rows = _take_over(fds, scratch)
+        files = confine(
+            parent=parent,
+            memory_bytes=request["memory_bytes"],
+            user=user,
+            readable=_readable(app_dir),
+            searching=user is not None and not all(map(open_to_others, _python())),
+            scratch=scratch,
+        )
+        if request["kind"] == "probe":
+            _report({"ok": True, "metrics": {}, "probe": _measure(request, files=files)})
+        else:
+            stage = "app"
+            _run(request, app_dir, model, rows)
+        code = 0
+    except BaseException as error:  # noqa: BLE001 the process's edge: everything is reported
+        file, line = failure_place(error, app_dir)
+        text = f"{type(error).__name__}: {error}"[:MAX_TEXT]
+        failure = {"type": public_type(error), "file": file[:200], "line": line}
+        _report({"ok": False, "stage": stage, "text": text, **failure})
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _take_over(fds: Sequence[int], scratch: Path) -> tuple[bytes, Rows]:
+    """Read what was sent, then keep only null, the output pipe twice, and the result pipe."""
+    os.setsid()
+    model_fd, rows_fd, result_fd, output_fd = fds
+    with mmap.mmap(model_fd, 0, access=mmap.ACCESS_READ) as view:
+        model = bytes(view)
+    rows = map_rows(rows_fd)
+    null = os.open(os.devnull, os.O_RDWR)
+    # Moved out of the way first, so that no dup2 below closes what is still needed.
+    kept = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in (null, output_fd, output_fd, result_fd)]
+    for target, descriptor in enumerate(kept):
+        os.dup2(descriptor, target)
+    os.closerange(RESULT_FD + 1, 1 << 20)
+    os.chdir(scratch)
+    os.environ.update(HOME=str(scratch), TMPDIR=str(scratch))
+    tempfile.tempdir = None
+    return model, rows
+
+
+def _run(request: Mapping[str, Any], app_dir: Path, model: bytes, rows: Rows) -> None:
+    sys.path[0] = str(app_dir)
+    sys.dont_write_bytecode = True
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+    call = Call(
+        app_dir=app_dir,
+        kind=request["kind"],
+        model=model,
+        run_config=config_from_json(request["run_config"]),
+        round=request["round"],
+    )
+    reply = call_app(call, rows)
+    _report({"ok": True, "metrics": reply.metrics}, reply.update)
+
+
+def _report(record: Mapping[str, object], update: bytes = b"") -> None:
+    head = json.dumps(record).encode()
+    with os.fdopen(RESULT_FD, "wb", closefd=False) as pipe:
+        pipe.write(FRAME.pack(MAGIC, len(head), len(update)) + head)
+        pipe.write(update)
+
+
+def _readable(app_dir: Path) -> list[Path]:
+    """What an app may read: itself, the interpreter with its packages, a little of the system."""
+    return [app_dir, *_python(), *map(Path, _SYSTEM_READABLE)]
+
+
+def _python() -> list[Path]:
+    places = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()} - {"/"}
+    return [path for path in map(Path, sorted(places)) if path.exists()]
+
+
+def _measure(request: Mapping[str, Any], *, files: bool) -> dict[str, object]:
+    """Try what must not work, from inside; true means that it did not."""
+    for needed in (request["app_dir"], *_python()):
+        next(Path(needed).iterdir(), None)
+    beyond = request["memory_bytes"] + PROBE_EXTRA_BYTES
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return {
+        "network": _fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()),
+        "root": _fails(lambda: os.setuid(0)) and os.getuid() != 0,
+        "uid": os.getuid(),
+        "no_new_privileges": has_no_new_privileges(),
+        "memory": _fails(lambda: mmap.mmap(-1, beyond, flags=private, prot=mmap.PROT_READ).close()),
+        "processes": _fails(lambda: os.waitpid(os.fork(), 0)),
+        "files": files and _fails(lambda: Path("/etc/passwd").read_bytes()),
+    }
+
+
+def _fails(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except OSError:
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

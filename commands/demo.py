@@ -1,0 +1,291 @@
+"""`tds demo`: the whole story on this machine, with real processes and real data."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+
+from auditors.rules import check_rules
+from auditors.verify import verify_folder
+from clients.appbundle import build_bundle
+from clients.identity import load_identity
+from clients.state import NodeState
+from commands.compare import compare_accuracy
+from commands.errors import BadInput, CommandFailed
+from commands.hospitals import HOSPITALS, Split, split_data, write_hospital
+from commands.localspace import LocalSpace, local_space, run_spec
+from commands.output import STDOUT, JsonFlag, print_json, print_table, say
+from commands.rounds_table import ENDED, rounds_of, rounds_table, seconds
+from policies import governance_pb2 as pb
+from policies.entries import parse_entry
+
+APP = Path(__file__).parents[1] / "clients" / "apps" / "tabular"
+SPACE = "tdspace.example/oncology"
+PURPOSE = "diagnosis-support"
+METRICS = ("train_loss", "eval_loss", "eval_accuracy", "num-examples")
+WITHDRAWS = "westpark"
+MARKER = "tds-demo.txt"
+RUN_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the demo found out; `--json` prints it."""
+
+    folder: str
+    run: str
+    state: str
+    rounds: list[dict[str, Any]]
+    refused: dict[str, str]
+    withdrawn: dict[str, Any]
+    accuracy: dict[str, Any]
+    bytes_left: dict[str, int]
+    log: dict[str, Any]
+    seconds: float
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option(help="Where to put everything; an earlier demo there is replaced.")
+    ] = Path("tds-demo"),
+    rounds: Annotated[int, typer.Option(help="Training rounds.", min=4, max=1000)] = 12,
+    as_json: JsonFlag = False,
+) -> None:
+    """Five hospitals train a shared model; one is refused, one withdraws, the log is verified.
+
+    Starts Flower's SuperLink, governance and five nodes as processes of this machine, on free
+    ports of the loopback interface, and ends them all. Example: tds demo
+    """
+    tell = _quiet if as_json else say
+    summary = _play(_fresh(folder), rounds, tell, live=not as_json)
+    if as_json:
+        print_json(asdict(summary))
+        return
+    _show(summary)
+
+
+def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool) -> Summary:
+    """The story from beginning to end."""
+    started = time.monotonic()
+    split = split_data()
+    tell(f"Five hospitals share nothing but a model ({SPACE}); everything lies in {folder}.")
+    with local_space(folder, name=SPACE) as local:
+        run, withdrawn = _train(local, folder, split, rounds, tell, live=live)
+        tell("ending all processes, then verifying the log as an auditor would, from its folder")
+    log = _audit(local)
+    comparison = compare_accuracy(
+        APP,
+        split,
+        model=local.space.consumer_folder / "models" / f"{run.model}.safetensors",
+        participants=[h.name for h in HOSPITALS if h.purpose == "medical-research"],
+    )
+    found = rounds_of(run)
+    return Summary(
+        folder=str(folder),
+        run=run.run,
+        state=run.state,
+        rounds=[{**entry, "seconds": seconds(entry)} for entry in found],
+        refused=_always_refused(found),
+        withdrawn=withdrawn,
+        accuracy=asdict(comparison),
+        bytes_left=_bytes_left(local),
+        log=log,
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _train(
+    local: LocalSpace,
+    folder: Path,
+    split: Split,
+    rounds: int,
+    tell: Callable[[str], None],
+    *,
+    live: bool,
+) -> tuple[pb.Run, dict[str, Any]]:
+    """Start everything, open the run, withdraw one hospital's consent in the middle."""
+    tell("starting Flower's SuperLink and governance ...")
+    local.start()
+    bundle = build_bundle(APP)
+    app = local.register_app(bundle, "Tabular classification")
+    for hospital in HOSPITALS:
+        product = write_hospital(folder / "hospitals" / hospital.name, hospital, split)
+        local.add_node(
+            hospital.name,
+            title=hospital.title,
+            region=hospital.region,
+            product_file=product,
+            purpose=hospital.purpose,
+            app=bundle,
+        )
+        rows = len(split.shares[hospital.name][1])
+        tell(f"  {hospital.title}: {rows} rows, allows {hospital.purpose}, has approved the app")
+    tell("starting the five nodes ...")
+    local.start_nodes(local.nodes)
+    agreements = [node.agreement for node in local.nodes.values()]
+    spec = run_spec(app, agreements, purpose=PURPOSE, rounds=rounds, metrics=METRICS)
+    run = local.open_run(spec)
+    tell(f"run {run.run} for {PURPOSE}; {WITHDRAWS} will withdraw its consent in the middle")
+    return _watch(local, run.run, withdraw_after=rounds // 2, live=live)
+
+
+def _watch(
+    local: LocalSpace, run_id: str, *, withdraw_after: int, live: bool
+) -> tuple[pb.Run, dict[str, Any]]:
+    """Show the rounds as they come; withdraw after one of them."""
+    withdrawn: dict[str, Any] = {}
+    end = time.monotonic() + RUN_TIMEOUT_S
+    with ExitStack() as stack:
+        consumer = stack.enter_context(local.consumer())
+        view = Live(console=STDOUT, refresh_per_second=8, vertical_overflow="visible")
+        if live:
+            stack.enter_context(view)
+        while True:
+            run = consumer.get_run(run_id)
+            entries = rounds_of(run)
+            view.update(rounds_table(entries, title=f"run {run_id}: {run.state}"))
+            closed = [entry for entry in entries if entry["state"] == "CLOSED"]
+            if not withdrawn and len(closed) >= withdraw_after:
+                done = local.nodes[WITHDRAWS].withdraw("the hospital's board decided otherwise")
+                withdrawn = {
+                    "participant": WITHDRAWS,
+                    "after_round": len(closed),
+                    "agreement": done.agreement,
+                    "told_governance": done.told,
+                }
+            if run.state in ENDED:
+                break
+            if time.monotonic() > end:
+                raise CommandFailed(f"run {run_id}: not done after {RUN_TIMEOUT_S:g} s")
+            local.children.check()
+            time.sleep(0.1)
+    if run.state != "COMPLETED":
+        raise CommandFailed(f"run {run_id} ended as {run.state}: {run.reason}")
+    uses = [
+        e["round"]
+        for e in entries
+        for i in e["items"]
+        if i["participant"] == WITHDRAWS and i["outcome"] == "accepted"
+    ]
+    return run, {**withdrawn, "last_round_used": max(uses, default=0)}
+
+
+def _audit(local: LocalSpace) -> dict[str, Any]:
+    """Verify the space's log against what each node saw of it, and each node's own log."""
+    folder, key_file = local.space.log_folder, local.space.folder.parent / "log-key.txt"
+    key_file.write_text(local.space.card.log_key + "\n", encoding="utf-8")
+    seen: list[str] = []
+    own: dict[str, int] = {}
+    for node in local.nodes.values():
+        identity = load_identity(node.folder)
+        state = NodeState.open(identity.paths.state)
+        try:
+            last = state.last_seen()
+        finally:
+            state.close()
+        if last is not None:
+            seen.append(last.note)
+        own_key = identity.log_signer.verifier_key
+        own[node.name] = verify_folder(node.folder / "log", verifier_key=own_key).size
+    verified = verify_folder(folder, verifier_key=local.space.card.log_key, seen=seen)
+    broken = check_rules(folder, size=verified.size)
+    if broken:
+        first = broken[0]
+        raise CommandFailed(f"entry {first.index} breaks rule {first.rule}: {first.text}")
+    return {
+        "folder": str(folder),
+        "key": str(key_file),
+        "entries": verified.size,
+        "root": verified.root_hex,
+        "checkpoints": verified.checkpoints,
+        "seen_by_nodes": len(seen),
+        "own_logs": own,
+        "verified": True,
+    }
+
+
+def _bytes_left(local: LocalSpace) -> dict[str, int]:
+    """Bytes of updates and receipts that left each enterprise, by the log and the model's size."""
+    models = local.space.consumer_folder / "models"
+    size = max((path.stat().st_size for path in models.glob("*.safetensors")), default=0)
+    left = dict.fromkeys(local.nodes, 0)
+    for line in (local.space.log_folder / "entries.jsonl").read_bytes().splitlines():
+        entry = parse_entry(line)
+        if entry.type == "ReceiptAccepted":
+            body: dict[str, Any] = entry.body
+            update = size if body["kind"] == "train" else 0
+            left[body["participant"]] += update + len(body["envelope"]) * 3 // 4
+    return left
+
+
+def _always_refused(entries: list[dict[str, Any]]) -> dict[str, str]:
+    """Who took part in no round at all, with the reason of the first."""
+    took_part = {
+        item["participant"]
+        for entry in entries
+        for item in entry["items"]
+        if item["outcome"] == "accepted"
+    }
+    first = entries[0]["items"] if entries else []
+    return {i["participant"]: i["text"] for i in first if i["participant"] not in took_part}
+
+
+def _show(summary: Summary) -> None:
+    for name, why in summary.refused.items():
+        say(f"{name} was refused in every round: {why}")
+    gone = summary.withdrawn
+    say(
+        f"{gone['participant']} withdrew after round {gone['after_round']}; its data was last used "
+        f"in round {gone['last_round_used']}"
+    )
+    accuracy = summary.accuracy
+    print_table(
+        "accuracy on 113 biopsies that no hospital has",
+        ["model", "accuracy"],
+        [
+            ["shared (what was trained here)", f"{accuracy['shared']:.3f}"],
+            *([f"{name} alone", f"{value:.3f}"] for name, value in accuracy["alone"].items()),
+            ["pooled (all rows in one place)", f"{accuracy['pooled']:.3f}"],
+        ],
+    )
+    print_table(
+        "bytes of updates and receipts that left each hospital (no row did)",
+        ["hospital", "bytes"],
+        [[name, f"{count:,}"] for name, count in summary.bytes_left.items()],
+    )
+    log = summary.log
+    say(
+        f"log verified: {log['entries']} entries, {log['checkpoints']} signed checkpoints, "
+        f"consistent with what {log['seen_by_nodes']} nodes saw; every use had a permit"
+    )
+    say(f"done in {summary.seconds:g} s. Look next:")
+    say(f"  tds audit verify {log['folder']} --key {log['key']}")
+    say(f"  tds node status --node {summary.folder}/nodes/{WITHDRAWS}")
+    say(f"  {log['folder']}/entries.jsonl   (change a byte, then verify again)")
+
+
+def _fresh(folder: Path) -> Path:
+    """An empty folder of our own; an earlier demo's is replaced, anything else is left alone."""
+    folder = folder.absolute()
+    if folder.exists():
+        if not (folder / MARKER).is_file():
+            raise BadInput(
+                f"{folder}: expected no such folder or an earlier demo's, got something else; "
+                "choose another --folder"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARKER).write_text("made by `tds demo`, which replaces it\n", encoding="utf-8")
+    return folder
+
+
+def _quiet(_text: str) -> None:
+    """Nothing but the JSON document goes to standard output."""

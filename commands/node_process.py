@@ -1,0 +1,151 @@
+"""The node's process, wired: sandbox first, then keys, then connections, then the loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clients.errors import ClientError
+from clients.fleet import Fleet, FleetUnavailable
+from clients.gate import GateKeys
+from clients.identity import NodeIdentity, load_identity, open_own_log
+from clients.node import NodeLoop, Pace
+from clients.owner import Owner, governance_client
+from clients.sandbox import Sandbox
+from clients.state import Journal, NodeState
+from clients.work import OwnMaterials, Runner, StateWatcher, Worker
+from ledger.errors import LedgerError
+from policies.receipt import Confinement
+
+LOGGER = logging.getLogger(__name__)
+
+_TELL_EVERY_S = 5.0
+_CONNECT_EVERY_S = 1.0
+
+
+def now() -> datetime:
+    """The clock of every process of ours."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNode:
+    """A node's parts, wired; used by the node's process and by simulations."""
+
+    identity: NodeIdentity
+    state: NodeState
+    journal: Journal
+    worker: Worker
+    owner: Owner
+
+
+def open_node(
+    stack: ExitStack, identity: NodeIdentity, *, runner: Runner, confinement: Confinement
+) -> OpenNode:
+    """Open a node's database, own log and connection to governance; closed with `stack`.
+
+    Raises:
+        LedgerError: the own log is damaged, or another process of this node holds it.
+        StateUnavailable: the database cannot be used.
+    """
+    state = NodeState.open(identity.paths.state)
+    stack.callback(state.close)
+    log = open_own_log(identity)
+    stack.callback(log.close)
+    journal = Journal(log=log, state=state, verifier=identity.log_signer.verifier)
+    governance = stack.enter_context(governance_client(identity))
+    worker = Worker(
+        keys=GateKeys.of(identity),
+        receipt_key=identity.keys.receipt,
+        confinement=confinement,
+        state=state,
+        journal=journal,
+        materials=OwnMaterials(identity=identity, state=state),
+        runner=runner,
+        fetch_consistency=governance.get_consistency,
+        clock=now,
+        keep_detail=lambda text: LOGGER.warning("the app failed; its own words:\n%s", text),
+    )
+    owner = Owner(identity=identity, state=state, governance=governance, clock=now)
+    return OpenNode(identity, state, journal, worker, owner)
+
+
+def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
+    """Run a node until SIGTERM or Ctrl-C.
+
+    Raises:
+        ClientError, LedgerError: what keeps the node from starting, for its owner to read.
+    """
+    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with ExitStack() as stack:
+        # Before any key is read: what the zygote never had, its children cannot have.
+        sandbox = stack.enter_context(Sandbox.start())
+        identity = load_identity(folder)
+        identity.check_certificate(now())
+        node = open_node(stack, identity, runner=sandbox, confinement=sandbox.confinement)
+        say(f"node {identity.participant} of space {identity.config.space.name}")
+        say(f"apps are confined: {_describe(sandbox)}")
+        node.worker.recover()
+        stop = threading.Event()
+        stack.callback(node.worker.stop)
+        stack.callback(stop.set)
+        stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node)))
+        threading.Thread(
+            target=_keep_telling, args=(node.owner, stop), name="teller", daemon=True
+        ).start()
+        fleet = _connect(stack, identity, stop, say)
+        say(f"connected to the SuperLink {identity.config.space.superlink}")
+        NodeLoop(
+            fleet=fleet,
+            handle=node.worker.handle,
+            stop=stop,
+            pace=Pace(active_s=identity.config.poll_ms / 1000),
+        ).run()
+
+
+def _connect(
+    stack: ExitStack, identity: NodeIdentity, stop: threading.Event, say: Callable[[str], None]
+) -> Fleet:
+    """Wait for the SuperLink; a wrong key is not waited for."""
+    space = identity.config.space
+    waiting = False
+    while True:
+        fleet = Fleet(address=space.superlink, ca_pem=identity.ca_pem, key=identity.keys.fleet)
+        try:
+            return stack.enter_context(fleet)
+        except FleetUnavailable as problem:
+            if not waiting:
+                say(f"waiting for the SuperLink: {problem}")
+                waiting = True
+            stop.wait(_CONNECT_EVERY_S)
+
+
+def _on_change(node: OpenNode) -> None:
+    """Another process changed the node's database: the owner withdrew, approved, revoked."""
+    node.worker.recheck()
+    node.journal.drain()
+
+
+def _keep_telling(owner: Owner, stop: threading.Event) -> None:
+    """Tell governance of withdrawals made while it was away."""
+    while not stop.wait(_TELL_EVERY_S):
+        try:
+            owner.tell_governance()
+        except (ClientError, LedgerError) as problem:
+            LOGGER.warning("governance was not told: %s", problem)
+
+
+def _describe(sandbox: Sandbox) -> str:
+    held = sandbox.confinement
+    network = "no network" if held.network == "none" else "NETWORK OF THIS HOST"
+    user = "user nobody" if held.user == "nobody" else "this user"
+    files = "own files only" if sandbox.files_confined else "files of this host readable"
+    memory = "memory limit" if held.memory_limit else "no memory limit"
+    privileges = "no new privileges" if held.no_new_privileges else "privileges not bounded"
+    return ", ".join((network, user, files, memory, privileges))

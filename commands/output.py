@@ -1,0 +1,45 @@
+"""How `tds` speaks: tables for people, JSON for programs, errors in one sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+STDOUT = Console(highlight=False)
+STDERR = Console(stderr=True, highlight=False)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output, whatever the terminal."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table for people; says so when there is nothing to show."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count == 0:
+        STDOUT.print(f"{title}: none")
+    else:
+        STDOUT.print(table)
+
+
+def say(text: str) -> None:
+    """A line for people on standard output; no markup is read from `text`."""
+    STDOUT.print(text, markup=False)
+
+
+def complain(text: str) -> None:
+    """An error for people."""
+    STDERR.print(f"error: {text}", markup=False, style="red")

@@ -1,0 +1,110 @@
+"""`tds serve`: the operator's processes on one machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.children import Child, Children, port_answers, python
+from commands.errors import CommandFailed
+from commands.output import say
+from commands.space import SpaceFolder
+from server.exchange import FlowerSuperLink
+from server.service import serve as serve_governance
+from server.space import Space, load_space
+
+FLOWER_ENV = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+
+
+def serve(
+    space: SpaceFolder,
+    listen: Annotated[str, typer.Option(help="Address to listen on.")] = "",
+    database: Annotated[
+        Path | None, typer.Option(help="Flower's database file; in memory if left out.")
+    ] = None,
+) -> None:
+    """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
+
+    Example: tds serve --space ./space
+    """
+    loaded = load_space(space)
+    with Children(logs=loaded.folder / "logs") as children:
+        superlink = start_superlink(children, loaded, listen=listen, database=database)
+        control = FlowerSuperLink(address=loaded.card.superlink, ca_pem=loaded.card.ca_pem.encode())
+        with serve_governance(loaded, superlink=control, clock=_now, listen=listen or None):
+            start_executor(children, loaded)
+            say(
+                f"space {loaded.card.name} is up: governance {loaded.card.governance}, "
+                f"enrolment {loaded.card.enrolment}, SuperLink {loaded.card.superlink}"
+            )
+            sys.stdout.flush()
+            while True:
+                time.sleep(0.5)
+                children.check()
+    del superlink
+
+
+def start_superlink(
+    children: Children, space: Space, *, listen: str = "", database: Path | None = None
+) -> Child:
+    """Start flower-superlink with TLS, node authentication and a SuperExec secret; wait for it.
+
+    Raises:
+        CommandFailed: the port is taken, or it did not come up.
+    """
+    folder = space.superlink_folder
+    host, _, port = space.card.superlink.rpartition(":")
+    if port_answers(space.card.superlink):
+        raise CommandFailed(
+            f"SuperLink {space.card.superlink}: expected a free port, something answers there; "
+            "end it, or make the space with other ports (tds space init --port)"
+        )
+    child = children.start(
+        "superlink",
+        [
+            str(Path(sys.executable).parent / "flower-superlink"),
+            "--host",
+            listen or host,
+            "--port",
+            port,
+            "--isolation",
+            "process",
+            "--superexec-auth-secret-file",
+            str(folder / "superexec.secret"),
+            "--enable-supernode-auth",
+            "--ssl-ca-certfile",
+            str(space.folder / "ca" / "ca.crt"),
+            "--ssl-certfile",
+            str(folder / "tls.crt"),
+            "--ssl-keyfile",
+            str(folder / "tls.key"),
+            *(["--database", str(database)] if database else []),
+        ],
+        env={**FLOWER_ENV, "FLWR_HOME": str(folder / "home")},
+    )
+    children.wait_until("the SuperLink", lambda: port_answers(space.card.superlink), timeout_s=90)
+    return child
+
+
+def start_executor(children: Children, space: Space) -> Child:
+    """Start the executor of ServerApps; it has the consumer's folder, not the operator's keys."""
+    return children.start(
+        "executor",
+        python("-m", "commands.executor", str(space.folder)),
+        env={
+            **FLOWER_ENV,
+            "FLWR_HOME": str(space.folder / "consumer" / "flwr"),
+            "TDS_CONSUMER_HOME": str(space.consumer_folder),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        },
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,99 @@
+"""`tds space`: make and show a space, and invite enterprises into it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.errors import BadInput
+from commands.output import JsonFlag, print_json, print_table, say
+from server.files import write_secret
+from server.governance_client import GovernanceClient
+from server.space import init_space, load_space
+
+cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enterprises.")
+
+SpaceFolder = Annotated[
+    Path, typer.Option("--space", envvar="TDS_SPACE", help="The space's folder.")
+]
+
+
+@cli.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    name: Annotated[str, typer.Option(help="The space's name, also the log's origin.")],
+    host: Annotated[str, typer.Option(help="Name or address under which nodes reach it.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="First of three ports in a row.", max=65533)] = 9443,
+) -> None:
+    """Make a space: its CA, TLS, permit and log keys (files of mode 0600).
+
+    Example: tds space init ./space --name example.org/health --host 10.0.0.5
+    """
+    space = init_space(
+        folder,
+        name=name,
+        governance_address=f"{host}:{port}",
+        enrolment_address=f"{host}:{port + 1}",
+        superlink_address=f"{host}:{port + 2}",
+        hosts=[host],
+        now=datetime.now(UTC),
+    )
+    card = space.card
+    say(f"made space {card.name} in {space.folder}")
+    say(f"  governance {card.governance}, enrolment {card.enrolment}, SuperLink {card.superlink}")
+    say(f"  log key (give it to auditors): {card.log_key}")
+    say(f"next: tds serve --space {folder}")
+    say(f"then: tds space invite NAME --space {folder} --out NAME.join")
+
+
+@cli.command("show")
+def show(space: SpaceFolder, as_json: JsonFlag = False) -> None:
+    """Show a space: addresses, keys that others need, size of the log.
+
+    Example: tds space show --space ./space
+    """
+    loaded = load_space(space)
+    card = loaded.card.to_json()
+    if as_json:
+        print_json(card)
+    else:
+        print_table(
+            f"space {loaded.card.name}",
+            ["field", "value"],
+            [[key, str(value)] for key, value in sorted(card.items()) if key != "ca_pem"],
+        )
+
+
+@cli.command("invite")
+def invite(
+    participant: Annotated[str, typer.Argument(help="Its id: a-z, 0-9 and -.")],
+    space: SpaceFolder,
+    out: Annotated[Path, typer.Option(help="Where to write the join file (mode 0600).")],
+    title: Annotated[str, typer.Option(help="Its name for people.")] = "",
+    sector: Annotated[str, typer.Option(help="Its sector.")] = "",
+    region: Annotated[str, typer.Option(help="ISO 3166 code of where it is, such as CN-GD.")] = "",
+    valid_hours: Annotated[int, typer.Option(help="How long the invitation holds.", min=1)] = 72,
+) -> None:
+    """Invite an enterprise: writes a join file with a one-time token; `tds serve` must run.
+
+    Hand the file over confidentially. Example: tds space invite clinic --space ./space
+    --out clinic.join
+    """
+    if out.exists():
+        raise BadInput(f"{out}: expected no such file, got one; choose another --out")
+    with GovernanceClient.open(load_space(space).operator_folder) as governance:
+        join = governance.invite(
+            participant=participant,
+            title=title or participant,
+            sector=sector,
+            region=region,
+            valid_s=valid_hours * 3600,
+        )
+    write_secret(out, join)
+    say(f"wrote {out}; hand it to {participant} confidentially, it works once")
+    say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CN-GD'}")

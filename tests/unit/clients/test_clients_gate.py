@@ -1,0 +1,445 @@
+"""The gate (step 6): one vector a fault, with the code that must refuse it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from clients.errors import GateRefused, GovernanceRefused, GovernanceUnavailable
+from clients.gate import Admission, GateKeys, MessageFacts, check_permit
+from clients.state import AgreementRecord, SeenCheckpoint
+from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.note import NoteSigner
+from ledger.tree import Tree, leaf_hash
+from policies.envelope import key_id, sign_envelope
+from policies.fields import instant
+from policies.odrl import parse_agreement
+from policies.permit import PERMIT_TYPE, LogPlace, PermitBody, sign_permit
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SPACE = "space.example/demo"
+PERMIT_KEY = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
+RECEIPT_KEY = key_id(Ed25519PrivateKey.from_private_bytes(b"r" * 32).public_key())
+OTHER_KEY = key_id(Ed25519PrivateKey.from_private_bytes(b"o" * 32).public_key())
+LOG = NoteSigner(SPACE, Ed25519PrivateKey.from_private_bytes(b"l" * 32))
+APP, CONFIG, MODEL = "a" * 64, "c" * 64, "d" * 64
+KEYS = GateKeys(
+    space=SPACE,
+    participant="clinic-a",
+    region="CN-SH",
+    receipt_key=RECEIPT_KEY,
+    permit_key=PERMIT_KEY.public_key(),
+    space_log=LOG.verifier,
+)
+FACTS = MessageFacts(flower_run="77", app_sha256=APP, config_sha256=CONFIG, model_sha256=MODEL)
+
+
+def member(participant: str, key: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "participant": participant,
+        "product": f"{participant}/cytology",
+        "agreement": f"agreement-{participant}",
+        "key": key,
+        "max_rows": 100,
+    } | changes
+
+
+def body(**changes: Any) -> PermitBody:
+    fields: dict[str, Any] = {
+        "version": 1,
+        "id": f"permit-{'1' * 32}",
+        "space": SPACE,
+        "run": "run-1",
+        "flower_run": "77",
+        "round": 3,
+        "attempt": 1,
+        "kind": "train",
+        "consumer": "institute",
+        "purpose": "medical-research",
+        "app": APP,
+        "config": CONFIG,
+        "model": MODEL,
+        "metrics": ["loss"],
+        "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
+        "min_cohort": 2,
+        "limits": {"wall_s": 60, "memory_bytes": 1 << 28},
+        "decision": "e" * 64,
+        "issued": instant(NOW),
+        "expires": instant(NOW + timedelta(minutes=5)),
+    }
+    return PermitBody.from_json(fields | changes)
+
+
+def constraint(left: str, operator: str, right: Any) -> dict[str, Any]:
+    return {"leftOperand": left, "operator": operator, "rightOperand": right}
+
+
+def typed(value: str, kind: str) -> dict[str, str]:
+    return {"@value": value, "@type": f"xsd:{kind}"}
+
+
+def agreement(*constraints: dict[str, Any], **changes: Any) -> bytes:
+    rule: dict[str, Any] = {"action": "train"}
+    if constraints:
+        rule["constraint"] = list(constraints)
+    document = {
+        "@context": ["https://w3id.org/dspace/2025/1/context.jsonld"],
+        "@id": "agreement-clinic-a",
+        "@type": "Agreement",
+        "profile": "https://w3id.org/tdspace/odrl/1",
+        "conflict": "prohibit",
+        "target": "clinic-a/cytology",
+        "assigner": "clinic-a",
+        "assignee": "institute",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "permission": [rule],
+    }
+    return json.dumps(document | changes).encode()
+
+
+def record(document: bytes, **changes: Any) -> AgreementRecord:
+    parsed = parse_agreement(document)
+    fields: dict[str, Any] = {
+        "id": "agreement-clinic-a",
+        "digest": parsed.digest,
+        "product": parsed.target,
+        "document": document,
+        "concluded": instant(NOW),
+        "uses": 0,
+        "withdrawn": None,
+        "reason": None,
+    }
+    return AgreementRecord(**fields | changes)
+
+
+@dataclass
+class World:
+    """A space's log, a node's memory, and a message; `check` runs the gate."""
+
+    tree: Tree = field(default_factory=lambda: Tree([leaf_hash(b"created")]))
+    facts: MessageFacts = FACTS
+    now: datetime = NOW
+    used: set[str] = field(default_factory=set)
+    approved: set[str] = field(default_factory=lambda: {APP})
+    records: dict[str, AgreementRecord] = field(
+        default_factory=lambda: {"agreement-clinic-a": record(agreement())}
+    )
+    seen: SeenCheckpoint | None = None
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    fetch: Callable[[int, int], Sequence[bytes]] | None = None
+
+    def permit_used(self, permit_id: str) -> bool:
+        return permit_id in self.used
+
+    def last_seen(self) -> SeenCheckpoint | None:
+        return self.seen
+
+    def app_approved(self, sha256: str) -> bool:
+        return sha256 in self.approved
+
+    def agreement(self, agreement: str) -> AgreementRecord | None:
+        return self.records.get(agreement)
+
+    def head(self, tree: Tree | None = None, signer: NoteSigner = LOG) -> SeenCheckpoint:
+        tree = tree if tree is not None else self.tree
+        note = sign_checkpoint(Checkpoint(signer.name, tree.size, tree.root()), signer)
+        return SeenCheckpoint(tree.size, tree.root(), note)
+
+    def log(self, permit: PermitBody, *, signer: NoteSigner = LOG, after: int = 0) -> LogPlace:
+        index = self.tree.size
+        self.tree.append(leaf_hash(permit.entry()))
+        for number in range(after):
+            self.tree.append(leaf_hash(b"later %d" % number))
+        head = self.head(signer=signer)
+        proof = self.tree.inclusion_proof(index, head.size)
+        return LogPlace(
+            index=index,
+            size=head.size,
+            proof=[digest.hex() for digest in proof],
+            checkpoint=head.note,
+        )
+
+    def consistency(self, old: int, new: int) -> Sequence[bytes]:
+        self.asked.append((old, new))
+        if self.fetch is not None:
+            return self.fetch(old, new)
+        return self.tree.consistency_proof(old, new)
+
+    def permit(self, **changes: Any) -> bytes:
+        permit = body(**changes)
+        return sign_permit(permit, self.log(permit), PERMIT_KEY)
+
+    def check(self, envelope: bytes) -> Admission:
+        return check_permit(
+            envelope,
+            facts=self.facts,
+            keys=KEYS,
+            view=self,
+            now=self.now,
+            fetch_consistency=self.consistency,
+        )
+
+    def refusal(self, envelope: bytes) -> str:
+        with pytest.raises(GateRefused) as caught:
+            self.check(envelope)
+        assert caught.value.refusal.text
+        return caught.value.refusal.code
+
+
+def test_a_sound_permit_is_admitted_with_everything_the_node_needs() -> None:
+    world = World(seen=None)
+    world.seen = world.head()
+    admission = world.check(world.permit())
+    assert admission.member.participant == "clinic-a"
+    assert admission.uses == 0
+    assert admission.seen == world.head()
+    assert [reason.code for reason in admission.report.reasons()] == ["permitted"]
+    assert world.asked == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"space": "space.example/other"}, "permit-wrong-space"),
+        ({"flower_run": "78"}, "permit-wrong-run"),
+        ({"app": "b" * 64}, "permit-wrong-app"),
+        ({"config": "b" * 64}, "permit-wrong-config"),
+        ({"model": "b" * 64}, "permit-wrong-model"),
+        ({"cohort": [member("clinic-b", OTHER_KEY)]}, "permit-wrong-node"),
+        ({"cohort": [member("clinic-a", OTHER_KEY)]}, "permit-wrong-node"),
+        ({"cohort": [member("clinic-b", RECEIPT_KEY)]}, "permit-wrong-node"),
+        (
+            {"cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-a", RECEIPT_KEY)]},
+            "permit-wrong-node",
+        ),
+        (
+            {"cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", RECEIPT_KEY)]},
+            "permit-wrong-node",
+        ),
+        ({"issued": instant(NOW + timedelta(seconds=6))}, "permit-not-yet-valid"),
+        ({"expires": instant(NOW)}, "permit-expired"),
+        ({"expires": "2026-13-01T00:00:00.000Z"}, "permit-malformed"),
+        (
+            {"cohort": [member("clinic-a", RECEIPT_KEY, agreement="agreement-x")]},
+            "agreement-unknown",
+        ),
+        (
+            {"cohort": [member("clinic-a", RECEIPT_KEY, product="clinic-a/other")]},
+            "agreement-denies",
+        ),
+        ({"kind": "evaluate"}, "agreement-denies"),
+        ({"consumer": "somebody"}, "agreement-denies"),
+    ],
+)
+def test_a_permit_for_something_else_is_refused(changes: dict[str, Any], code: str) -> None:
+    world = World()
+    assert world.refusal(world.permit(**changes)) == code
+
+
+def test_the_clock_of_governance_may_be_a_little_ahead() -> None:
+    world = World()
+    permit = world.permit(issued=instant(NOW + timedelta(seconds=4)))
+    assert world.check(permit).permit.body.round == 3
+
+
+def test_a_permit_signed_by_another_key_is_refused() -> None:
+    world, permit = World(), body()
+    forger = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
+    assert world.refusal(sign_permit(permit, world.log(permit), forger)) == "permit-signature"
+
+
+def test_a_permit_that_was_changed_after_signing_is_refused() -> None:
+    world, permit = World(), body()
+    place = world.log(permit)
+    sound = json.loads(sign_permit(permit, place, PERMIT_KEY))
+    other = json.loads(sign_permit(body(round=4), place, PERMIT_KEY))
+    forged = json.dumps(
+        other | {"signatures": sound["signatures"]}, sort_keys=True, separators=(",", ":")
+    ).encode()
+    assert world.refusal(forged) == "permit-signature"
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        b"",
+        b"{}",
+        b"\xff",
+        b"[" * 2000,
+        sign_envelope({"body": {}}, payload_type=PERMIT_TYPE, key=PERMIT_KEY),
+        sign_envelope({"body": {}}, payload_type="application/other", key=PERMIT_KEY),
+    ],
+)
+def test_what_is_no_permit_is_refused(envelope: bytes) -> None:
+    assert World().refusal(envelope) == "permit-malformed"
+
+
+def test_a_used_permit_is_refused() -> None:
+    world = World()
+    permit = world.permit()
+    world.used.add(body().id)
+    assert world.refusal(permit) == "permit-replayed"
+
+
+def test_a_permit_of_another_round_than_was_logged_is_refused() -> None:
+    world = World()
+    place = world.log(body())
+    assert world.refusal(sign_permit(body(round=4), place, PERMIT_KEY)) == "permit-not-logged"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda place: {"index": place.index - 1},
+        lambda place: {"size": place.size + 1},
+        lambda place: {"proof": ["0" * 64]},
+        lambda place: {"proof": []},
+        lambda place: {"checkpoint": place.checkpoint.replace("\n2\n", "\n3\n")},
+        lambda place: {"checkpoint": "no note"},
+    ],
+    ids=["index", "size", "hash", "short", "checkpoint-changed", "checkpoint-malformed"],
+)
+def test_a_place_in_the_log_that_does_not_hold_is_refused(
+    change: Callable[[LogPlace], dict[str, Any]],
+) -> None:
+    world, permit = World(), body()
+    place = world.log(permit)
+    broken = LogPlace.from_json(place.to_json() | change(place))
+    assert world.refusal(sign_permit(permit, broken, PERMIT_KEY)) == "permit-not-logged"
+
+
+@pytest.mark.parametrize(
+    "signer",
+    [
+        NoteSigner(SPACE, Ed25519PrivateKey.from_private_bytes(b"x" * 32)),
+        NoteSigner("space.example/other", Ed25519PrivateKey.from_private_bytes(b"l" * 32)),
+    ],
+    ids=["another-key", "another-log"],
+)
+def test_a_checkpoint_of_another_log_is_refused(signer: NoteSigner) -> None:
+    world, permit = World(), body()
+    envelope = sign_permit(permit, world.log(permit, signer=signer), PERMIT_KEY)
+    assert world.refusal(envelope) == "permit-not-logged"
+
+
+def test_a_smaller_checkpoint_of_the_same_log_is_admitted() -> None:
+    world = World()
+    permit = world.permit()
+    for number in range(3):
+        world.tree.append(leaf_hash(b"later %d" % number))
+    world.seen = world.head()
+    assert world.check(permit).seen.size == 2
+    assert world.asked == [(2, 5)]
+
+
+def test_the_same_checkpoint_again_asks_nobody() -> None:
+    world = World()
+    permit = world.permit()
+    world.seen = world.head()
+    assert world.check(permit).seen == world.seen
+    assert world.asked == []
+
+
+def forked(size: int) -> SeenCheckpoint:
+    return World().head(Tree([leaf_hash(b"forked %d" % n) for n in range(size)]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_forked_log_is_refused(size: int) -> None:
+    world = World()
+    permit = world.permit()
+    for number in range(3):
+        world.tree.append(leaf_hash(b"later %d" % number))
+    world.seen = forked(size)
+    assert world.refusal(permit) == "log-forked"
+
+
+def raising(error: Exception) -> Callable[[int, int], Sequence[bytes]]:
+    def fetch(_old: int, _new: int) -> Sequence[bytes]:
+        raise error
+
+    return fetch
+
+
+@pytest.mark.parametrize(
+    ("fetch", "code"),
+    [
+        (raising(GovernanceUnavailable("no answer")), "node-unavailable"),
+        (raising(GovernanceRefused("size unknown", code="not_found")), "log-forked"),
+        (lambda _old, _new: [b"short"], "log-forked"),
+        (lambda _old, _new: [], "log-forked"),
+        (lambda _old, _new: [bytes(32)] * 9, "log-forked"),
+    ],
+    ids=["down", "refused", "short", "none", "long"],
+)
+def test_without_a_consistency_proof_nothing_runs(
+    fetch: Callable[[int, int], Sequence[bytes]], code: str
+) -> None:
+    world = World(fetch=fetch)
+    world.tree.append(leaf_hash(b"second"))
+    world.tree.append(leaf_hash(b"third"))
+    world.seen = world.head()
+    assert world.refusal(world.permit()) == code
+
+
+def test_an_app_that_the_owner_did_not_approve_is_refused() -> None:
+    world = World(approved=set())
+    assert world.refusal(world.permit()) == "app-not-approved"
+
+
+def test_a_withdrawn_consent_is_refused() -> None:
+    world = World()
+    withdrawn = replace(world.records["agreement-clinic-a"], withdrawn=instant(NOW))
+    world.records["agreement-clinic-a"] = withdrawn
+    assert world.refusal(world.permit()) == "consent-withdrawn"
+
+
+def test_a_copy_that_no_longer_reads_is_refused() -> None:
+    world = World()
+    damaged = replace(world.records["agreement-clinic-a"], document=b"{}")
+    world.records["agreement-clinic-a"] = damaged
+    assert world.refusal(world.permit()) == "agreement-unknown"
+
+
+@pytest.mark.parametrize(
+    ("constraints", "uses", "permitted"),
+    [
+        ([constraint("purpose", "isA", "medical-research")], 0, True),
+        ([constraint("purpose", "eq", "marketing")], 0, False),
+        ([constraint("count", "lteq", typed("2", "integer"))], 1, True),
+        ([constraint("count", "lteq", typed("2", "integer"))], 2, False),
+        ([constraint("spatial", "isPartOf", "CN")], 0, True),
+        ([constraint("spatial", "eq", "DE")], 0, False),
+        ([constraint("recipient", "eq", "institute")], 0, True),
+        ([constraint("recipient", "eq", "insurer")], 0, False),
+        ([constraint("minParticipants", "gteq", typed("2", "integer"))], 0, True),
+        ([constraint("minParticipants", "gteq", typed("3", "integer"))], 0, False),
+        ([constraint("dateTime", "lt", typed("2026-03-02T00:00:00Z", "dateTime"))], 0, True),
+        ([constraint("dateTime", "lt", typed("2026-03-01T00:00:00Z", "dateTime"))], 0, False),
+    ],
+)
+def test_the_node_evaluates_its_own_copy_with_its_own_facts(
+    constraints: list[dict[str, Any]], uses: int, permitted: bool
+) -> None:
+    world = World()
+    world.records["agreement-clinic-a"] = record(agreement(*constraints), uses=uses)
+    permit = world.permit()
+    if permitted:
+        assert world.check(permit).uses == uses
+    else:
+        assert world.refusal(permit) == "agreement-denies"
+
+
+def test_two_products_of_one_enterprise_do_not_make_two_participants() -> None:
+    world = World()
+    asked = constraint("minParticipants", "gteq", typed("3", "integer"))
+    world.records["agreement-clinic-a"] = record(agreement(asked))
+    twice = [member("clinic-b", OTHER_KEY), member("clinic-b", OTHER_KEY, product="clinic-b/2")]
+    permit = world.permit(cohort=[member("clinic-a", RECEIPT_KEY), *twice])
+    assert world.refusal(permit) == "agreement-denies"

@@ -1,0 +1,116 @@
+"""The product file: one accepted, and one fault each refused by name of its field."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.errors import ProductError
+from clients.product import load_product, product_card
+
+GOOD: dict[str, Any] = {
+    "version": 1,
+    "id": "clinic-a/breast-cytology",
+    "title": "Breast cytology",
+    "path": "data.csv",
+    "columns": [
+        {"name": "radius", "type": "float", "role": "feature"},
+        {"name": "patient", "type": "string", "role": "ignored"},
+        {"name": "diagnosis", "type": "string", "role": "label"},
+    ],
+    "classes": ["benign", "malignant"],
+    "held_back": "0.2",
+    "modality": "tabular",
+    "classification": "general",
+    "personal_information": False,
+}
+
+
+def written(folder: Path, **changes: object) -> Path:
+    content = {key: value for key, value in {**GOOD, **changes}.items() if value is not ...}
+    path = folder / "product.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def columns(*changed: tuple[str, str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "type": kind, "role": role} for name, kind, role in changed]
+
+
+def test_a_product_file_is_read(tmp_path: Path) -> None:
+    product = load_product(written(tmp_path))
+    assert product.data == tmp_path / "data.csv"
+    assert [column.name for column in product.features] == ["radius"]
+    assert product.label.name == "diagnosis"
+    assert product.held_back == Decimal("0.2")
+
+
+def test_the_card_states_it_without_values(tmp_path: Path) -> None:
+    card = product_card(
+        load_product(written(tmp_path)),
+        participant="clinic-a",
+        rows=12,
+        registered=datetime(2026, 1, 31, tzinfo=UTC),
+    )
+    assert (card.id, card.rows, len(card.columns)) == (GOOD["id"], 12, 3)
+    assert card.registered == "2026-01-31T00:00:00.000Z"
+
+
+def test_no_row_no_card(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match="at least one row"):
+        product_card(
+            load_product(written(tmp_path)), participant="a", rows=0, registered=datetime.now(UTC)
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"version": 2}, r"\$\.version"),
+        ({"extra": 1}, r"\$\.extra"),
+        ({"title": ...}, r"\$\.title"),
+        ({"held_back": 0}, r"\$\.held_back"),
+        ({"held_back": "1"}, r"\$\.held_back"),
+        ({"held_back": "1.0"}, r"\$\.held_back"),
+        ({"classification": "core"}, r"\$\.classification: .*never listed"),
+        ({"modality": "images"}, r"\$\.modality"),
+        ({"personal_information": "no"}, r"\$\.personal_information"),
+        ({"path": "/etc/passwd.csv"}, r"\$\.path"),
+        ({"path": "../other/data.csv"}, r"\$\.path"),
+        ({"path": "data.xlsx"}, r"\$\.path"),
+        ({"classes": ["benign"]}, r"\$\.classes"),
+        ({"classes": ["benign", "benign"]}, r"\$\.classes"),
+        ({"columns": columns(("a", "float", "feature"), ("b", "float", "feature"))}, "one column"),
+        ({"columns": columns(("a", "string", "label"), ("b", "string", "label"))}, "one column"),
+        ({"columns": columns(("a", "float", "label"), ("b", "float", "feature"))}, "label of type"),
+        ({"columns": columns(("a", "string", "label"), ("b", "string", "ignored"))}, "feature"),
+        ({"columns": columns(("a", "string", "label"), ("b", "string", "feature"))}, "float or"),
+        ({"columns": columns(("a", "string", "label"), ("a", "float", "feature"))}, "twice"),
+        ({"columns": columns(("a", "integer", "label"), ("b", "float", "feature"))}, "classes"),
+    ],
+)
+def test_one_fault_is_refused_by_its_field(
+    tmp_path: Path, changes: dict[str, object], field: str
+) -> None:
+    path = written(tmp_path, **changes)
+    with pytest.raises(ProductError, match=field) as caught:
+        load_product(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{" * 100, b"\xff", b" " * (1 << 19)])
+def test_what_is_no_product_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "product.json"
+    path.write_bytes(content)
+    with pytest.raises(ProductError):
+        load_product(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match="readable file"):
+        load_product(tmp_path / "none.json")
