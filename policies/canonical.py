@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, NoReturn
 
 from policies.errors import DocumentError
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 32
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
@@ -90,7 +92,7 @@ def _check(value: object, where: str, depth: int) -> None:
         if abs(value) > MAX_SAFE_INTEGER:
             raise DocumentError(where, "an integer within 2^53 - 1", f"{str(value)[:24]}")
     elif isinstance(value, str):
-        if any("\ud800" <= char <= "\udfff" for char in value):
+        if not value.isascii() and _SURROGATE.search(value):
             raise DocumentError(where, "Unicode text", "a lone surrogate")
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -22,7 +22,7 @@ from policies.canonical import Json, digest_of
 from policies.errors import PolicyError
 from policies.evaluate import Effect, Reason, Report, Request, Value, evaluate
 from policies.odrl import Agreement
-from policies.operands import PURPOSES, Purposes
+from policies.relations import PURPOSES, Purposes
 
 
 @dataclass(frozen=True, slots=True)

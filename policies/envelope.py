@@ -18,7 +18,9 @@ from securesystemslib.dsse import Envelope
 from policies.canonical import Json, canonical_bytes, parse_canonical, sha256_hex
 from policies.errors import DocumentError, SignatureError
 
-MAX_ENVELOPE_BYTES = 1 << 20
+# Base64 makes a payload a third longer. So every entry of 1 MiB, the most that the log takes, still
+# fits when a permit carries it with its proof: what was logged can always be signed and opened.
+MAX_ENVELOPE_BYTES = 2 << 20
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -30,11 +32,12 @@ def sign_envelope(payload: object, *, payload_type: str, key: Ed25519PrivateKey)
     """A DSSE envelope (canonical JSON bytes) over the canonical bytes of `payload`.
 
     Raises:
-        DocumentError: the payload has no canonical form.
+        DocumentError: the payload has no canonical form, or the envelope would be too large to
+            be opened again.
     """
     body = canonical_bytes(payload)
     signature = key.sign(Envelope(body, payload_type, {}).pae())
-    return canonical_bytes(
+    envelope = canonical_bytes(
         {
             "payload": base64.b64encode(body).decode(),
             "payloadType": payload_type,
@@ -43,13 +46,18 @@ def sign_envelope(payload: object, *, payload_type: str, key: Ed25519PrivateKey)
             ],
         }
     )
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise DocumentError(
+            "$", f"an envelope of at most {MAX_ENVELOPE_BYTES} bytes", f"{len(envelope)} bytes"
+        )
+    return envelope
 
 
 def open_envelope(data: bytes, *, payload_type: str, key: Ed25519PublicKey) -> Json:
     """The payload of an envelope that `key` signed.
 
     Args:
-        data: the envelope, at most 1 MiB.
+        data: the envelope, at most `MAX_ENVELOPE_BYTES`.
         payload_type: the only type accepted.
         key: the signer's enrolled public key (checked for low order at enrolment).
 

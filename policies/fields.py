@@ -1,10 +1,12 @@
 """The field types that our documents share, as pydantic annotations, and the strict base model.
 
-pydantic stands only where bytes enter (STYLE: "parse once and strictly").
+pydantic stands only where bytes enter (STYLE: "parse once and strictly"). Patterns list their
+digits, since `\\d` would also take those of other scripts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -13,19 +15,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from policies.canonical import Json
 from policies.errors import DocumentError
 
+_MAX_KEY_SHOWN = 60
+
+# Not Literal[1], which takes True as well: two spellings of one document.
+Version = Annotated[int, Field(ge=1, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 ParticipantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Instant = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$")]
+# The form only: that it is a moment of the calendar is for `parse_instant` to say.
+Instant = Annotated[
+    str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$")
+]
 Text = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-Decimal = Annotated[str, Field(pattern=r"^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$", max_length=40)]
+Decimal = Annotated[
+    str, Field(pattern=r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?$", max_length=40)
+]
 
 
 class Document(BaseModel):
-    """Base of our documents: strict, frozen, unknown fields refused."""
+    """Base of our documents: strict, frozen, unknown fields refused.
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    A field with `repr=False` holds a secret: neither `repr` nor an error shows its value.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
@@ -33,12 +47,7 @@ class Document(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            where = "$" + "".join(
-                f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
-            )
-            got = repr(first["input"])[:80] if first["type"] != "missing" else "nothing"
-            raise DocumentError(where, f"{cls.__name__}: {first['msg']}", got) from error
+            raise _refusal(cls, error) from error
 
     def to_json(self) -> dict[str, Json]:
         """Plain JSON values, ready for `canonical_bytes`."""
@@ -58,8 +67,43 @@ def instant(moment: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """The aware datetime of an `Instant` (already checked for its form)."""
+    """The aware UTC datetime of an `Instant`; `instant` gives the same text back.
+
+    Raises:
+        DocumentError: another spelling of a moment, or none of the calendar.
+    """
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise DocumentError("$", "a moment like 2026-01-31T08:00:00.000Z", text[:40]) from error
+        moment = datetime.fromisoformat(text)
+        if instant(moment) == text:
+            return moment
+    except (ValueError, OverflowError) as error:
+        raise _no_instant(text) from error
+    raise _no_instant(text)
+
+
+def _no_instant(text: str) -> DocumentError:
+    return DocumentError("$", "a moment like 2026-01-31T08:00:00.000Z", repr(text[:40]))
+
+
+def json_path(steps: Iterable[str | int]) -> str:
+    """Where a value stands in a document, such as `$.cohort[0].key`; long keys are cut."""
+    return "$" + "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step[:_MAX_KEY_SHOWN]}" for step in steps
+    )
+
+
+def _refusal(cls: type[Document], error: ValidationError) -> DocumentError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    path, kind, value = first["loc"], first["type"], first["input"]
+    field = cls.model_fields.get(str(path[0])) if path else None
+    if kind == "missing":
+        got = "nothing"
+    elif kind == "extra_forbidden":
+        got = "this key"
+    elif field is not None and not field.repr:
+        got = "a value that is not shown"
+    elif isinstance(value, dict | list):
+        got = "an object" if isinstance(value, dict) else "a list"
+    else:
+        got = repr(value)[:80]
+    return DocumentError(json_path(path), f"{cls.__name__}: {first['msg']}", got)

@@ -1,24 +1,54 @@
 """The profile as tables: actions, operators and left operands are rows, and nothing else is known.
 
-An operand, operator or action without a row here is refused at intake (`policies.odrl`), so that no
-constraint is ever dropped silently. To extend the profile, add a row and a line to `profile.md`.
+An operand, operator or action without a row here is refused at intake (`policies.intake`), so that
+no constraint is ever dropped silently. To extend the profile, add a row and a line to `profile.md`.
 
-Comparing has three values. What is missing, of the wrong type or undecidable is unknown: it is
-never enough for a permission, and always enough for a prohibition.
+Every name that a user of the tables needs can be imported from here, wherever it is defined.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import Enum
 from types import MappingProxyType
 
 from policies.canonical import MAX_SAFE_INTEGER, Json
 from policies.errors import DocumentError
 from policies.fields import instant
+from policies.outcomes import LOGIC, Outcome, all_of, any_of, negate, one_of
+from policies.relations import PURPOSES, Purposes, Relation, relate_places, relate_purposes
+from policies.rows import Action, Kind, Operand, Operator
+
+__all__ = [
+    "ACTIONS",
+    "COVERS",
+    "LOGIC",
+    "MAX_NAME",
+    "MAX_VALUES",
+    "ODRL",
+    "OPERANDS",
+    "OPERATORS",
+    "PROFILE",
+    "PURPOSES",
+    "XSD",
+    "Action",
+    "Kind",
+    "Operand",
+    "Operator",
+    "Outcome",
+    "Purposes",
+    "Relation",
+    "Right",
+    "all_of",
+    "any_of",
+    "is_name",
+    "negate",
+    "one_of",
+    "parse_datetime",
+    "parse_right",
+    "right_to_json",
+]
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
 XSD = "http://www.w3.org/2001/XMLSchema#"
@@ -28,173 +58,6 @@ MAX_NAME = 1024
 MAX_VALUES = 256
 
 Right = str | int | datetime | tuple[str, ...]
-
-
-class Outcome(Enum):
-    """Kleene's three values."""
-
-    SATISFIED = "satisfied"
-    UNSATISFIED = "unsatisfied"
-    UNKNOWN = "unknown"
-
-
-def all_of(parts: Iterable[Outcome]) -> Outcome:
-    """Kleene's conjunction; of nothing at all it is satisfied (a rule without constraints)."""
-    result = Outcome.SATISFIED
-    for part in parts:
-        if part is Outcome.UNSATISFIED:
-            return part
-        if part is Outcome.UNKNOWN:
-            result = part
-    return result
-
-
-def any_of(parts: Iterable[Outcome]) -> Outcome:
-    """Kleene's disjunction; of nothing at all it is unsatisfied."""
-    return negate(all_of(map(negate, parts)))
-
-
-def one_of(parts: Iterable[Outcome]) -> Outcome:
-    """Exactly one: two satisfied parts settle it even beside an unknown one."""
-    seen = list(parts)
-    satisfied = seen.count(Outcome.SATISFIED)
-    if satisfied > 1:
-        return Outcome.UNSATISFIED
-    if Outcome.UNKNOWN in seen:
-        return Outcome.UNKNOWN
-    return Outcome.SATISFIED if satisfied else Outcome.UNSATISFIED
-
-
-def negate(outcome: Outcome) -> Outcome:
-    """Kleene's negation: unknown stays unknown."""
-    return _NEGATED[outcome]
-
-
-_NEGATED = {
-    Outcome.SATISFIED: Outcome.UNSATISFIED,
-    Outcome.UNSATISFIED: Outcome.SATISFIED,
-    Outcome.UNKNOWN: Outcome.UNKNOWN,
-}
-
-LOGIC: Mapping[str, Callable[[Iterable[Outcome]], Outcome]] = MappingProxyType(
-    {"and": all_of, "or": any_of, "xone": one_of}
-)
-
-# Purpose -> the wider purpose it belongs to. Part of profile version 1: a decision replayed from
-# the log needs the table it was made with, so a space with its own table must log that one.
-PURPOSES: Mapping[str, str | None] = MappingProxyType(
-    {
-        "medical-research": None,
-        "diagnosis-support": "medical-research",
-        "drug-safety": "medical-research",
-        "risk-management": None,
-        "credit-scoring": "risk-management",
-        "fraud-detection": "risk-management",
-        "marketing": None,
-        "targeted-advertising": "marketing",
-    }
-)
-
-
-class Relation(Enum):
-    """How a left name stands to a right name."""
-
-    EQUAL = "equal"
-    INSIDE = "inside"
-    AROUND = "around"
-    APART = "apart"
-    UNLISTED = "unlisted"
-
-
-class Kind(Enum):
-    """What the right operand is, as people write it."""
-
-    NAME = "a string or an IRI"
-    INTEGER = '{"@value": "50", "@type": "xsd:integer"}'
-    INSTANT = '{"@value": "2026-12-31T00:00:00Z", "@type": "xsd:dateTime"}'
-
-
-Purposes = Mapping[str, str | None]
-
-
-def _same(left: str, right: str, _purposes: Purposes) -> Relation:
-    return Relation.EQUAL if left == right else Relation.APART
-
-
-def _place(left: str, right: str, _purposes: Purposes) -> Relation:
-    if left == right:
-        return Relation.EQUAL
-    if left.startswith(right + "-"):
-        return Relation.INSIDE
-    return Relation.AROUND if right.startswith(left + "-") else Relation.APART
-
-
-def _purpose(left: str, right: str, purposes: Purposes) -> Relation:
-    if left == right:
-        return Relation.EQUAL
-    if right in _wider(left, purposes):
-        return Relation.INSIDE
-    if left in _wider(right, purposes):
-        return Relation.AROUND
-    return Relation.APART if left in purposes and right in purposes else Relation.UNLISTED
-
-
-def _wider(name: str, purposes: Purposes) -> list[str]:
-    found: list[str] = []
-    parent = purposes.get(name)
-    while parent is not None and parent not in found:  # a table with a cycle must not hang us
-        found.append(parent)
-        parent = purposes.get(parent)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A row: the term and how a sentence says it; `{}` is the right operand."""
-
-    term: str
-    phrase: str
-    time_phrase: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A row: what may be asked for, and the wider action it is `odrl:includedIn`."""
-
-    term: str
-    iri: str
-    included_in: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """A row: one left operand.
-
-    Attributes:
-        operators: the only ones allowed with it.
-        unit: of the value; empty for names.
-        source: where the left value comes from.
-        subject: how a sentence calls it.
-        code: of the reason when its constraint is the one that fails.
-        relate: how two names relate; only for `Kind.NAME`.
-        pattern: what a right name must match.
-        least: the smallest left value that can be true; below it the value is unknown.
-        cohort: True where the value depends on who else takes part.
-    """
-
-    term: str
-    iri: str
-    operators: tuple[str, ...]
-    kind: Kind
-    unit: str
-    source: str
-    subject: str
-    code: str
-    relate: Callable[[str, str, Purposes], Relation] = _same
-    pattern: re.Pattern[str] | None = None
-    least: int = 0
-    cohort: bool = False
-
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {
@@ -254,7 +117,7 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 source="the run's declared purpose",
                 subject="the purpose",
                 code="purpose-not-allowed",
-                relate=_purpose,
+                relate=relate_purposes,
             ),
             Operand(
                 term="dateTime",
@@ -286,7 +149,7 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 source="the node's registered place of processing",
                 subject="the place of processing",
                 code="place-not-allowed",
-                relate=_place,
+                relate=relate_places,
                 # EU and UN are groups, inside which no country's code lies: a prohibition
                 # with them would never apply, so they are refused and countries are listed.
                 pattern=re.compile(r"(?!(?:EU|UN)(?:-|$))[A-Z]{2}(?:-[A-Z0-9]{1,8})*"),

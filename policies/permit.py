@@ -16,7 +16,7 @@ from pydantic import Field
 from policies.canonical import canonical_bytes, sha256_hex
 from policies.entries import entry_bytes
 from policies.envelope import open_envelope, sign_envelope
-from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256
+from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256, Version
 
 PERMIT_TYPE = "application/vnd.tdspace.permit+json"
 
@@ -60,11 +60,11 @@ class PermitBody(Document):
         min_cohort: how many enterprises had to remain.
     """
 
-    version: Literal[1]
+    version: Version
     id: Annotated[str, Field(pattern=r"^permit-[0-9a-f]{32}$")]
     space: Id
     run: Id
-    flower_run: Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,19})$")]
+    flower_run: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,19})$")]
     round: Annotated[int, Field(ge=1, le=1_000_000)]
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
     kind: Kind

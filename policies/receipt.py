@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import Field
 
 from policies.envelope import open_envelope, sign_envelope
-from policies.fields import Decimal, Document, Id, Instant, ParticipantId, Sha256
+from policies.fields import Decimal, Document, Id, Instant, ParticipantId, Sha256, Version
 
 RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
 
@@ -37,7 +37,7 @@ class Receipt(Document):
         log_size, log_root: head of the node's own log before this receipt.
     """
 
-    version: Literal[1]
+    version: Version
     permit: Sha256
     permit_id: Annotated[str, Field(pattern=r"^permit-[0-9a-f]{32}$")]
     run: Id
@@ -49,7 +49,7 @@ class Receipt(Document):
     rows_used: Annotated[int, Field(ge=0, le=2**53 - 1)]
     rows_held_back: Annotated[int, Field(ge=0, le=2**53 - 1)]
     update: Sha256
-    metrics: dict[Id, Decimal]
+    metrics: Annotated[dict[Id, Decimal], Field(max_length=16)]
     confinement: Confinement
     started: Instant
     finished: Instant

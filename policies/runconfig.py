@@ -26,7 +26,8 @@ def config_to_json(config: Mapping[str, ConfigValue]) -> dict[str, Json]:
         if isinstance(value, bool | int | str):
             result[key] = value
         elif isinstance(value, float) and math.isfinite(value):
-            result[key] = {"float": repr(value)}
+            # Not repr(): numpy's float64 is a float whose repr is no number.
+            result[key] = {"float": float.__repr__(value)}
         else:
             raise DocumentError(
                 f"$.{key}", "a boolean, integer, finite float or string", repr(value)[:60]
@@ -35,7 +36,11 @@ def config_to_json(config: Mapping[str, ConfigValue]) -> dict[str, Json]:
 
 
 def config_from_json(value: Mapping[str, Json]) -> dict[str, ConfigValue]:
-    """The inverse of `config_to_json`."""
+    """The inverse of `config_to_json`; a float in that one spelling only.
+
+    Raises:
+        DocumentError: another type, or another spelling of a float.
+    """
     result: dict[str, ConfigValue] = {}
     for key, item in value.items():
         if isinstance(item, dict):
@@ -44,7 +49,7 @@ def config_from_json(value: Mapping[str, Json]) -> dict[str, ConfigValue]:
                 number = float(text) if isinstance(text, str) else math.nan
             except ValueError:
                 number = math.nan
-            if len(item) != 1 or not math.isfinite(number):
+            if len(item) != 1 or not math.isfinite(number) or repr(number) != text:
                 raise DocumentError(f"$.{key}", '{"float": "0.1"}', repr(item)[:60])
             result[key] = number
         elif isinstance(item, bool | int | str):

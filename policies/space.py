@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from policies.fields import Document, Id, Instant, ParticipantId, Sha256
+from policies.fields import Document, Id, Instant, ParticipantId, Sha256, Version
 
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]{1,255}:\d{1,5}$")]
+MAX_PORT = 65_535
+
+
+def _port(address: str) -> str:
+    if int(address.rpartition(":")[2]) > MAX_PORT:
+        raise ValueError(f"host:port with a port of at most {MAX_PORT}")
+    return address
+
+
+Address = Annotated[
+    str,
+    Field(pattern=r"^([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}$"),
+    AfterValidator(_port),
+]
 
 
 class SpaceCard(Document):
@@ -22,7 +35,7 @@ class SpaceCard(Document):
         governance, enrolment, superlink: host:port.
     """
 
-    version: Literal[1]
+    version: Version
     name: Id
     permit_key: Sha256
     log_key: Annotated[str, Field(max_length=300)]
@@ -36,9 +49,9 @@ class SpaceCard(Document):
 class JoinFile(Document):
     """One-time way in. It is passed by path, so that its secret never stands in a process list."""
 
-    version: Literal[1]
+    version: Version
     participant: ParticipantId
-    token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", repr=False)]
     expires: Instant
     space: SpaceCard
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256, Text
+from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256, Text, Version
 
 PRODUCT_TYPE = "application/vnd.tdspace.product+json"
 AGREEMENT_TYPE = "application/vnd.tdspace.agreement+json"
@@ -24,7 +24,7 @@ class Column(Document):
 class ProductCard(Document):
     """One immutable version of a registered data set (dcat:Dataset), as its owner states it."""
 
-    version: Literal[1]
+    version: Version
     id: Id
     participant: ParticipantId
     title: Annotated[str, Field(min_length=1, max_length=200)]
@@ -39,7 +39,7 @@ class ProductCard(Document):
 class SignedAgreement(Document):
     """The owner's signature under an ODRL Agreement; `document` is its text, word for word."""
 
-    version: Literal[1]
+    version: Version
     participant: ParticipantId
     document: Annotated[str, Field(max_length=65_536)]
 
@@ -47,7 +47,7 @@ class SignedAgreement(Document):
 class Withdrawal(Document):
     """The owner takes back its consent to an agreement; effective on receipt, not reversible."""
 
-    version: Literal[1]
+    version: Version
     id: Annotated[str, Field(pattern=r"^withdrawal-[0-9a-f]{32}$")]
     participant: ParticipantId
     agreement: Id
@@ -68,7 +68,7 @@ class RunSpec(Document):
         min_cohort: permitted enterprises below which no permit is given.
     """
 
-    version: Literal[1]
+    version: Version
     app: Sha256
     purpose: Id
     agreements: Annotated[list[Id], Field(min_length=1, max_length=10_000)]

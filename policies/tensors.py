@@ -17,23 +17,27 @@ from policies.errors import DocumentError
 
 MAX_MODEL_BYTES = 1 << 30
 DTYPES = frozenset({"float16", "float32", "float64", "int32", "int64", "uint8", "bool"})
+_METADATA = "__metadata__"  # the header's one key that is no array
 
 Tensor = npt.NDArray[np.generic]
 Tensors = dict[str, Tensor]
 
 
 def pack_tensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """The one spelling of named arrays: sorted by name, C order.
+    """The one spelling of named arrays: C order, sorted by type and then by name.
 
     Raises:
-        DocumentError: no array, or a type outside `DTYPES`.
+        DocumentError: no array, a type outside `DTYPES`, or a name that the format cannot hold.
     """
     if not tensors:
         raise DocumentError("$", "at least one array", "none")
     for name, array in tensors.items():
         if array.dtype.name not in DTYPES:
             raise DocumentError(f"$.{name}", f"one of {sorted(DTYPES)}", array.dtype.name)
-    return bytes(save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}))
+        if name == _METADATA or any("\ud800" <= char <= "\udfff" for char in name):
+            raise DocumentError("$", f"Unicode names other than {_METADATA}", ascii(name)[:80])
+    # Not ascontiguousarray, which gives an array without dimensions one.
+    return bytes(save({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}))
 
 
 def unpack_tensors(data: bytes, *, max_bytes: int = MAX_MODEL_BYTES) -> Tensors:

@@ -69,4 +69,6 @@ class Refusal(Document):
         Raises:
             DocumentError: not one of ours (a Flower error of its own, for example).
         """
-        return cls.from_json(parse_canonical(reason.encode(), max_bytes=8192))
+        # A lone surrogate becomes bytes that are not UTF-8, which intake refuses by its own error.
+        data = reason.encode("utf-8", "surrogatepass")
+        return cls.from_json(parse_canonical(data, max_bytes=8192))

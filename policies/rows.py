@@ -1,0 +1,66 @@
+"""What a row of the profile's tables says; the tables themselves are in `policies.operands`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from policies.relations import Purposes, Relation, same_name
+
+
+class Kind(Enum):
+    """What the right operand is, as people write it."""
+
+    NAME = "a string or an IRI"
+    INTEGER = '{"@value": "50", "@type": "xsd:integer"}'
+    INSTANT = '{"@value": "2026-12-31T00:00:00Z", "@type": "xsd:dateTime"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A row: the term and how a sentence says it; `{}` is the right operand."""
+
+    term: str
+    phrase: str
+    time_phrase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A row: what may be asked for, and the wider action it is `odrl:includedIn`."""
+
+    term: str
+    iri: str
+    included_in: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A row: one left operand.
+
+    Attributes:
+        operators: the only ones allowed with it.
+        unit: of the value; empty for names.
+        source: where the left value comes from.
+        subject: how a sentence calls it.
+        code: of the reason when its constraint is the one that fails.
+        relate: how two names relate; only for `Kind.NAME`.
+        pattern: what a right name must match.
+        least: the smallest left value that can be true; below it the value is unknown.
+        cohort: True where the value depends on who else takes part.
+    """
+
+    term: str
+    iri: str
+    operators: tuple[str, ...]
+    kind: Kind
+    unit: str
+    source: str
+    subject: str
+    code: str
+    relate: Callable[[str, str, Purposes], Relation] = same_name
+    pattern: re.Pattern[str] | None = None
+    least: int = 0
+    cohort: bool = False

@@ -1,0 +1,95 @@
+"""Results as sentences for people; places are counted from one, as people count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from policies.fields import instant
+from policies.operands import OPERANDS, OPERATORS, Right
+from policies.outcomes import Outcome
+from policies.results import ConstraintResult, LogicResult, Reason, Result, RuleResult
+from policies.rows import Kind
+
+
+def reasons_barred(result: RuleResult) -> Iterator[Reason]:
+    """Why a prohibition that matches stands in the way; nothing where it does not."""
+    name = f"prohibition {result.rule.index + 1}"
+    if result.outcome is Outcome.SATISFIED:
+        facts = "; ".join(_facts(result.constraints))
+        because = f" because {facts}" if facts else ""
+        yield Reason("prohibited", f"{name} forbids {result.rule.action}{because}")
+    elif result.outcome is Outcome.UNKNOWN:
+        for leaf in _open_leaves(result.constraints, Outcome.UNKNOWN):
+            text = f"{_not_known(leaf)}; {name} may apply ({_place_of(leaf)})"
+            yield Reason("unknown-value", text)
+
+
+def reasons_unmet(parts: tuple[Result, ...]) -> Iterator[Reason]:
+    """Why these constraints of a permission are not all met, one reason for each."""
+    for part in parts:
+        if part.outcome is Outcome.SATISFIED:
+            continue
+        if isinstance(part, ConstraintResult):
+            yield _unmet_leaf(part)
+            continue
+        held = sum(inner.outcome is Outcome.SATISFIED for inner in part.parts)
+        if part.constraint.operator == "xone" and held > 1:
+            text = f"exactly one alternative may hold; {held} do ({_place_of(part)})"
+            yield Reason("more-than-one-alternative", text)
+        else:
+            yield from reasons_unmet(part.parts)
+
+
+def _unmet_leaf(leaf: ConstraintResult) -> Reason:
+    constraint = leaf.constraint
+    row, operator = OPERANDS[constraint.operand], OPERATORS[constraint.operator]
+    phrase = operator.time_phrase if row.kind is Kind.INSTANT else operator.phrase
+    allowed = f"the agreement allows {phrase.format(_shown(constraint.right))}"
+    if row.cohort:
+        allowed = f"the agreement asks for {phrase.format(_shown(constraint.right))}"
+    if leaf.outcome is Outcome.UNKNOWN:
+        return Reason("unknown-value", f"{_not_known(leaf)}; {allowed} ({_place_of(leaf)})")
+    return Reason(row.code, f"{_fact(leaf)}; {allowed} ({_place_of(leaf)})")
+
+
+def _open_leaves(parts: tuple[Result, ...], outcome: Outcome) -> Iterator[ConstraintResult]:
+    for part in parts:
+        if isinstance(part, LogicResult):
+            yield from _open_leaves(part.parts, outcome)
+        elif part.outcome is outcome:
+            yield part
+
+
+def _facts(parts: tuple[Result, ...]) -> list[str]:
+    return [_fact(leaf) for leaf in _open_leaves(parts, Outcome.SATISFIED)]
+
+
+def _fact(leaf: ConstraintResult) -> str:
+    assert leaf.value is not None  # a leaf with an outcome other than unknown has a value
+    return f"{OPERANDS[leaf.constraint.operand].subject} is {_shown(leaf.value.value)}"
+
+
+def _not_known(leaf: ConstraintResult) -> str:
+    subject = OPERANDS[leaf.constraint.operand].subject
+    if leaf.value is None:
+        return f"{subject} is not known"
+    if not leaf.usable:
+        return f"{subject} has no usable value (from {leaf.value.source})"
+    shown, right = _shown(leaf.value.value), _shown(leaf.constraint.right)
+    return f"{subject} is {shown}, of which it is not known how it stands to {right}"
+
+
+def _shown(value: Right) -> str:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, tuple):
+        return " or ".join((", ".join(value[:-1]), value[-1])) if value[1:] else value[0]
+    return str(value)
+
+
+def _place_of(result: Result) -> str:
+    """`$.permission[0].constraint[1]` as people count: permission 1, constraint 2."""
+    steps = result.constraint.path.removeprefix("$.").replace("]", "").split(".")
+    named = (step.split("[") for step in steps)
+    return ", ".join(f"{name} {int(index) + 1}" for name, index in named)
