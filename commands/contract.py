@@ -14,7 +14,7 @@ from clients.files import replace_file
 from clients.owner import open_owner
 from commands.errors import BadInput
 from commands.node import NodeFolder, node_client
-from commands.output import JsonFlag, print_json, print_table, say
+from commands.output import JsonFlag, print_columns, print_json, say
 from commands.policy import read_policy
 from commands.reading import documents
 from policies.odrl import CONTEXT, PROFILE, agreement_from_offer, parse_offer
@@ -102,20 +102,8 @@ def list_agreements(node: NodeFolder, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(
-            "agreements",
-            ["agreement", "fields"],
-            [
-                [
-                    str(item.get("id", "")),
-                    ", ".join(
-                        f"{key}={value}"
-                        for key, value in sorted(item.items())
-                        if key not in {"id", "document", "envelope"}
-                    ),
-                ]
-                for item in found
-            ],
+        print_columns(
+            "agreements", ["agreement", "product", "assignee", "uses", "withdrawn"], found
         )
 
 

@@ -109,12 +109,12 @@ class LocalSpace:
     def register_app(self, bundle: bytes, title: str) -> str:
         """Register an app bundle with governance; its SHA-256."""
         with self.operator() as operator:
-            return operator.register_app(bundle, title=title)
+            return str(operator.register_app(bundle, title).app)
 
     def open_run(self, spec: RunSpec) -> pb.Run:
         """Open a run as the space's consumer."""
         with self.consumer() as consumer:
-            return consumer.open_run(canonical_bytes(spec.to_json()), request_id=_request_id())
+            return consumer.open_run(spec, secrets.token_hex(16))
 
     def _agreement(self, owner: str, product: str, purpose: str) -> bytes:
         offer = draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2)
@@ -172,7 +172,3 @@ def run_spec(
         metrics=list(metrics),
         config={},
     )
-
-
-def _request_id() -> str:
-    return secrets.token_hex(16)

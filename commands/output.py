@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,6 +33,18 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         STDOUT.print(f"{title}: none")
     else:
         STDOUT.print(table)
+
+
+def print_columns(title: str, columns: Sequence[str], items: Iterable[dict[str, Any]]) -> None:
+    """A table of some fields of JSON objects; what is absent or null stays empty."""
+    print_table(
+        title,
+        columns,
+        [
+            ["" if item.get(column) is None else str(item[column]) for column in columns]
+            for item in items
+        ],
+    )
 
 
 def say(text: str) -> None:

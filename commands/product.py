@@ -9,7 +9,7 @@ import typer
 
 from clients.owner import open_owner
 from commands.node import NodeFolder, node_client
-from commands.output import JsonFlag, print_json, print_table, say
+from commands.output import JsonFlag, print_columns, print_json, say
 from commands.reading import documents
 
 cli = typer.Typer(no_args_is_help=True, help="Data products: what a node offers, without its rows.")
@@ -41,17 +41,7 @@ def list_products(node: NodeFolder, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(
-            "data products",
-            ["product", "of", "title", "rows", "classification"],
-            [
-                [
-                    str(item.get(key, ""))
-                    for key in ("id", "participant", "title", "rows", "classification")
-                ]
-                for item in found
-            ],
-        )
+        print_columns("data products", ["product", "participant", "rows", "classification"], found)
 
 
 @cli.command("show")
@@ -65,8 +55,8 @@ def show(
     """
     with node_client(node) as governance:
         found = documents(governance.list_documents("products"))
-    matching = [item for item in found if item.get("id") == product]
+    matching = [item for item in found if item.get("product") == product]
     if not matching:
-        ids = ", ".join(sorted(str(item.get("id")) for item in found)) or "none"
+        ids = ", ".join(sorted(str(item.get("product")) for item in found)) or "none"
         raise typer.BadParameter(f"no product {product}; the space has: {ids}")
     print_json(matching[0])

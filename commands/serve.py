@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,10 @@ import typer
 
 from commands.children import Child, Children, port_answers, python
 from commands.errors import CommandFailed
+from commands.node_process import now
 from commands.output import say
 from commands.space import SpaceFolder
+from server.edge import Edge
 from server.exchange import FlowerSuperLink
 from server.service import serve as serve_governance
 from server.space import Space, load_space
@@ -24,7 +27,6 @@ FLOWER_ENV = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
 def serve(
     space: SpaceFolder,
-    listen: Annotated[str, typer.Option(help="Address to listen on.")] = "",
     database: Annotated[
         Path | None, typer.Option(help="Flower's database file; in memory if left out.")
     ] = None,
@@ -34,25 +36,26 @@ def serve(
     Example: tds serve --space ./space
     """
     loaded = load_space(space)
-    with Children(logs=loaded.folder / "logs") as children:
-        superlink = start_superlink(children, loaded, listen=listen, database=database)
-        control = FlowerSuperLink(address=loaded.card.superlink, ca_pem=loaded.card.ca_pem.encode())
-        with serve_governance(loaded, superlink=control, clock=_now, listen=listen or None):
-            start_executor(children, loaded)
-            say(
-                f"space {loaded.card.name} is up: governance {loaded.card.governance}, "
-                f"enrolment {loaded.card.enrolment}, SuperLink {loaded.card.superlink}"
-            )
-            sys.stdout.flush()
-            while True:
-                time.sleep(0.5)
-                children.check()
-    del superlink
+    card = loaded.card
+    with ExitStack() as stack:
+        children = stack.enter_context(Children(logs=loaded.folder / "logs"))
+        start_superlink(children, loaded, database=database)
+        control = FlowerSuperLink(address=card.superlink, ca_pem=card.ca_pem.encode())
+        running = serve_governance(
+            loaded, superlink=control, edge=Edge(clock=now, random_bytes=secrets.token_bytes)
+        )
+        stack.callback(running.stop)
+        start_executor(children, loaded)
+        say(
+            f"space {card.name} is up: governance {card.governance}, "
+            f"enrolment {card.enrolment}, SuperLink {card.superlink}"
+        )
+        while True:
+            time.sleep(0.5)
+            children.check()
 
 
-def start_superlink(
-    children: Children, space: Space, *, listen: str = "", database: Path | None = None
-) -> Child:
+def start_superlink(children: Children, space: Space, *, database: Path | None) -> Child:
     """Start flower-superlink with TLS, node authentication and a SuperExec secret; wait for it.
 
     Raises:
@@ -70,7 +73,7 @@ def start_superlink(
         [
             str(Path(sys.executable).parent / "flower-superlink"),
             "--host",
-            listen or host,
+            host,
             "--port",
             port,
             "--isolation",
@@ -104,7 +107,3 @@ def start_executor(children: Children, space: Space) -> Child:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         },
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -1,0 +1,122 @@
+"""`tds app`: Flower apps by their SHA-256: built, registered, looked at, approved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clients.appbundle import MAX_BUNDLE_BYTES, build_bundle, bundle_config, verify_bundle
+from clients.files import read_file, replace_file
+from clients.owner import open_owner
+from commands.errors import BadInput
+from commands.node import NodeFolder, node_client
+from commands.output import JsonFlag, print_columns, print_json, print_table, say
+from commands.reading import documents
+from commands.space import SpaceFolder
+from policies.canonical import sha256_hex
+from server.governance_client import GovernanceClient
+from server.space import load_space
+
+cli = typer.Typer(no_args_is_help=True, help="Flower apps, each known by its bundle's SHA-256.")
+
+Bundle = Annotated[str, typer.Argument(help="A bundle's file, or the SHA-256 of a registered app.")]
+
+
+@cli.command("build")
+def build(
+    folder: Annotated[Path, typer.Argument(help="The app's folder, with its pyproject.toml.")],
+    out: Annotated[Path, typer.Option(help="Where to write the bundle.")],
+) -> None:
+    """Build an app bundle (FAB) with Flower's own builder; the same folder gives the same SHA-256.
+
+    Example: tds app build clients/apps/tabular --out tabular.fab
+    """
+    bundle = build_bundle(folder)
+    replace_file(out, bundle, mode=0o644)
+    say(f"{sha256_hex(bundle)}  {out}")
+
+
+@cli.command("register")
+def register(
+    file: Annotated[Path, typer.Argument(help="The bundle.")],
+    space: SpaceFolder,
+    title: Annotated[str, typer.Option(help="What it does, for people.")],
+) -> None:
+    """Register an app with the space; owners still have to approve it on their nodes.
+
+    Example: tds app register tabular.fab --space ./space --title "Tabular classification"
+    """
+    bundle = read_file(file, max_bytes=MAX_BUNDLE_BYTES)
+    with GovernanceClient.open(load_space(space).operator_folder) as governance:
+        done = governance.register_app(bundle, title)
+    say(f"registered {done.app} (entry {done.index} of the space's log)")
+
+
+@cli.command("list")
+def list_apps(node: NodeFolder, as_json: JsonFlag = False) -> None:
+    """List the space's apps. Example: tds app list --node ./clinic"""
+    with node_client(node) as governance:
+        found = documents(governance.list_documents("apps"))
+    if as_json:
+        print_json(found)
+    else:
+        print_columns("apps", ["app", "title", "size"], found)
+
+
+@cli.command("show")
+def show(bundle: Bundle, node: NodeFolder, as_json: JsonFlag = False) -> None:
+    """Show what is in an app before approving it: its files, their sizes, its run config.
+
+    Example: tds app show 3b2f… --node ./clinic
+    """
+    data = _read(bundle, node)
+    files = verify_bundle(data, expected_sha256=sha256_hex(data))
+    config = bundle_config(data)
+    if as_json:
+        sizes = {name: len(content) for name, content in files.items()}
+        print_json({"app": sha256_hex(data), "files": sizes, "config": config})
+        return
+    say(f"app {sha256_hex(data)}")
+    print_table("files", ["file", "bytes"], [[n, str(len(c))] for n, c in sorted(files.items())])
+    print_table("run config", ["key", "value"], [[k, str(v)] for k, v in sorted(config.items())])
+
+
+@cli.command("approve")
+def approve(bundle: Bundle, node: NodeFolder) -> None:
+    """Allow an app to run on this node, under permits; look at it first (tds app show).
+
+    Example: tds app approve 3b2f… --node ./clinic
+    """
+    data = _read(bundle, node)
+    verify_bundle(data, expected_sha256=sha256_hex(data))
+    with open_owner(node) as owner:
+        say(f"approved {owner.approve_app(data)}")
+
+
+@cli.command("revoke")
+def revoke(
+    app: Annotated[str, typer.Argument(help="The app's SHA-256.")],
+    node: NodeFolder,
+) -> None:
+    """Forbid an app on this node from now on, also in a task that is running.
+
+    Example: tds app revoke 3b2f… --node ./clinic
+    """
+    with open_owner(node) as owner:
+        changed = owner.revoke_app(app)
+    say(f"revoked {app}" if changed else f"{app} was not approved")
+
+
+def _read(bundle: str, node: Path) -> bytes:
+    """The bundle from a file, or from governance by its SHA-256."""
+    path = Path(bundle)
+    if path.is_file():
+        return read_file(path, max_bytes=MAX_BUNDLE_BYTES)
+    if len(bundle) != 64 or not all(char in "0123456789abcdef" for char in bundle):
+        raise BadInput(
+            f"{bundle}: expected a bundle's file or 64 hexadecimal digits of a SHA-256, got neither"
+        )
+    with open_owner(node) as owner:
+        return owner.fetch_app(bundle)

@@ -1,0 +1,158 @@
+"""`tds run`: training runs, from the consumer's side."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+
+from commands.errors import BadInput, CommandFailed
+from commands.localspace import run_spec
+from commands.output import STDOUT, JsonFlag, print_columns, print_json, say
+from commands.reading import objects
+from commands.rounds_table import ENDED, rounds_of, rounds_table
+from policies import governance_pb2 as pb
+from server.governance_client import GovernanceClient
+
+cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
+
+ConsumerFolder = Annotated[
+    Path,
+    typer.Option(
+        "--consumer", envvar="TDS_CONSUMER", help="The consumer's folder (SPACE/consumer)."
+    ),
+]
+RunId = Annotated[str, typer.Argument(help="The run's id.")]
+
+
+@cli.command("start")
+def start(
+    app: Annotated[str, typer.Argument(help="SHA-256 of a registered app.")],
+    consumer: ConsumerFolder,
+    purpose: Annotated[str, typer.Option(help="What the model is for.")],
+    agreement: Annotated[
+        list[str] | None, typer.Option(help="Agreement to use; all of the consumer's if left out.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Training rounds.", min=1)] = 10,
+    deadline_s: Annotated[int, typer.Option(help="Seconds a round waits at most.", min=1)] = 60,
+    quorum: Annotated[int, typer.Option(help="Receipts a round needs.", min=1)] = 2,
+    min_cohort: Annotated[int, typer.Option(help="Enterprises a permit needs.", min=1)] = 2,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Figure that may leave with an update.")
+    ] = None,
+    watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Open a run: governance decides and logs it, then Flower starts it.
+
+    Example: tds run start 3b2f… --consumer space/consumer --purpose diagnosis-support
+    """
+    with GovernanceClient.open(consumer) as governance:
+        agreements = agreement or _standing(governance)
+        if not agreements:
+            raise BadInput(
+                "agreements: expected at least one with standing consent, got none; "
+                "owners conclude them with `tds contract accept`"
+            )
+        spec = run_spec(
+            app,
+            agreements,
+            purpose=purpose,
+            rounds=rounds,
+            metrics=metric or ["train_loss", "eval_loss", "eval_accuracy", "num-examples"],
+        ).model_copy(update={"deadline_s": deadline_s, "quorum": quorum, "min_cohort": min_cohort})
+        run = governance.open_run(spec, secrets.token_hex(16))
+        if as_json:
+            print_json(run_json(run))
+        else:
+            say(f"opened {run.run}")
+            if watch:
+                _follow(governance, run.run)
+
+
+@cli.command("list")
+def list_runs(consumer: ConsumerFolder, as_json: JsonFlag = False) -> None:
+    """List runs. Example: tds run list --consumer space/consumer"""
+    with GovernanceClient.open(consumer) as governance:
+        found = objects(governance.list("runs"))
+    if as_json:
+        print_json(found)
+    else:
+        print_columns("runs", ["run", "state", "closed_rounds", "reason"], found)
+
+
+@cli.command("show")
+def show(run: RunId, consumer: ConsumerFolder, as_json: JsonFlag = False) -> None:
+    """Show a run and its rounds. Example: tds run show run-… --consumer space/consumer"""
+    with GovernanceClient.open(consumer) as governance:
+        found = governance.get_run(run)
+    if as_json:
+        print_json(run_json(found))
+    else:
+        STDOUT.print(rounds_table(rounds_of(found), title=f"run {run}: {found.state}"))
+        if found.reason:
+            say(found.reason)
+
+
+@cli.command("watch")
+def watch(run: RunId, consumer: ConsumerFolder) -> None:
+    """Follow a run until it ends; ends with 1 if it failed.
+
+    Example: tds run watch run-… --consumer space/consumer
+    """
+    with GovernanceClient.open(consumer) as governance:
+        _follow(governance, run)
+
+
+@cli.command("stop")
+def stop(run: RunId, consumer: ConsumerFolder) -> None:
+    """End a run. Example: tds run stop run-… --consumer space/consumer"""
+    with GovernanceClient.open(consumer) as governance:
+        say(f"{run}: {governance.stop_run(run).state}")
+
+
+@cli.command("resume")
+def resume(run: RunId, consumer: ConsumerFolder) -> None:
+    """Go on with a run that was cut off, from its last closed round.
+
+    Example: tds run resume run-… --consumer space/consumer
+    """
+    with GovernanceClient.open(consumer) as governance:
+        found = governance.resume_run(run)
+        say(f"{run}: resumed after {found.closed_rounds} closed rounds")
+        _follow(governance, run)
+
+
+def run_json(run: pb.Run) -> dict[str, Any]:
+    """A run as a JSON object."""
+    return {
+        "run": run.run,
+        "state": run.state,
+        "reason": run.reason,
+        "consumer": run.consumer,
+        "closed_rounds": run.closed_rounds,
+        "model": run.model,
+        "rounds": rounds_of(run),
+    }
+
+
+def _follow(governance: GovernanceClient, run_id: str) -> None:
+    with Live(console=STDOUT, refresh_per_second=4, vertical_overflow="visible") as view:
+        while True:
+            run = governance.get_run(run_id)
+            view.update(rounds_table(rounds_of(run), title=f"run {run_id}: {run.state}"))
+            if run.state in ENDED:
+                break
+            time.sleep(0.25)
+    if run.state != "COMPLETED":
+        raise CommandFailed(f"run {run_id} ended as {run.state}: {run.reason}")
+
+
+def _standing(governance: GovernanceClient) -> list[str]:
+    """Ids of the agreements that the consumer may use now."""
+    found = objects(governance.list("agreements"))
+    return [str(item["agreement"]) for item in found if not item.get("withdrawn")]

@@ -1,0 +1,5 @@
+"""`tds simulate` (placeholder until wired)."""
+
+
+def simulate() -> None:
+    """x"""
