@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,8 +54,11 @@ def main(grid: Grid, context: Context) -> None:
         loop.run(run, initial=lambda: initial_model(config))
 
 
-def initial_model(config: Mapping[str, ConfigValue]) -> Tensors:
+def initial_model(config: Mapping[str, ConfigValue], *, folder: Path | None = None) -> Tensors:
     """The app's own initial model: calls the function `initial-model` names with the run config.
+
+    Args:
+        folder: put first on `sys.path`; Flower has done so already in a ServerApp.
 
     Raises:
         ServerError: the config names no such function, or it returns no ArrayRecord.
@@ -66,6 +70,8 @@ def initial_model(config: Mapping[str, ConfigValue]) -> Tensors:
             "run config initial-model: expected 'module:function' returning an ArrayRecord, "
             f"got {name!r}; set it in [tool.flwr.app.config] of the app"
         )
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
     try:
         arrays = getattr(importlib.import_module(module), attribute)(dict(config))
     except (ImportError, AttributeError) as error:

@@ -19,7 +19,10 @@ from server.exchange import NodeInfo, Run, set_task_identity
 class LocalNode(Protocol):
     """A node that answers in this process."""
 
-    public_key: bytes
+    @property
+    def public_key(self) -> bytes:
+        """Its Flower key, PEM."""
+        ...
 
     def answer(self, message: Message) -> Message:
         """The reply to a message; must not raise."""

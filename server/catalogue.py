@@ -1,0 +1,252 @@
+"""What may be used, and under which terms: products, apps, agreements and withdrawals.
+
+Statements of owners are DSSE envelopes; the log holds them as they were signed.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
+
+from policies.canonical import Json, canonical_bytes, sha256_hex
+from policies.entries import EntryType, entry_bytes
+from policies.envelope import open_envelope, unverified_payload
+from policies.errors import PolicyError
+from policies.fields import Id, instant
+from policies.odrl import Agreement, parse_agreement
+from policies.runconfig import config_to_json
+from policies.statements import (
+    AGREEMENT_TYPE,
+    PRODUCT_TYPE,
+    WITHDRAWAL_TYPE,
+    ProductCard,
+    SignedAgreement,
+    Withdrawal,
+)
+from server import queries
+from server.bundles import load_bundle, parse_bundle, store_bundle
+from server.edge import Edge
+from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
+from server.journal import Journal
+from server.pki import Identity
+from server.rows import App
+
+MAX_STATEMENT_BYTES: Final = 640 * 1024  # its base64 must fit into an entry of 1 MiB
+MAX_TITLE: Final = 200
+_ID: Final = TypeAdapter(Id)
+
+Statement = TypeVar("Statement", ProductCard, SignedAgreement, Withdrawal)
+
+
+class Catalogue:
+    """Registrations. Each returns (log index, id), and for the same statement again the same.
+
+    Args:
+        apps_folder: where bundles are kept.
+    """
+
+    def __init__(self, *, journal: Journal, apps_folder: Path, edge: Edge) -> None:
+        self._journal = journal
+        self._apps_folder = apps_folder
+        self._edge = edge
+
+    def register_product(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
+        """Register one version of an owner's data set.
+
+        Raises:
+            BadInput: malformed, or not signed with the caller's enrolled key.
+            NotAllowed: another participant's.
+            RuleBroken: classified `core`, or the id is taken by another card.
+        """
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                payload = _open(connection, caller, envelope, PRODUCT_TYPE)
+                card = _as(ProductCard, payload)
+                _require_own(caller, card.participant)
+                before = queries.product(connection, card.id)
+            digest = sha256_hex(canonical_bytes(payload))
+            if before is not None:
+                _require_same(f"product {card.id}", before.digest, digest)
+                return before.entry, card.id
+            if card.classification == "core":
+                raise RuleBroken(f"product {card.id}: data classified core is never listed")
+            body: dict[str, Json] = {
+                "product": card.id,
+                "participant": card.participant,
+                "rows": card.rows,
+                "classification": card.classification,
+                "digest": digest,
+                "envelope": base64.b64encode(envelope).decode(),
+            }
+            return self._log("ProductRegistered", body, key=f"product:{digest}"), card.id
+
+    def register_app(self, fab: bytes, title: str) -> tuple[int, str]:
+        """Register an app bundle; its SHA-256 is its id. The first title stays.
+
+        Raises:
+            BadInput: no Flower app bundle.
+        """
+        if not 0 < len(title) <= MAX_TITLE:
+            raise BadInput(f"title: expected 1 to {MAX_TITLE} characters, got {len(title)}")
+        bundle = parse_bundle(fab)
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                before = queries.app(connection, bundle.id)
+            # A crash after this leaves a file that no entry names; registering again writes it
+            # anew. It also mends a bundle that was lost from the disk.
+            store_bundle(self._apps_folder, bundle.id, fab)
+            if before is not None:
+                return before.entry, bundle.id
+            body: dict[str, Json] = {
+                "app": bundle.id,
+                "title": title,
+                "size": bundle.size,
+                "config": config_to_json(bundle.config),
+            }
+            return self._log("AppRegistered", body, key=f"app:{bundle.id}"), bundle.id
+
+    def app(self, id: str) -> tuple[App, bytes]:
+        """A registered app with its bundle; NotKnown, or Unavailable if the file is gone."""
+        with self._journal.reading() as connection:
+            found = queries.app(connection, id)
+        if found is None:
+            raise NotKnown(f"app {id[:64]!r}: expected the SHA-256 of a registered app")
+        return found, load_bundle(self._apps_folder, id)
+
+    def conclude_agreement(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
+        """Record an agreement that the owner of its product signed.
+
+        Raises:
+            BadInput: malformed, outside the profile, or not signed with the caller's key.
+            NotAllowed: assigned by, or about the product of, somebody else.
+            NotKnown: the product is not registered, or the assignee no enrolled consumer.
+            RuleBroken: the id is taken by another agreement.
+        """
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                payload = _open(connection, caller, envelope, AGREEMENT_TYPE)
+                signed = _as(SignedAgreement, payload)
+                _require_own(caller, signed.participant)
+                agreement = _parse_agreement(signed.document)
+                _check_parties(connection, caller, agreement)
+                before = queries.agreement(connection, agreement.id)
+            digest = sha256_hex(canonical_bytes(payload))
+            if before is not None:
+                _require_same(f"agreement {agreement.id}", before.digest, digest)
+                return before.entry, agreement.id
+            body: dict[str, Json] = {
+                "agreement": agreement.id,
+                "product": agreement.target,
+                "assigner": agreement.assigner,
+                "assignee": agreement.assignee,
+                "document": signed.document,
+                "digest": digest,
+                "envelope": base64.b64encode(envelope).decode(),
+            }
+            return self._log("AgreementConcluded", body, key=f"agreement:{digest}"), agreement.id
+
+    def withdraw(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
+        """End the owner's consent; whoever watches is told before this returns.
+
+        The first withdrawal of an agreement counts: later ones get its index and id.
+
+        Raises:
+            BadInput: malformed, or not signed with the caller's key.
+            NotAllowed: another participant's agreement.
+            NotKnown: no such agreement.
+            RuleBroken: the withdrawal's id was used for another agreement.
+        """
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                payload = _open(connection, caller, envelope, WITHDRAWAL_TYPE)
+                wish = _as(Withdrawal, payload)
+                _require_own(caller, wish.participant)
+                agreement = queries.agreement(connection, wish.agreement)
+                if agreement is None:
+                    raise NotKnown(f"agreement {wish.agreement!r}: expected a concluded one")
+                _require_own(caller, agreement.assigner)
+                used = queries.withdrawal(connection, wish.id)
+            if used is not None and used.id != agreement.id:
+                raise RuleBroken(f"{wish.id}: expected a new id, was used for {used.id}")
+            if agreement.withdrawal is not None and agreement.withdrawal_entry is not None:
+                return agreement.withdrawal_entry, agreement.withdrawal
+            body: dict[str, Json] = {
+                "agreement": agreement.id,
+                "participant": agreement.assigner,
+                "product": agreement.product,
+                "consumer": agreement.assignee,
+                "withdrawal": wish.id,
+                "envelope": base64.b64encode(envelope).decode(),
+            }
+            return self._log("ConsentWithdrawn", body, key=wish.id), wish.id
+
+    def _log(self, kind: EntryType, body: dict[str, Json], *, key: str) -> int:
+        entry = entry_bytes(kind, time=instant(self._edge.clock()), body=body)
+        return self._journal.commit([entry], key=key).first_index
+
+
+def _open(connection: Connection, caller: Identity, envelope: bytes, payload_type: str) -> Json:
+    """The payload, once it is seen that the caller's enrolled key signed it."""
+    if len(envelope) > MAX_STATEMENT_BYTES:
+        raise BadInput(
+            f"statement: expected at most {MAX_STATEMENT_BYTES} bytes, got {len(envelope)}"
+        )
+    person = queries.participant(connection, caller.participant)
+    if person is None or person.receipt_key is None:
+        raise NotAllowed(f"{caller.participant}: expected a participant with a key for statements")
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(person.receipt_key))
+    try:
+        payload = unverified_payload(envelope, payload_type=payload_type)
+        if isinstance(payload, dict):
+            _require_own(caller, str(payload.get("participant", caller.participant)))
+        return open_envelope(envelope, payload_type=payload_type, key=key)
+    except PolicyError as error:
+        raise BadInput(f"statement: {error}") from error
+
+
+def _as(kind: type[Statement], payload: Json) -> Statement:
+    try:
+        return kind.from_json(payload)
+    except PolicyError as error:
+        raise BadInput(f"statement: {error}") from error
+
+
+def _parse_agreement(text: str) -> Agreement:
+    try:
+        agreement = parse_agreement(text.encode("utf-8"))
+    except PolicyError as error:
+        raise BadInput(f"agreement: {error}") from error
+    try:
+        _ID.validate_python(agreement.id)
+    except ValidationError as error:
+        raise BadInput(
+            "agreement: $.@id: expected at most 128 letters, digits and . _ : / -, "
+            f"got {agreement.id!r:.80}"
+        ) from error
+    return agreement
+
+
+def _check_parties(connection: Connection, caller: Identity, agreement: Agreement) -> None:
+    _require_own(caller, agreement.assigner)
+    product = queries.product(connection, agreement.target)
+    if product is None:
+        raise NotKnown(f"product {agreement.target!r:.140}: expected a registered one")
+    _require_own(caller, product.participant)
+    assignee = queries.participant(connection, agreement.assignee)
+    if assignee is None or assignee.role != "consumer":
+        raise NotKnown(f"assignee {agreement.assignee!r:.140}: expected an enrolled consumer")
+
+
+def _require_own(caller: Identity, owner: str) -> None:
+    if owner != caller.participant:
+        raise NotAllowed(f"expected what belongs to {caller.participant}, got {owner!r:.80}'s")
+
+
+def _require_same(what: str, before: str, now: str) -> None:
+    if before != now:
+        raise RuleBroken(f"{what}: expected a new id for other contents, is already registered")

@@ -1,0 +1,302 @@
+"""The way in: an invitation from the operator, then keys whose holder proves to hold them."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
+
+from ledger.ed25519 import load_public_key
+from ledger.errors import KeyRefused
+from ledger.note import NoteVerifier
+from policies.canonical import canonical_bytes, digest_of, sha256_hex
+from policies.entries import entry_bytes
+from policies.fields import ParticipantId, instant, parse_instant
+from policies.operands import OPERANDS
+from policies.space import JoinFile, SpaceCard, enrolment_transcript
+from server import queries, registry
+from server.edge import Edge
+from server.errors import BadInput, CertificateError, NotAllowed, RuleBroken
+from server.journal import Journal
+from server.keys import key_digest, key_pem, parse_csr, parse_ec_public_key
+from server.pki import Authority, Identity, issue_client
+from server.rows import Invitation
+from server.superlink import SuperLink
+
+INVITED_ROLES: Final = frozenset({"node", "consumer", "auditor"})
+MIN_VALID_S: Final = 60
+MAX_VALID_S: Final = 30 * 86_400
+MAX_TITLE: Final = 200
+TOKEN_CHARS: Final = 43
+_PARTICIPANT: Final = TypeAdapter(ParticipantId)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolling:
+    """What a participant sends; for other roles than node only token and signing request."""
+
+    token: str
+    csr_pem: bytes
+    receipt_key: bytes
+    log_verifier_key: bytes
+    fleet_key_pem: bytes
+    receipt_proof: bytes
+    fleet_proof: bytes
+
+    @property
+    def digest(self) -> str:
+        """Of the keys, so that a repeated request is told from another's."""
+        keys = (self.csr_pem, self.receipt_key, self.log_verifier_key, self.fleet_key_pem)
+        return digest_of([base64.b64encode(key).decode() for key in keys])
+
+    def transcript(self) -> bytes:
+        """What both proofs are over."""
+        return enrolment_transcript(
+            token=self.token,
+            csr_pem=self.csr_pem,
+            receipt_key=self.receipt_key,
+            log_verifier_key=self.log_verifier_key,
+            fleet_key_pem=self.fleet_key_pem,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What it gets back."""
+
+    participant: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Keys that were proven, in their one spelling; None where the role has none."""
+
+    tls: ec.EllipticCurvePublicKey
+    receipt: str | None = None
+    log: str | None = None
+    fleet_pem: bytes | None = None
+    fleet: str | None = None
+
+
+class Enrolment:
+    """Invitations and enrolments.
+
+    Args:
+        card: of the space; travels in the join file.
+        authority: signs client certificates.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        superlink: SuperLink,
+        card: SpaceCard,
+        authority: Authority,
+        edge: Edge,
+    ) -> None:
+        self._journal = journal
+        self._superlink = superlink
+        self._card = card
+        self._authority = authority
+        self._edge = edge
+        self._one_at_a_time = threading.Lock()
+
+    def invite(
+        self, *, participant: str, title: str, sector: str, region: str, valid_s: int, role: str
+    ) -> bytes:
+        """The join file for a new participant; only the token's SHA-256 is kept here.
+
+        Args:
+            participant: its id from now on.
+            title: for people; stays beside the log.
+            region: place of processing (ISO 3166 code); "" is unknown, and no agreement that
+                names a place lets it pass.
+            valid_s: seconds, one minute to thirty days. A second invitation voids the first.
+            role: node, consumer or auditor.
+
+        Raises:
+            BadInput: a malformed argument.
+            RuleBroken: already enrolled.
+        """
+        _check_invitation(participant, title, sector, region, valid_s, role)
+        now = self._edge.clock()
+        secret = self._edge.random_bytes(32)
+        token = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+        expires = instant(now + timedelta(seconds=valid_s))
+        row = Invitation(
+            token=sha256_hex(token.encode()),
+            participant=participant,
+            title=title or participant,
+            role=role,
+            sector=sector,
+            region=region,
+            expires=expires,
+            used_by=None,
+        )
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                _require_new(connection, participant)
+            self._journal.side(lambda connection: registry.put_invitation(connection, row))
+        join = JoinFile(
+            version=1, participant=participant, token=token, expires=expires, space=self._card
+        )
+        return canonical_bytes(join.to_json())
+
+    def enrol(self, request: Enrolling) -> Enrolled:
+        """Let a participant in. The same request again gets a certificate again; a token with
+        other keys does not.
+
+        Raises:
+            NotAllowed: the token is unknown, used or expired.
+            BadInput: a key is malformed or of a kind to refuse, or a proof does not hold.
+            RuleBroken: a key is another participant's already.
+            SuperLinkUnavailable, Unavailable: nothing was enrolled; send it again.
+        """
+        with self._one_at_a_time:
+            with self._journal.writing(), self._journal.reading() as connection:
+                invited = self._invitation(connection, request)
+            keys = _prove(request, role=invited.role)
+            if invited.used_by is None:
+                self._record(request, invited, keys)
+        identity = Identity(
+            space=self._card.name, role=invited.role, participant=invited.participant
+        )
+        now = self._edge.clock()
+        return Enrolled(
+            participant=invited.participant,
+            certificate=issue_client(self._authority, keys.tls, identity, now=now),
+        )
+
+    def _invitation(self, connection: Connection, request: Enrolling) -> Invitation:
+        # One text for unknown, expired and used, so that a guess learns nothing.
+        refused = NotAllowed(
+            "enrolment: expected a token that is known, unused and not expired; ask the operator "
+            "for a new join file"
+        )
+        token = sha256_hex(request.token.encode())
+        found = queries.invitation(connection, token) if len(request.token) == TOKEN_CHARS else None
+        if found is None or not hmac.compare_digest(found.token, token):
+            raise refused
+        if self._edge.clock() >= parse_instant(found.expires):
+            raise refused
+        if found.used_by is not None and not hmac.compare_digest(found.used_by, request.digest):
+            raise refused
+        return found
+
+    def _record(self, request: Enrolling, invited: Invitation, keys: _Keys) -> None:
+        with self._journal.reading() as connection:
+            _require_new(connection, invited.participant)
+            _require_unused(connection, keys)
+        node_id = None
+        if keys.fleet_pem is not None:
+            # A crash after this leaves a key at the SuperLink that is no participant's: such a
+            # node is never a candidate. Enrolling again registers the same key, which is harmless.
+            node_id = self._superlink.register_node(keys.fleet_pem, invited.participant)
+        body = {
+            "participant": invited.participant,
+            "role": invited.role,
+            "sector": invited.sector,
+            "region": invited.region,
+            "invitation": invited.token,
+            "request": request.digest,
+            "tls_key": key_digest(keys.tls),
+            "receipt_key": keys.receipt,
+            "log_key": keys.log,
+            "fleet_key_pem": keys.fleet_pem.decode() if keys.fleet_pem else None,
+            "fleet_key": keys.fleet,
+            "node_id": node_id,
+        }
+        entry = entry_bytes("ParticipantEnrolled", time=instant(self._edge.clock()), body=body)
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                again = self._invitation(connection, request)
+            if again.used_by is None:
+                self._journal.commit([entry], key=f"enrol:{invited.token}")
+
+
+def _check_invitation(
+    participant: str, title: str, sector: str, region: str, valid_s: int, role: str
+) -> None:
+    try:
+        _PARTICIPANT.validate_python(participant)
+    except ValidationError as error:
+        raise BadInput(
+            "participant: expected lowercase letters, digits and dashes, at most 63, "
+            f"got {participant!r:.80}"
+        ) from error
+    if role not in INVITED_ROLES:
+        raise BadInput(f"role: expected one of {sorted(INVITED_ROLES)}, got {role!r:.40}")
+    if len(title) > MAX_TITLE or len(sector) > MAX_TITLE:
+        raise BadInput(f"title and sector: expected at most {MAX_TITLE} characters each")
+    place = OPERANDS["spatial"].pattern
+    assert place is not None
+    if region and not place.fullmatch(region):
+        raise BadInput(f"region: expected an ISO 3166 code such as CN-BJ, got {region!r:.40}")
+    if not MIN_VALID_S <= valid_s <= MAX_VALID_S:
+        raise BadInput(f"valid_s: expected {MIN_VALID_S} to {MAX_VALID_S}, got {valid_s}")
+
+
+def _require_new(connection: Connection, participant: str) -> None:
+    if queries.participant(connection, participant) is not None:
+        raise RuleBroken(f"participant {participant}: expected a new one, is already enrolled")
+
+
+def _require_unused(connection: Connection, keys: _Keys) -> None:
+    if keys.receipt is None or keys.fleet is None:
+        return
+    other = queries.participant_by_key(connection, receipt_key=keys.receipt, fleet_key=keys.fleet)
+    if other is not None:
+        raise RuleBroken(
+            "enrolment: expected keys of its own, got one that is another participant's; "
+            "make new keys"
+        )
+
+
+def _prove(request: Enrolling, *, role: str) -> _Keys:
+    try:
+        tls = parse_csr(request.csr_pem)
+        if role != "node":
+            return _only_tls(request, tls, role)
+        receipt = load_public_key(request.receipt_key)
+        log = NoteVerifier.parse(request.log_verifier_key.decode("ascii"))
+        fleet = parse_ec_public_key(request.fleet_key_pem, "fleet key")
+    except (CertificateError, KeyRefused) as error:
+        raise BadInput(f"enrolment: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput("enrolment: expected the log's key as name+hash+base64") from error
+    transcript = request.transcript()
+    try:
+        receipt.verify(request.receipt_proof, transcript)
+    except InvalidSignature as error:
+        raise BadInput("enrolment: the proof for the receipt key does not hold") from error
+    try:
+        fleet.verify(request.fleet_proof, transcript, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature as error:
+        raise BadInput("enrolment: the proof for the fleet key does not hold") from error
+    if key_digest(tls) == key_digest(fleet):
+        raise BadInput("enrolment: expected two keys for TLS and fleet, got one for both")
+    return _Keys(
+        tls=tls,
+        receipt=request.receipt_key.hex(),
+        log=log.text,
+        fleet_pem=key_pem(fleet),
+        fleet=key_digest(fleet),
+    )
+
+
+def _only_tls(request: Enrolling, tls: ec.EllipticCurvePublicKey, role: str) -> _Keys:
+    rest = (request.receipt_key, request.log_verifier_key, request.fleet_key_pem)
+    if any(rest) or request.receipt_proof or request.fleet_proof:
+        raise BadInput(f"enrolment: expected no keys but TLS for a {role}, got more")
+    return _Keys(tls=tls)

@@ -1,0 +1,208 @@
+"""Governance without its network: registry, decisions, permits and the log, wired in one place.
+
+What it promises: no use without a permit, no permit without a log entry, and the same answer to the
+same request, also after a crash between any two durable steps (`server.journal`).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ledger.errors import LedgerError
+from ledger.log import Log
+from policies.canonical import Json
+from policies.entries import entry_bytes, parse_entry
+from policies.errors import DocumentError
+from policies.space import SpaceCard
+from server.access import check_enrolled, check_role
+from server.catalogue import Catalogue
+from server.edge import Edge
+from server.enrolment import Enrolment
+from server.errors import BadInput, SpaceError, Unavailable
+from server.journal import Journal, TransparencyLog
+from server.pki import Authority, Identity
+from server.queries import agreements
+from server.receipts import Receipts
+from server.registry import Registry
+from server.rounds import Rounds
+from server.runs import Runs
+from server.space import Space
+from server.superlink import SuperLink
+from server.views import list_documents, may_see_agreement
+from server.withdrawals import Subscription, Withdrawals, notice_of
+
+
+class Governance:
+    """Everything that governance does, by subject.
+
+    Attributes:
+        enrolment, catalogue, runs, rounds, receipts: the operations.
+
+    Args:
+        card: of the space.
+        operator, consumer: participant ids of the two that come with the space.
+        apps_folder: where bundles are kept; must exist.
+        log: open; nobody else may append to it.
+        registry: open; its projection.
+    """
+
+    def __init__(
+        self,
+        *,
+        card: SpaceCard,
+        operator: str,
+        consumer: str,
+        permit_key: Ed25519PrivateKey,
+        authority: Authority,
+        apps_folder: Path,
+        log: TransparencyLog,
+        registry: Registry,
+        superlink: SuperLink,
+        edge: Edge,
+    ) -> None:
+        self.card = card
+        self._withdrawals = Withdrawals()
+        journal = Journal(log=log, registry=registry, on_applied=self._withdrawals.on_applied)
+        self._journal = journal
+        _start(journal, card, operator=operator, consumer=consumer)
+        self.enrolment = Enrolment(
+            journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
+        )
+        self.catalogue = Catalogue(journal=journal, apps_folder=apps_folder, edge=edge)
+        self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
+        self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
+        self.receipts = Receipts(journal=journal, edge=edge)
+
+    def admit(self, caller: Identity, rpc: str) -> None:
+        """Returns only if this caller may call this RPC; each operation checks whose things it is.
+
+        Raises:
+            NotAllowed: role, space or enrolment.
+        """
+        check_role(caller, rpc)
+        with self._journal.reading() as connection:
+            check_enrolled(connection, caller, self.card.name)
+
+    def checkpoint(self) -> str:
+        """The log's newest signed head."""
+        return self._journal.log.checkpoint()
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """The proof that the log of size `new` begins with that of size `old`.
+
+        Raises:
+            BadInput: not `0 <= old <= new <= size`.
+        """
+        try:
+            return self._journal.log.consistency_proof(old, new)
+        except LedgerError as error:
+            raise BadInput(f"consistency: {error}") from error
+
+    def list(self, caller: Identity, what: str) -> list[bytes]:
+        """Canonical JSON documents of participants, products, apps, agreements or runs.
+
+        Raises:
+            BadInput: another word.
+        """
+        with self._journal.reading() as connection:
+            return list_documents(connection, caller, what)
+
+    def watch_withdrawals(self, caller: Identity) -> Subscription:
+        """The ended consents that concern the caller: those of before, then each as it happens.
+
+        Raises:
+            TooMany: too many watch already.
+        """
+        parties = (caller.participant,)
+        sees_all = caller.role in ("operator", "auditor")
+        with self._journal.writing(), self._journal.reading() as connection:
+            before = [
+                notice_of(row)
+                for row in agreements(connection)
+                if row.withdrawn is not None and may_see_agreement(caller, row)
+            ]
+            return self._withdrawals.subscribe(
+                lambda notice: (
+                    sees_all or notice["participant"] in parties or notice["consumer"] in parties
+                ),
+                before,
+            )
+
+    def stop_watching(self) -> None:
+        """End all watchers; for a service that stops."""
+        self._withdrawals.close()
+
+
+class OpenGovernance:
+    """Governance with the files it holds open.
+
+    Attributes:
+        governance: ready to serve.
+    """
+
+    def __init__(self, governance: Governance, resources: ExitStack) -> None:
+        self.governance = governance
+        self._resources = resources
+
+    def close(self) -> None:
+        """Let go of log and registry; safe to call again."""
+        self.governance.stop_watching()
+        self._resources.close()
+
+
+def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGovernance:
+    """Governance over a space's folder; when this returns, the registry shows all of the log.
+
+    Raises:
+        ledger.errors.LogDamaged, LogUnavailable: the log refuses to run, or another process has it.
+        SpaceError, RegistryDamaged, Unavailable: the folder, or registry and log do not fit.
+    """
+    with ExitStack() as stack:
+        log = Log.open(
+            folder=space.log_folder,
+            database=space.log_database,
+            last_signed=space.last_signed,
+            signer=space.log_signer(),
+        )
+        stack.callback(log.close)
+        registry = Registry.open(space.database)
+        stack.callback(registry.close)
+        governance = Governance(
+            card=space.card,
+            operator=space.config.operator,
+            consumer=space.config.consumer,
+            permit_key=space.permit_key(),
+            authority=space.authority(),
+            apps_folder=space.apps_folder,
+            log=log,
+            registry=registry,
+            superlink=superlink,
+            edge=edge,
+        )
+        return OpenGovernance(governance, stack.pop_all())
+
+
+def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str) -> None:
+    body: dict[str, Json] = {
+        "space": card.to_json(),
+        "participants": [
+            {"participant": operator, "role": "operator"},
+            {"participant": consumer, "role": "consumer"},
+        ],
+    }
+    # The card's own time, so that a first start that broke off finds its own entry again.
+    journal.start(entry_bytes("SpaceCreated", time=card.created, body=body))
+    try:
+        first = parse_entry(journal.log.entries(0, 1)[0])
+    except (LedgerError, DocumentError) as error:
+        raise Unavailable(f"the log's first entry cannot be read: {error}") from error
+    made = first.body.get("space")
+    keys = ("name", "permit_key", "log_key")
+    if not isinstance(made, dict) or any(made.get(key) != getattr(card, key) for key in keys):
+        raise SpaceError(
+            f"log: expected it to begin with the creation of {card.name} and its keys, got "
+            "another's; put the log that belongs to this space back"
+        )

@@ -1,0 +1,260 @@
+"""Reads of the registry, each within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, select
+
+from policies.canonical import sha256_hex
+from server.rows import (
+    AgreementRow,
+    App,
+    Invitation,
+    Participant,
+    Product,
+    ReceiptRow,
+    RoundRow,
+    RunRow,
+)
+from server.tables import (
+    AGREEMENTS,
+    APPS,
+    INVITATIONS,
+    META,
+    PARTICIPANTS,
+    PRODUCTS,
+    RECEIPTS,
+    ROUNDS,
+    RUNS,
+    USES,
+)
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What step 3 of a round needs to know about one agreement, its product and its owner."""
+
+    agreement: str
+    document: str
+    withdrawn: str | None
+    product: str
+    rows: int
+    classification: str
+    participant: str
+    region: str
+    active: bool
+    receipt_key: str
+    fleet_key: str
+    uses: int
+
+
+# Statements are built once: building them anew took longer than running them.
+_ID: BindParameter[str] = bindparam("id")
+_APPLIED = select(META.c.value).where(META.c.name == "applied")
+_PARTICIPANT = select(PARTICIPANTS).where(PARTICIPANTS.c.id == _ID)
+_PARTICIPANTS = select(PARTICIPANTS).order_by(PARTICIPANTS.c.entry)
+_BY_KEY = select(PARTICIPANTS).where(
+    (PARTICIPANTS.c.receipt_key == bindparam("receipt_key"))
+    | (PARTICIPANTS.c.fleet_key == bindparam("fleet_key"))
+)
+_INVITATION = select(INVITATIONS).where(INVITATIONS.c.token == bindparam("token"))
+_PRODUCT = select(PRODUCTS).where(PRODUCTS.c.id == _ID)
+_PRODUCTS = select(PRODUCTS).order_by(PRODUCTS.c.entry)
+_APP = select(APPS).where(APPS.c.id == _ID)
+_APPS = select(APPS).order_by(APPS.c.entry)
+_AGREEMENT = select(AGREEMENTS).where(AGREEMENTS.c.id == _ID)
+_AGREEMENTS = select(AGREEMENTS).order_by(AGREEMENTS.c.entry)
+_WITHDRAWAL = select(AGREEMENTS).where(AGREEMENTS.c.withdrawal == _ID)
+_USES = select(USES.c.count).where(USES.c.agreement == _ID)
+_CLAIMS = (
+    select(
+        AGREEMENTS.c.id.label("agreement"),
+        AGREEMENTS.c.document,
+        AGREEMENTS.c.withdrawn,
+        AGREEMENTS.c.product,
+        PRODUCTS.c.rows,
+        PRODUCTS.c.classification,
+        PARTICIPANTS.c.id.label("participant"),
+        PARTICIPANTS.c.region,
+        PARTICIPANTS.c.active,
+        PARTICIPANTS.c.receipt_key,
+        PARTICIPANTS.c.fleet_key,
+        func.coalesce(USES.c.count, 0).label("uses"),
+    )
+    .join(PRODUCTS, PRODUCTS.c.id == AGREEMENTS.c.product)
+    .join(PARTICIPANTS, PARTICIPANTS.c.id == AGREEMENTS.c.assigner)
+    .outerjoin(USES, USES.c.agreement == AGREEMENTS.c.id)
+    .where(AGREEMENTS.c.id.in_(bindparam("ids", expanding=True)))
+)
+_RUN = select(RUNS).where(RUNS.c.id == _ID)
+_RUN_BY_FLOWER = select(RUNS).where(RUNS.c.flower_run == _ID)
+_RUN_BY_REQUEST = select(RUNS).where(
+    RUNS.c.consumer == bindparam("consumer"), RUNS.c.request_id == _ID
+)
+_RUNS = select(RUNS).order_by(RUNS.c.entry)
+_ROUND_BY_PERMIT = select(ROUNDS).where(ROUNDS.c.permit_id == _ID)
+_ROUND_BY_REQUEST = select(ROUNDS).where(
+    ROUNDS.c.run == bindparam("run"), ROUNDS.c.request_id == _ID
+)
+_OPEN_ROUNDS = (
+    select(ROUNDS).where(ROUNDS.c.run == _ID, ROUNDS.c.state == "AUTHORIZED").order_by(ROUNDS.c.id)
+)
+_ATTEMPTS = select(func.max(ROUNDS.c.attempt)).where(
+    ROUNDS.c.run == _ID,
+    ROUNDS.c.kind == bindparam("kind"),
+    ROUNDS.c.round == bindparam("round"),
+)
+_ROUNDS = select(ROUNDS).where(ROUNDS.c.run == _ID).order_by(ROUNDS.c.id)
+_RECEIPTS = (
+    select(RECEIPTS)
+    .where(RECEIPTS.c.permit_id.in_(bindparam("ids", expanding=True)))
+    .order_by(RECEIPTS.c.entry)
+)
+
+
+def applied(connection: Connection) -> int:
+    """How many entries of the log this registry shows."""
+    return int(connection.scalars(_APPLIED).one())
+
+
+def participant(connection: Connection, id: str) -> Participant | None:
+    """The participant with this id."""
+    return _one(connection, Participant, _PARTICIPANT, id=id)
+
+
+def participants(connection: Connection) -> list[Participant]:
+    """All, in the order of enrolment."""
+    return _all(connection, Participant, _PARTICIPANTS)
+
+
+def participant_by_key(
+    connection: Connection, *, receipt_key: str, fleet_key: str
+) -> Participant | None:
+    """Whoever enrolled with either key."""
+    keys = {"receipt_key": receipt_key, "fleet_key": fleet_key}
+    return next(iter(_all(connection, Participant, _BY_KEY, **keys)), None)
+
+
+def invitation(connection: Connection, token: str) -> Invitation | None:
+    """The invitation whose token has this SHA-256."""
+    return _one(connection, Invitation, _INVITATION, token=token)
+
+
+def product(connection: Connection, id: str) -> Product | None:
+    """The product with this id."""
+    return _one(connection, Product, _PRODUCT, id=id)
+
+
+def products(connection: Connection) -> list[Product]:
+    """All, in the order of registration."""
+    return _all(connection, Product, _PRODUCTS)
+
+
+def app(connection: Connection, id: str) -> App | None:
+    """The app with this SHA-256."""
+    return _one(connection, App, _APP, id=id)
+
+
+def apps(connection: Connection) -> list[App]:
+    """All, in the order of registration."""
+    return _all(connection, App, _APPS)
+
+
+def agreement(connection: Connection, id: str) -> AgreementRow | None:
+    """The agreement with this id."""
+    return _one(connection, AgreementRow, _AGREEMENT, id=id)
+
+
+def agreements(connection: Connection) -> list[AgreementRow]:
+    """All, in the order of conclusion."""
+    return _all(connection, AgreementRow, _AGREEMENTS)
+
+
+def withdrawal(connection: Connection, id: str) -> AgreementRow | None:
+    """The agreement that this withdrawal ended."""
+    return _one(connection, AgreementRow, _WITHDRAWAL, id=id)
+
+
+def key_id_of(receipt_key: str) -> str:
+    """The id (`policies.envelope.key_id`) of a receipt key as the registry keeps it."""
+    return sha256_hex(bytes.fromhex(receipt_key))
+
+
+def uses(connection: Connection, agreement_id: str) -> int:
+    """Permits given under an agreement so far, whatever became of them."""
+    return connection.scalar(_USES, {"id": agreement_id}) or 0
+
+
+def claims(connection: Connection, agreement_ids: Sequence[str]) -> dict[str, Claim]:
+    """Each known agreement of these, by id, with what belongs to it."""
+    found = _all(connection, Claim, _CLAIMS, ids=list(agreement_ids))
+    return {row.agreement: row for row in found}
+
+
+def run(connection: Connection, id: str) -> RunRow | None:
+    """The run with this id."""
+    return _one(connection, RunRow, _RUN, id=id)
+
+
+def run_by_flower(connection: Connection, flower_run: str) -> RunRow | None:
+    """The run whose present Flower run this is."""
+    return _one(connection, RunRow, _RUN_BY_FLOWER, id=flower_run)
+
+
+def run_by_request(connection: Connection, consumer: str, request_id: str) -> RunRow | None:
+    """The run that this request opened."""
+    return _one(connection, RunRow, _RUN_BY_REQUEST, consumer=consumer, id=request_id)
+
+
+def runs(connection: Connection) -> list[RunRow]:
+    """All, oldest first."""
+    return _all(connection, RunRow, _RUNS)
+
+
+def round_by_permit(connection: Connection, permit_id: str) -> RoundRow | None:
+    """The attempt that this permit is of."""
+    return _one(connection, RoundRow, _ROUND_BY_PERMIT, id=permit_id)
+
+
+def round_by_request(connection: Connection, run_id: str, request_id: str) -> RoundRow | None:
+    """The attempt that this request asked for."""
+    return _one(connection, RoundRow, _ROUND_BY_REQUEST, run=run_id, id=request_id)
+
+
+def open_rounds(connection: Connection, run_id: str) -> list[RoundRow]:
+    """Attempts with a permit that were neither closed nor abandoned: one at most."""
+    return _all(connection, RoundRow, _OPEN_ROUNDS, id=run_id)
+
+
+def attempts(connection: Connection, run_id: str, kind: str, number: int) -> int:
+    """How often this round was decided."""
+    values = {"id": run_id, "kind": kind, "round": number}
+    return connection.scalar(_ATTEMPTS, values) or 0
+
+
+def rounds(connection: Connection, run_id: str) -> list[RoundRow]:
+    """All attempts of a run, oldest first."""
+    return _all(connection, RoundRow, _ROUNDS, id=run_id)
+
+
+def receipts(connection: Connection, permit_ids: Sequence[str]) -> list[ReceiptRow]:
+    """Outcomes under these permits, in the order of the log."""
+    return _all(connection, ReceiptRow, _RECEIPTS, ids=list(permit_ids))
+
+
+def _one(
+    connection: Connection, kind: type[Row], query: Select[Any], **values: object
+) -> Row | None:
+    found = connection.execute(query, values).mappings().one_or_none()
+    return kind(**found) if found is not None else None
+
+
+def _all(
+    connection: Connection, kind: type[Row], query: Select[Any], **values: object
+) -> list[Row]:
+    return [kind(**found) for found in connection.execute(query, values).mappings()]

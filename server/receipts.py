@@ -1,0 +1,294 @@
+"""What came back and what became of it: steps 9 and 10 of DESIGN.md.
+
+The consumer's ServerApp is not believed: each receipt is checked here against the enrolled key, the
+permit and the digest of what arrived, and only what was checked can be closed into a round.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from policies.canonical import Json, digest_of, sha256_hex
+from policies.entries import entry_bytes
+from policies.evaluate import Reason
+from policies.fields import Decimal, Id, Sha256, instant
+from policies.permit import PermitBody
+from policies.statements import RunSpec
+from server import queries
+from server.edge import Edge
+from server.errors import BadInput, RuleBroken
+from server.journal import Journal
+from server.pki import Identity
+from server.queries import Claim
+from server.receipt_checks import Arrived, Missing, PermittedRound, check_receipt, load_round
+from server.rows import ReceiptRow
+from server.runs import end_entry
+from server.views import RunView, round_document
+
+MAX_REPLIES: Final = 20_000
+MAX_METRICS: Final = 64
+_METRICS: Final = TypeAdapter(dict[Id, Decimal])
+_DIGEST: Final = TypeAdapter(Sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """One submission being judged; `accepted` grows as receipts are accepted."""
+
+    round_: PermittedRound
+    claims: Mapping[str, Claim]
+    submission: str
+    accepted: set[str]
+    time: str
+
+    def judge(self, one: Arrived) -> bytes:
+        """The entry for one reply."""
+        body = self._body(one.node_id)
+        result = check_receipt(self.round_, self.claims, one, self.accepted)
+        if isinstance(result, Reason):
+            body |= result.to_json() | {"receipt": sha256_hex(one.receipt), "reported": False}
+            return entry_bytes("ReceiptRefused", time=self.time, body=body)
+        self.accepted.add(result.participant)
+        body |= {
+            "rows_used": result.rows_used,
+            "rows_held_back": result.rows_held_back,
+            "update": result.update,
+            "receipt": digest_of(result.to_json()),
+            "envelope": base64.b64encode(one.receipt).decode(),
+        }
+        return entry_bytes("ReceiptAccepted", time=self.time, body=body)
+
+    def report(self, one: Missing) -> bytes:
+        """The entry for a reply that never came; its reason is the consumer's word."""
+        body = self._body(one.node_id)
+        body |= {"code": one.code, "text": one.text, "receipt": "", "reported": True}
+        return entry_bytes("ReceiptRefused", time=self.time, body=body)
+
+    def has_accepted(self, one: Missing) -> bool:
+        """Whether a receipt of this node was accepted, whatever the consumer says now."""
+        member = self.round_.members.get(one.node_id)
+        return member is not None and member.participant in self.accepted
+
+    def _body(self, node_id: str) -> dict[str, Json]:
+        permit, member = self.round_.permit, self.round_.members.get(node_id)
+        return {
+            "run": permit.run,
+            "round": permit.round,
+            "kind": permit.kind,
+            "attempt": permit.attempt,
+            "permit": self.round_.digest,
+            "permit_id": permit.id,
+            "submission": self.submission,
+            "node_id": node_id,
+            "participant": member.participant if member else "",
+            "product": member.product if member else "",
+        }
+
+
+class Receipts:
+    """Checking receipts and closing rounds."""
+
+    def __init__(self, *, journal: Journal, edge: Edge) -> None:
+        self._journal = journal
+        self._edge = edge
+
+    def submit(
+        self,
+        caller: Identity,
+        permit_id: str,
+        arrived: Sequence[Arrived],
+        missing: Sequence[Missing],
+    ) -> list[ReceiptRow]:
+        """Step 9: check and log each reply; the outcomes, in the order given. The same submission
+        again gets the same outcomes.
+
+        Raises:
+            BadInput, NotKnown, NotAllowed: the request.
+            RuleBroken: the round is closed.
+            Superseded: its permit was abandoned.
+            Unavailable: nothing was accepted; send it again.
+        """
+        _check_submission(arrived, missing)
+        submission = _submission_digest(permit_id, arrived, missing)
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                round_ = load_round(connection, caller, permit_id)
+                known = queries.receipts(connection, [permit_id])
+                agreements = [member.agreement for member in round_.permit.cohort]
+                claims = queries.claims(connection, agreements)
+            again = [row for row in known if row.submission == submission]
+            if again or not (arrived or missing):
+                return again
+            if round_.row.state == "CLOSED":
+                raise RuleBroken(f"{permit_id}: expected an open round, is closed")
+            judging = _Judging(
+                round_=round_,
+                claims=claims,
+                submission=submission,
+                accepted={row.participant for row in known if row.accepted},
+                time=instant(self._edge.clock()),
+            )
+            entries = [judging.judge(one) for one in arrived]
+            entries += [judging.report(one) for one in missing if not judging.has_accepted(one)]
+            if entries:
+                self._journal.commit(entries, key=f"receipts:{submission}")
+            with self._journal.reading() as connection:
+                rows = queries.receipts(connection, [permit_id])
+        return [row for row in rows if row.submission == submission]
+
+    def close(
+        self,
+        caller: Identity,
+        permit_id: str,
+        model: str,
+        metrics: Mapping[str, str],
+        quorum_met: bool,
+    ) -> RunView:
+        """Step 10: close a round; after the evaluation round the run is completed. The same again
+        changes nothing. The view holds this round's document only.
+
+        Args:
+            model: digest of the new model; the old one's without a quorum or after an evaluation.
+
+        Raises:
+            BadInput, NotKnown, NotAllowed: the request.
+            RuleBroken: closed otherwise already, or the receipts do not bear out the claim.
+            Superseded: its permit was abandoned.
+            Unavailable: nothing was closed; send it again.
+        """
+        _check_close(model, metrics)
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                round_ = load_round(connection, caller, permit_id)
+                rows = queries.receipts(connection, [permit_id])
+            claim = {"model": model, "metrics": dict(metrics), "quorum_met": quorum_met}
+            if round_.row.close is None:
+                self._journal.commit(
+                    self._close_entries(round_, rows, claim), key=f"close:{permit_id}"
+                )
+            else:
+                before = json.loads(round_.row.close)
+                if any(before[name] != value for name, value in claim.items()):
+                    raise RuleBroken(f"{permit_id}: expected an open round, was closed otherwise")
+            with self._journal.reading() as connection:
+                row = queries.round_by_permit(connection, permit_id)
+                run = queries.run(connection, round_.run.id)
+        assert row is not None and run is not None  # rows are never deleted
+        return RunView(row=run, rounds=(round_document(row, rows),))
+
+    def _close_entries(
+        self, round_: PermittedRound, rows: Sequence[ReceiptRow], claim: Mapping[str, Any]
+    ) -> list[bytes]:
+        run, permit = round_.run, round_.permit
+        accepted = [row for row in rows if row.accepted]
+        quorum = RunSpec.from_json(json.loads(run.spec)).quorum
+        if claim["quorum_met"] and len(accepted) < quorum:
+            raise RuleBroken(
+                f"{permit.id}: expected {quorum} accepted receipts for a quorum, "
+                f"got {len(accepted)}"
+            )
+        changed = claim["model"] != permit.model
+        if changed and (permit.kind == "evaluate" or not claim["quorum_met"]):
+            raise RuleBroken(f"{permit.id}: expected the model unchanged, {permit.model}")
+        time = instant(self._edge.clock())
+        body = {
+            "run": run.id,
+            "round": permit.round,
+            "kind": permit.kind,
+            "attempt": permit.attempt,
+            "permit": round_.digest,
+            "permit_id": permit.id,
+            "accepted": [
+                {
+                    "participant": row.participant,
+                    "product": row.product,
+                    "rows": row.rows_used,
+                    "receipt": row.receipt,
+                }
+                for row in accepted
+            ],
+            "left_out": _left_out(permit, rows),
+            "model": claim["model"],
+            "metrics": claim["metrics"],
+            "quorum_met": claim["quorum_met"],
+            "previous": run.last_close,
+        }
+        entries = [entry_bytes("RoundClosed", time=time, body=body)]
+        if permit.kind == "evaluate":
+            reason = "all rounds are closed"
+            if not claim["quorum_met"]:
+                reason = "all training rounds are closed; the evaluation had no quorum"
+            # The journal's lock is held and the log is settled: the next index is its size.
+            close_index = self._journal.log.size
+            entries.append(
+                end_entry(run, state="COMPLETED", reason=reason, time=time, last_close=close_index)
+            )
+        return entries
+
+
+def _left_out(permit: PermitBody, rows: Sequence[ReceiptRow]) -> list[Json]:
+    accepted = {row.participant for row in rows if row.accepted}
+    last = {row.participant: row for row in rows}
+    found: list[Json] = []
+    for member in permit.cohort:
+        if member.participant in accepted:
+            continue
+        row = last.get(member.participant)
+        found.append(
+            {
+                "participant": member.participant,
+                "product": member.product,
+                "code": row.code if row else "no-reply",
+                "text": row.text if row else "no receipt of this node reached governance",
+            }
+        )
+    return found
+
+
+def _check_submission(arrived: Sequence[Arrived], missing: Sequence[Missing]) -> None:
+    nodes = [reply.node_id for reply in arrived] + [one.node_id for one in missing]
+    if len(nodes) > MAX_REPLIES or any(len(node) > 20 for node in nodes):
+        raise BadInput(f"replies: expected at most {MAX_REPLIES} with ids of up to 20 digits")
+    if len(set(nodes)) != len(nodes):
+        raise BadInput("replies: expected each node once")
+    for one in missing:
+        if not 0 < len(one.code) <= 64 or len(one.text) > 1000:
+            raise BadInput("missing: expected a code of 1 to 64, a text of up to 1000 characters")
+    for reply in arrived:
+        try:
+            _DIGEST.validate_python(reply.update)
+        except ValidationError as error:
+            raise BadInput(
+                f"update: expected a SHA-256 in hexadecimal, got {reply.update!r:.80}"
+            ) from error
+
+
+def _submission_digest(
+    permit_id: str, arrived: Sequence[Arrived], missing: Sequence[Missing]
+) -> str:
+    return digest_of(
+        [
+            permit_id,
+            [[one.node_id, sha256_hex(one.receipt), one.update] for one in arrived],
+            [[one.node_id, one.code, one.text] for one in missing],
+        ]
+    )
+
+
+def _check_close(model: str, metrics: Mapping[str, str]) -> None:
+    try:
+        _DIGEST.validate_python(model)
+        _METRICS.validate_python(dict(metrics))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise BadInput(
+            f"close: model and metrics: {first['msg']}: {first['input']!r:.60}"
+        ) from error
+    if len(metrics) > MAX_METRICS:
+        raise BadInput(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")

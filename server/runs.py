@@ -1,0 +1,306 @@
+"""Runs: step 1 of DESIGN.md ("Open"), and how they are resumed, stopped and ended.
+
+States: OPEN (decided, not yet with Flower), RUNNING, and COMPLETED, FAILED or STOPPED. Which Flower
+run carries a run is not in an entry of its own: permits name it, and a Flower run that is not the
+present one gets no permit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from policies.canonical import Json, canonical_bytes, parse_canonical
+from policies.entries import MAX_ENTRY_BYTES, entry_bytes
+from policies.errors import PolicyError
+from policies.fields import instant
+from policies.runconfig import ConfigValue, config_from_json, config_to_json
+from policies.statements import RunSpec
+from server import queries, registry
+from server.bundles import fuse_config, load_bundle
+from server.edge import Edge
+from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, SuperLinkUnavailable
+from server.journal import Journal
+from server.pki import Identity
+from server.rows import ENDED, RoundRow, RunRow
+from server.superlink import SuperLink
+from server.views import RunView, may_see_run, run_view
+
+MAX_REASON: Final = 1000
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_LOGGER = logging.getLogger(__name__)
+
+
+class Runs:
+    """Opening and ending.
+
+    Args:
+        apps_folder: where bundles are kept.
+    """
+
+    def __init__(
+        self, *, journal: Journal, superlink: SuperLink, apps_folder: Path, edge: Edge
+    ) -> None:
+        self._journal = journal
+        self._superlink = superlink
+        self._apps_folder = apps_folder
+        self._edge = edge
+        # Held while Flower gets a run and it is bound: the ServerApp, which starts at once and
+        # asks `find`, must not come before the binding. Permits of other runs do not wait for it.
+        self._submitting = threading.Lock()
+
+    def open(self, caller: Identity, spec_json: bytes, request_id: str) -> RunView:
+        """Decide on a run, log it, then hand it to Flower. The same request again goes on where
+        the first one was cut off.
+
+        Raises:
+            BadInput, NotKnown, NotAllowed, RuleBroken: the spec, by the checks in `_check`.
+            SuperLinkUnavailable: the run is open and logged; send the request again.
+            Unavailable: nothing was decided.
+        """
+        check_request_id(request_id)
+        spec = _parse_spec(spec_json)
+        with self._submitting:
+            with self._journal.writing():
+                with self._journal.reading() as connection:
+                    row = queries.run_by_request(connection, caller.participant, request_id)
+                    config = {} if row else _check(connection, caller, spec)
+                if row is None:
+                    row = self._log_open(caller, spec, config, request_id)
+                elif row.spec.encode() != canonical_bytes(spec.to_json()):
+                    raise RuleBroken(f"request {request_id}: expected the spec it was used with")
+            if row.state == "OPEN" and not row.flower_run:
+                self._submit(row)
+        return self.get(caller, row.id)
+
+    def resume(self, caller: Identity, run_id: str) -> RunView:
+        """Give a run that was cut off a new Flower run; closed rounds stay closed.
+
+        Raises:
+            NotKnown, NotAllowed: no such run of the caller's.
+            RuleBroken: it is completed.
+            SuperLinkUnavailable: it is open again and logged; send the request again.
+        """
+        with self._submitting:
+            with self._journal.writing():
+                with self._journal.reading() as connection:
+                    row = own_run(connection, caller, run_id)
+                if row.state == "COMPLETED":
+                    raise RuleBroken(f"{run_id}: expected a run that is cut off, is completed")
+                if row.state != "OPEN" or row.flower_run:
+                    body = {"run": run_id, "closed_rounds": row.closed_rounds}
+                    moment = instant(self._edge.clock())
+                    self._journal.commit([entry_bytes("RunResumed", time=moment, body=body)])
+            # From here on the old Flower run gets no permit, whether it ends or not.
+            self._stop_flower(row.flower_run)
+            self._submit(row)
+        return self.get(caller, run_id)
+
+    def stop(self, caller: Identity, run_id: str, reason: str = "") -> RunView:
+        """End a run for good reason of its consumer or the operator; an ended one stays as it is.
+
+        Raises:
+            NotKnown, NotAllowed: no such run of the caller's.
+        """
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                row = own_run(connection, caller, run_id)
+            text = reason or f"stopped by {caller.participant}"
+            self._log_end(row, "STOPPED", text)
+        self._stop_flower(row.flower_run)
+        return self.get(caller, run_id)
+
+    def end(self, run_id: str, *, failed: bool, reason: str) -> None:
+        """End a run from the operator's own side, such as when its ServerApp is gone; an ended
+        one stays as it is.
+
+        Raises:
+            NotKnown: no such run.
+        """
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                row = queries.run(connection, run_id)
+            if row is None:
+                raise NotKnown(f"run {run_id!r:.80}: expected the id of a run")
+            self._log_end(row, "FAILED" if failed else "STOPPED", reason)
+
+    def find(self, caller: Identity, flower_run: str) -> RunView:
+        """The run that this Flower run carries at present.
+
+        Raises:
+            NotKnown: none of the caller's. A ServerApp that gets this should end.
+        """
+        with self._submitting, self._journal.reading() as connection:
+            row = queries.run_by_flower(connection, flower_run) if flower_run else None
+            if row is None or row.consumer != caller.participant:
+                raise NotKnown(f"Flower run {flower_run!r:.40}: expected one that carries a run")
+            return run_view(connection, row)
+
+    def get(self, caller: Identity, run_id: str) -> RunView:
+        """A run; NotKnown also where the caller may not see it."""
+        with self._journal.reading() as connection:
+            row = queries.run(connection, run_id)
+            if row is None or not may_see_run(connection, caller, row):
+                raise NotKnown(f"run {run_id!r:.80}: expected the id of a run")
+            return run_view(connection, row)
+
+    def _log_open(
+        self, caller: Identity, spec: RunSpec, config: Mapping[str, Any], request_id: str
+    ) -> RunRow:
+        run_id = self._edge.new_id("run")
+        body = {
+            "run": run_id,
+            "consumer": caller.participant,
+            "request_id": request_id,
+            "spec": spec.to_json(),
+            "config": config,
+        }
+        try:
+            entry = entry_bytes("RunOpened", time=instant(self._edge.clock()), body=body)
+        except PolicyError as error:
+            raise BadInput(f"run: {error}") from error
+        self._journal.commit([entry], key=f"run:{caller.participant}:{request_id}")
+        with self._journal.reading() as connection:
+            row = queries.run(connection, run_id)
+        assert row is not None
+        return row
+
+    def _submit(self, row: RunRow) -> None:
+        spec = RunSpec.from_json(json.loads(row.spec))
+        fab = load_bundle(self._apps_folder, spec.app)
+        flower_run = self._superlink.start_run(fab, spec_overrides(spec))
+        # A crash here leaves a Flower run that is bound to nothing: `find` does not know it, it
+        # gets no permit, and its ServerApp ends. The request, sent again, submits another.
+        bound = self._journal.side(
+            lambda connection: registry.bind_flower_run(connection, row.id, flower_run)
+        )
+        if not bound:  # it was stopped meanwhile
+            self._stop_flower(flower_run)
+
+    def _stop_flower(self, flower_run: str | None) -> None:
+        if not flower_run:
+            return
+        try:
+            self._superlink.stop_run(flower_run)
+        except SuperLinkUnavailable as error:
+            # Not needed for safety: governance gives this Flower run nothing any more.
+            _LOGGER.warning("Flower run %s was not told to stop: %s", flower_run, error)
+
+    def _log_end(self, row: RunRow, state: str, reason: str) -> None:
+        if row.state in ENDED:
+            return
+        moment = instant(self._edge.clock())
+        with self._journal.reading() as connection:
+            still = queries.open_rounds(connection, row.id)
+        entries = [abandon_entry(one, time=moment, reason="the run ended") for one in still]
+        entries.append(end_entry(row, state=state, reason=reason, time=moment))
+        self._journal.commit(entries)
+
+
+def own_run(connection: Connection, caller: Identity, run_id: str) -> RunRow:
+    """The caller's run; for the operator, any.
+
+    Raises:
+        NotKnown: no such run.
+        NotAllowed: another consumer's.
+    """
+    row = queries.run(connection, run_id)
+    if row is None:
+        raise NotKnown(f"run {run_id!r:.80}: expected the id of a run")
+    if caller.role != "operator" and row.consumer != caller.participant:
+        raise NotAllowed(f"{run_id}: expected a run of {caller.participant}, is another's")
+    return row
+
+
+def abandon_entry(row: RoundRow, *, time: str, reason: str) -> bytes:
+    """`RoundAbandoned`: the permit is void, and its uses stay counted."""
+    body = {
+        "run": row.run,
+        "round": row.round,
+        "kind": row.kind,
+        "attempt": row.attempt,
+        "permit_id": row.permit_id,
+        "reason": reason,
+    }
+    return entry_bytes("RoundAbandoned", time=time, body=body)
+
+
+def end_entry(
+    row: RunRow, *, state: str, reason: str, time: str, last_close: int | None = None
+) -> bytes:
+    """`RunEnded`, with what the run came to.
+
+    Args:
+        last_close: index of the last `RoundClosed` where the registry does not show it yet.
+    """
+    body = {
+        "run": row.id,
+        "state": state,
+        "reason": reason[:MAX_REASON],
+        "closed_rounds": row.closed_rounds,
+        "model": row.model,
+        "last_close": row.last_close if last_close is None else last_close,
+    }
+    return entry_bytes("RunEnded", time=time, body=body)
+
+
+def check_request_id(request_id: str) -> None:
+    """Returns only if it can be a request id: 1 to 64 letters, digits and . _ : -"""
+    if not _REQUEST_ID.fullmatch(request_id):
+        raise BadInput(
+            f"request_id: expected 1 to 64 letters, digits and . _ : -, got {request_id!r:.80}"
+        )
+
+
+def spec_overrides(spec: RunSpec) -> dict[str, ConfigValue]:
+    """The overrides of the app's run config that a spec asks for; DocumentError if malformed."""
+    overrides: dict[str, Json] = {}
+    for key, value in spec.config.items():
+        overrides[key] = {"float": value["float"]} if isinstance(value, dict) else value
+    return config_from_json(overrides)
+
+
+def _parse_spec(data: bytes) -> RunSpec:
+    try:
+        return RunSpec.from_json(parse_canonical(data, max_bytes=MAX_ENTRY_BYTES))
+    except PolicyError as error:
+        raise BadInput(f"run spec: {error}") from error
+
+
+def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[str, Any]:
+    """What is decided when a run is opened; returns the fused run config as JSON.
+
+    Each round is decided anew, so nothing here stands in for the checks of step 3.
+    """
+    app = queries.app(connection, spec.app)
+    if app is None:
+        raise NotKnown(f"app {spec.app[:16]}…: expected a registered app; register it first")
+    claims = queries.claims(connection, spec.agreements)
+    owners: dict[str, str] = {}
+    for id in spec.agreements:
+        agreement = queries.agreement(connection, id)
+        if agreement is None or agreement.assignee != caller.participant:
+            raise NotKnown(f"agreement {id!r}: expected one with {caller.participant}")
+        owner = claims[id].participant
+        if owner in owners:
+            raise RuleBroken(
+                f"agreements: expected one a participant, got {owners[owner]} and {id} of {owner}"
+            )
+        owners[owner] = id
+    for name, needed in (("quorum", spec.quorum), ("min_cohort", spec.min_cohort)):
+        if needed > len(owners):
+            raise RuleBroken(
+                f"{name}: expected at most {len(owners)}, the number of agreements, got {needed}"
+            )
+    try:
+        fused = fuse_config(config_from_json(json.loads(app.config)), spec_overrides(spec))
+        return config_to_json(fused)
+    except PolicyError as error:
+        raise BadInput(f"run spec: config: {error}") from error

@@ -1,0 +1,152 @@
+"""The governance service: two ports, one with mutual TLS, one with TLS only for those who enrol."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from policies import governance_pb2 as pb
+from policies.governance_pb2_grpc import (
+    add_EnrolmentServicer_to_server,
+    add_GovernanceServicer_to_server,
+)
+from server.edge import Edge
+from server.errors import ServerError
+from server.governance import Governance, OpenGovernance, open_governance
+from server.servicers import EnrolmentService, GovernanceService
+from server.space import Space
+from server.superlink import SuperLink
+from server.withdrawals import MAX_WATCHERS
+
+MAX_MESSAGE_BYTES: Final = 64 << 20
+MAX_ENROLMENT_BYTES: Final = 64 << 10
+_CALLS: Final = 32  # threads for calls; each watcher holds one more
+_ENROLMENTS: Final = 4
+GRACE_S: Final = 5.0
+_LOGGER = logging.getLogger(__name__)
+
+
+class Running:
+    """A service that runs.
+
+    Attributes:
+        governance: the core, for whoever serves in the same process.
+        governance_port, enrolment_port: what was bound (the ones asked for, unless 0).
+    """
+
+    def __init__(
+        self,
+        *,
+        opened: OpenGovernance,
+        servers: tuple[grpc.Server, grpc.Server],
+        ports: tuple[int, int],
+        health_servicer: health.HealthServicer,
+    ) -> None:
+        self.governance: Governance = opened.governance
+        self.governance_port, self.enrolment_port = ports
+        self._opened = opened
+        self._servers = servers
+        self._health = health_servicer
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Take no new calls, let running ones end for `grace_s` seconds, then close log and
+        registry. Safe to call again."""
+        self._health.enter_graceful_shutdown()
+        self.governance.stop_watching()
+        for ended in [server.stop(grace_s) for server in self._servers]:
+            ended.wait()
+        self._opened.close()
+        _LOGGER.info("governance stopped")
+
+
+def serve(
+    space: Space,
+    *,
+    superlink: SuperLink,
+    edge: Edge,
+    governance_listen: str | None = None,
+    enrolment_listen: str | None = None,
+) -> Running:
+    """Open the space's governance and serve it; returns once both ports answer.
+
+    Args:
+        governance_listen, enrolment_listen: host:port to bind, where they differ from how others
+            reach them (`space.card`).
+
+    Raises:
+        ServerError: a port is taken, or as `open_governance`.
+        ledger.errors.LedgerError: the log refuses to run.
+    """
+    tls = space.governance_tls()
+    ca = space.card.ca_pem.encode()
+    opened = open_governance(space, superlink=superlink, edge=edge)
+    try:
+        checker = health.HealthServicer()
+        governed = _governance_server(opened.governance, checker)
+        enrolling = _server(_ENROLMENTS, MAX_ENROLMENT_BYTES)
+        enrolment = EnrolmentService(opened.governance)
+        add_EnrolmentServicer_to_server(enrolment, enrolling)  # type: ignore[no-untyped-call]
+        pair = [(tls.key, tls.certificate)]
+        mutual = grpc.ssl_server_credentials(pair, root_certificates=ca, require_client_auth=True)
+        ports = (
+            _bind(governed, governance_listen or space.card.governance, mutual),
+            _bind(
+                enrolling,
+                enrolment_listen or space.card.enrolment,
+                grpc.ssl_server_credentials(pair),
+            ),
+        )
+        governed.start()
+        enrolling.start()
+    except BaseException:
+        opened.close()
+        raise
+    _LOGGER.info("governance of %s on port %d, enrolment on %d", space.card.name, *ports)
+    return Running(
+        opened=opened, servers=(governed, enrolling), ports=ports, health_servicer=checker
+    )
+
+
+def _governance_server(governance: Governance, checker: health.HealthServicer) -> grpc.Server:
+    server = _server(_CALLS + MAX_WATCHERS, MAX_MESSAGE_BYTES)
+    service = GovernanceService(governance)
+    add_GovernanceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    name = pb.DESCRIPTOR.services_by_name["Governance"].full_name
+    for known in ("", name):
+        checker.set(known, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection(
+        (name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    return server
+
+
+def _server(threads: int, max_bytes: int) -> grpc.Server:
+    options = (
+        ("grpc.max_receive_message_length", max_bytes),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.so_reuseport", 0),  # a second service on the port must fail, not share it
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    )
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="governance")
+    return grpc.server(pool, options=options, maximum_concurrent_rpcs=4 * threads)
+
+
+def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    try:
+        port: int = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise ServerError(
+            f"{address}: expected a free port of this machine, got: {error}; end what holds it, or "
+            "choose another"
+        ) from error
+    if port == 0:
+        raise ServerError(f"{address}: expected a free port of this machine; choose another")
+    return port

@@ -1,0 +1,303 @@
+"""A space on the operator's machine: one folder with every key, made once and moved as a whole.
+
+space.json                      what everybody may know, and who operates and consumes
+ca/        ca.crt ca.key        signs certificates; needed only while participants enrol
+keys/      permit.key log.key   Ed25519, PKCS #8
+governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
+superlink/ tls.crt tls.key superexec.secret home/
+operator/  tls.crt tls.key ca.crt operator.json
+consumer/  tls.crt tls.key ca.crt consumer.json models/
+log/                            the published log: what an auditor copies
+apps/                           registered app bundles, by SHA-256
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from ledger.errors import KeyRefused
+from ledger.note import NoteSigner
+from policies.canonical import canonical_bytes, parse_json
+from policies.errors import DocumentError
+from policies.fields import Document, Id, ParticipantId, instant
+from policies.space import Address, SpaceCard
+from server.errors import CertificateError, SpaceError
+from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
+from server.pki import Authority, Identity, Issued, create_ca, issue_server, load_ca, new_client
+
+MAX_CONFIG_BYTES = 65_536
+_FOLDERS = (
+    "ca",
+    "keys",
+    "governance",
+    "superlink",
+    "superlink/home",
+    "operator",
+    "consumer",
+    "consumer/models",
+    "log",
+    "apps",
+)
+
+
+class SpaceFile(Document):
+    """`space.json`."""
+
+    version: Literal[1]
+    card: SpaceCard
+    operator: ParticipantId
+    consumer: ParticipantId
+
+
+class ClientFile(Document):
+    """`consumer.json`, `operator.json`: where governance is, and under which name to call it."""
+
+    version: Literal[1]
+    space: Id
+    participant: ParticipantId
+    governance: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A space that was checked as a whole when it was loaded; secrets are read when needed."""
+
+    folder: Path
+    config: SpaceFile
+
+    @property
+    def card(self) -> SpaceCard:
+        """What everybody in the space agrees on."""
+        return self.config.card
+
+    @property
+    def database(self) -> Path:
+        """The registry's file."""
+        return self.folder / "governance" / "governance.db"
+
+    @property
+    def log_database(self) -> Path:
+        """The log's database; the published folder can be made again from it."""
+        return self.folder / "governance" / "ledger.db"
+
+    @property
+    def last_signed(self) -> Path:
+        """The record that keeps a restored backup from forking the log; back it up elsewhere."""
+        return self.folder / "governance" / "last-signed"
+
+    @property
+    def log_folder(self) -> Path:
+        """What an auditor copies."""
+        return self.folder / "log"
+
+    @property
+    def apps_folder(self) -> Path:
+        """Registered app bundles."""
+        return self.folder / "apps"
+
+    @property
+    def operator_folder(self) -> Path:
+        """The operator's client certificate, for `server.governance_client`."""
+        return self.folder / "operator"
+
+    @property
+    def consumer_folder(self) -> Path:
+        """The default consumer's, likewise."""
+        return self.folder / "consumer"
+
+    @property
+    def superlink_folder(self) -> Path:
+        """What flower-superlink is started with."""
+        return self.folder / "superlink"
+
+    def permit_key(self) -> Ed25519PrivateKey:
+        """The key that signs permits; SpaceError if it is missing or readable by others."""
+        return _load_ed25519(self.folder / "keys" / "permit.key")
+
+    def log_signer(self) -> NoteSigner:
+        """The key that signs checkpoints; errors as `permit_key`."""
+        return NoteSigner(self.card.name, _load_ed25519(self.folder / "keys" / "log.key"))
+
+    def authority(self) -> Authority:
+        """The space's CA; errors as `permit_key`."""
+        ca = self.folder / "ca"
+        try:
+            return load_ca(read_file(ca / "ca.crt"), read_secret(ca / "ca.key"))
+        except CertificateError as error:
+            raise SpaceError(f"{ca}: {error}") from error
+
+    def governance_tls(self) -> Issued:
+        """Governance's server certificate and key; errors as `permit_key`."""
+        folder = self.folder / "governance"
+        return Issued(read_file(folder / "tls.crt"), read_secret(folder / "tls.key"))
+
+
+def init_space(
+    folder: Path,
+    *,
+    name: str,
+    governance_address: str,
+    enrolment_address: str,
+    superlink_address: str,
+    hosts: Sequence[str],
+    now: datetime,
+    operator: str = "operator",
+    consumer: str = "consortium",
+) -> Space:
+    """Make a space with all its keys; on an error nothing is left behind.
+
+    Args:
+        folder: must not exist, or be empty; its parent must exist.
+        name: of the space; also the log's origin.
+        governance_address, enrolment_address, superlink_address: host:port as others reach them.
+        hosts: names and addresses for the two server certificates; this machine's own are added.
+        now: when; certificates are valid from five minutes earlier.
+        operator, consumer: participant ids of the two that come with the space.
+
+    Raises:
+        SpaceError: the folder is in the way or cannot be written, or an argument is malformed.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SpaceError(f"{folder}: expected no such folder or an empty one; choose another")
+    if not folder.parent.is_dir():
+        raise SpaceError(f"{folder.parent}: expected a folder to make the space in, got none")
+    if operator == consumer:
+        raise SpaceError(f"operator and consumer: expected two participants, got {operator} twice")
+    # Built aside and renamed: a crash before the rename leaves a hidden folder and no space.
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
+    try:
+        for sub in _FOLDERS:
+            make_private_folder(work / sub)
+        card = _make_keys(
+            work,
+            name=name,
+            addresses=(governance_address, enrolment_address, superlink_address),
+            hosts=hosts,
+            people=(operator, consumer),
+            now=now,
+        )
+        config = SpaceFile(version=1, card=card, operator=operator, consumer=consumer)
+        for sub, participant in (("operator", operator), ("consumer", consumer)):
+            place = ClientFile(
+                version=1, space=card.name, participant=participant, governance=card.governance
+            )
+            write_public(work / sub / f"{sub}.json", _people_json(place))
+        write_public(work / "space.json", _people_json(config))
+        work.rename(folder)
+    except (DocumentError, ValueError, KeyRefused, CertificateError, OSError) as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise SpaceError(f"{folder}: the space was not made: {error}") from error
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return load_space(folder)
+
+
+def load_space(folder: Path) -> Space:
+    """The space in a folder, after checking that its parts belong together.
+
+    Raises:
+        SpaceError: a part is missing, readable by others, malformed, or another space's.
+    """
+    folder = folder.absolute()
+    try:
+        value = parse_json(read_file(folder / "space.json"), max_bytes=MAX_CONFIG_BYTES)
+        config = SpaceFile.from_json(value)
+    except DocumentError as error:
+        raise SpaceError(f"{folder / 'space.json'}: {error}") from error
+    for sub in _FOLDERS:
+        if not (folder / sub).is_dir():
+            raise SpaceError(f"{folder / sub}: expected a folder of the space, got none")
+    space = Space(folder=folder, config=config)
+    card = config.card
+    found = {
+        "permit.key": (space.permit_key().public_key().public_bytes_raw().hex(), card.permit_key),
+        "log.key": (space.log_signer().verifier_key, card.log_key),
+        "ca.crt": (space.authority().certificate_pem.decode(), card.ca_pem),
+    }
+    for what, (own, stated) in found.items():
+        if own != stated:
+            raise SpaceError(
+                f"{folder}: expected {what} to be the one that space.json states, got another; "
+                "files of two spaces were mixed, put the right one back"
+            )
+    space.governance_tls()
+    read_secret(folder / "superlink" / "superexec.secret")
+    return space
+
+
+def _make_keys(
+    work: Path,
+    *,
+    name: str,
+    addresses: tuple[str, str, str],
+    hosts: Sequence[str],
+    people: tuple[str, str],
+    now: datetime,
+) -> SpaceCard:
+    ca = create_ca(name, now=now)
+    write_public(work / "ca" / "ca.crt", ca.certificate_pem)
+    write_secret(work / "ca" / "ca.key", ca.key_pem)
+    for sub in ("governance", "superlink"):
+        _write_pair(work / sub, issue_server(ca, hosts, now=now))
+    for sub, role, participant in zip(
+        ("operator", "consumer"), ("operator", "consumer"), people, strict=True
+    ):
+        identity = Identity(space=name, role=role, participant=participant)
+        _write_pair(work / sub, new_client(ca, identity, now=now))
+        write_public(work / sub / "ca.crt", ca.certificate_pem)
+    permit, log = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    write_secret(work / "keys" / "permit.key", _ed25519_pem(permit))
+    write_secret(work / "keys" / "log.key", _ed25519_pem(log))
+    write_secret(work / "superlink" / "superexec.secret", secrets.token_bytes(32))
+    return SpaceCard(
+        version=1,
+        name=name,
+        permit_key=permit.public_key().public_bytes_raw().hex(),
+        log_key=NoteSigner(name, log).verifier_key,
+        ca_pem=ca.certificate_pem.decode(),
+        governance=addresses[0],
+        enrolment=addresses[1],
+        superlink=addresses[2],
+        created=instant(now),
+    )
+
+
+def _write_pair(folder: Path, issued: Issued) -> None:
+    write_public(folder / "tls.crt", issued.certificate)
+    write_secret(folder / "tls.key", issued.key)
+
+
+def _people_json(document: Document) -> bytes:
+    return canonical_bytes(document.to_json()) + b"\n"
+
+
+def _ed25519_pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _load_ed25519(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(read_secret(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SpaceError(f"{path}: expected an Ed25519 key in PEM, without password") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SpaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")
+    return key

@@ -1,0 +1,29 @@
+"""The port to Flower's SuperLink: what governance asks of it, and nothing more.
+
+The real adapter is `server.exchange`; tests bring their own. Nothing that the SuperLink says is
+believed beyond ids: permits and receipts are what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from policies.runconfig import ConfigValue
+
+
+class SuperLink(Protocol):
+    """All methods raise `SuperLinkUnavailable` if the SuperLink did not take the request."""
+
+    def start_run(self, fab: bytes, overrides: Mapping[str, ConfigValue]) -> str:
+        """Submit an app bundle; returns Flower's run id in decimal. Not idempotent: a run that was
+        submitted but never bound to one of ours is refused by governance and ends by itself."""
+
+    def stop_run(self, flower_run: str) -> None:
+        """Ask a run to end; returns also if it has ended or is unknown."""
+
+    def register_node(self, public_key_pem: bytes, name: str) -> str:
+        """Let a node with this key (PEM, NIST EC) in; returns its node id in decimal.
+
+        Idempotent: the same key gives the same id.
+        """

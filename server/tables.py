@@ -1,0 +1,171 @@
+"""The registry's tables; their rows, typed, are in `server.rows`.
+
+All but `invitations`, the titles, `runs.flower_run` and `rounds.permit` can be made again from the
+log (`server.projection`). Documents are kept as the bytes or canonical JSON that was logged.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+METADATA = MetaData()
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+PARTICIPANTS = Table(
+    "participants",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("sector", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("receipt_key", Text),
+    Column("log_key", Text),
+    Column("fleet_key_pem", Text),
+    Column("fleet_key", Text, unique=True),
+    Column("node_id", Text),
+    Column("active", Boolean, nullable=False),
+    Column("entry", Integer, nullable=False),
+)
+Index(
+    "participants_receipt_key",
+    PARTICIPANTS.c.receipt_key,
+    unique=True,
+    sqlite_where=text("receipt_key IS NOT NULL"),
+)
+INVITATIONS = Table(
+    "invitations",
+    METADATA,
+    Column("token", Text, primary_key=True),
+    Column("participant", Text, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("sector", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("expires", Text, nullable=False),
+    Column("used_by", Text),
+)
+PRODUCTS = Table(
+    "products",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("classification", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("entry", Integer, nullable=False),
+)
+APPS = Table(
+    "apps",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+)
+AGREEMENTS = Table(
+    "agreements",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("product", Text, ForeignKey("products.id"), nullable=False),
+    Column("assigner", Text, ForeignKey("participants.id"), nullable=False),
+    Column("assignee", Text, ForeignKey("participants.id"), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("entry", Integer, nullable=False),
+    Column("withdrawn", Text),
+    Column("withdrawal", Text, unique=True),
+    Column("withdrawal_entry", Integer),
+)
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("flower_run", Text),
+    Column("closed_rounds", Integer, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("last_close", Integer),
+    Column("entry", Integer, nullable=False),
+    UniqueConstraint("consumer", "request_id"),
+)
+Index("runs_flower_run", RUNS.c.flower_run, unique=True, sqlite_where=text("flower_run <> ''"))
+ROUNDS = Table(
+    "rounds",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("verdicts", Text, nullable=False),
+    Column("decision_entry", Integer, nullable=False),
+    Column("decided", Text, nullable=False),
+    Column("permit_id", Text, unique=True),
+    Column("permit_body", Text),
+    Column("permit_entry", Integer),
+    Column("permit", LargeBinary),
+    Column("close", Text),
+    Column("close_entry", Integer),
+    Column("closed", Text),
+    UniqueConstraint("run", "kind", "round", "attempt"),
+    UniqueConstraint("run", "request_id"),
+)
+RECEIPTS = Table(
+    "receipts",
+    METADATA,
+    Column("entry", Integer, primary_key=True),
+    Column("permit_id", Text, ForeignKey("rounds.permit_id"), nullable=False, index=True),
+    Column("submission", Text, nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("participant", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("rows_used", Integer, nullable=False),
+    Column("rows_held_back", Integer, nullable=False),
+    Column("receipt", Text, nullable=False),
+)
+# Never two accepted receipts for one place in one cohort, whatever the code above does.
+Index(
+    "receipts_once",
+    RECEIPTS.c.permit_id,
+    RECEIPTS.c.participant,
+    unique=True,
+    sqlite_where=text("accepted = 1"),
+)
+USES = Table(
+    "uses",
+    METADATA,
+    Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
+    Column("count", Integer, nullable=False),
+)

@@ -1,0 +1,212 @@
+"""How rows are shown: to a consumer as a Run, to people as lists of JSON documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from policies.canonical import Json, canonical_bytes
+from policies.statements import RoundItem
+from server import queries
+from server.errors import BadInput
+from server.pki import Identity
+from server.rows import AgreementRow, ReceiptRow, RoundRow, RunRow
+
+_SEES_ALL: Final = frozenset({"operator", "auditor"})
+MAX_TEXT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with documents of its rounds; `policies/governance.proto`, message Run."""
+
+    row: RunRow
+    rounds: tuple[bytes, ...]
+
+
+def run_view(connection: Connection, row: RunRow) -> RunView:
+    """The run with one document for each round, its latest attempt, oldest first."""
+    latest: dict[tuple[str, int], RoundRow] = {}
+    for attempt in queries.rounds(connection, row.id):
+        latest[attempt.kind, attempt.round] = attempt
+    permits = [one.permit_id for one in latest.values() if one.permit_id]
+    receipts = queries.receipts(connection, permits)
+    documents = tuple(round_document(one, receipts) for one in latest.values())
+    return RunView(row=row, rounds=documents)
+
+
+def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
+    """A round for people and auditors: state, who took part, who did not and why.
+
+    Args:
+        receipts: outcomes; those under other permits are passed over.
+    """
+    close: dict[str, Any] = json.loads(row.close) if row.close else {}
+    items: dict[tuple[str, str], RoundItem] = {}
+    for verdict in json.loads(row.verdicts):
+        if not verdict["permitted"]:
+            reason = verdict["reasons"][0]
+            item = _item(verdict, "refused", reason["code"], reason["text"], 0)
+            items[item.participant, item.product] = item
+    for one in receipts:
+        if one.permit_id == row.permit_id and one.participant:
+            place = {"participant": one.participant, "product": one.product}
+            outcome = "accepted" if one.accepted else "left-out"
+            item = _item(place, outcome, one.code, one.text, one.rows_used)
+            known = items.get((item.participant, item.product))
+            if known is None or known.outcome != "accepted":
+                items[item.participant, item.product] = item
+    for out in close.get("left_out", []):
+        item = _item(out, "left-out", out["code"], out["text"], 0)
+        items.setdefault((item.participant, item.product), item)
+    replied = any(one.permit_id == row.permit_id for one in receipts)
+    state = "RECEIPTED" if row.state == "AUTHORIZED" and replied else row.state
+    document: dict[str, Json] = {
+        "round": row.round,
+        "kind": row.kind,
+        "attempt": row.attempt,
+        "state": state,
+        "decided": row.decided,
+        "closed": row.closed,
+        "permit_id": row.permit_id,
+        "decision_index": row.decision_entry,
+        "permit_index": row.permit_entry,
+        "close_index": row.close_entry,
+        "model": close.get("model"),
+        "metrics": close.get("metrics", {}),
+        "quorum_met": close.get("quorum_met"),
+        "items": [items[key].to_json() for key in sorted(items)],
+    }
+    return canonical_bytes(document)
+
+
+def list_documents(connection: Connection, caller: Identity, what: str) -> list[bytes]:
+    """Canonical JSON documents of what the caller may see, oldest first.
+
+    Raises:
+        BadInput: not one of `LISTS`.
+    """
+    if what not in _LISTS:
+        raise BadInput(f"list: expected one of {', '.join(sorted(_LISTS))}, got {what!r:.40}")
+    return [canonical_bytes(document) for document in _LISTS[what](connection, caller)]
+
+
+def may_see_run(connection: Connection, caller: Identity, row: RunRow) -> bool:
+    """Operator and auditors see every run, a consumer its own, a node those it is asked into."""
+    if caller.role in _SEES_ALL or row.consumer == caller.participant:
+        return True
+    if caller.role != "node":
+        return False
+    asked = queries.claims(connection, json.loads(row.spec)["agreements"])
+    return any(claim.participant == caller.participant for claim in asked.values())
+
+
+def may_see_agreement(caller: Identity, row: AgreementRow) -> bool:
+    """Operator, auditors, and the two parties."""
+    return caller.role in _SEES_ALL or caller.participant in (row.assigner, row.assignee)
+
+
+def _item(place: Mapping[str, str], outcome: Any, code: str, text: str, rows: int) -> RoundItem:
+    return RoundItem(
+        participant=place["participant"],
+        product=place["product"],
+        outcome=outcome,
+        code=code[:64],
+        text=text[:MAX_TEXT],
+        rows=rows,
+    )
+
+
+def _participants(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "participant": one.id,
+            "title": one.title,
+            "role": one.role,
+            "sector": one.sector,
+            "region": one.region,
+            "node_id": one.node_id,
+            "log_key": one.log_key,
+            "active": one.active,
+            "index": one.entry,
+        }
+        for one in queries.participants(connection)
+    ]
+
+
+def _products(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "product": one.id,
+            "participant": one.participant,
+            "rows": one.rows,
+            "classification": one.classification,
+            "digest": one.digest,
+            "index": one.entry,
+        }
+        for one in queries.products(connection)
+    ]
+
+
+def _apps(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "app": one.id,
+            "title": one.title,
+            "size": one.size,
+            "config": json.loads(one.config),
+            "index": one.entry,
+        }
+        for one in queries.apps(connection)
+    ]
+
+
+def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "agreement": one.id,
+            "product": one.product,
+            "assigner": one.assigner,
+            "assignee": one.assignee,
+            "document": one.document,
+            "uses": queries.uses(connection, one.id),
+            "withdrawn": one.withdrawn,
+            "index": one.entry,
+        }
+        for one in queries.agreements(connection)
+        if may_see_agreement(caller, one)
+    ]
+
+
+def _runs(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "run": one.id,
+            "consumer": one.consumer,
+            "state": one.state,
+            "reason": one.reason,
+            "flower_run": one.flower_run or "",
+            "closed_rounds": one.closed_rounds,
+            "model": one.model,
+            "spec": json.loads(one.spec),
+            "index": one.entry,
+        }
+        for one in queries.runs(connection)
+        if may_see_run(connection, caller, one)
+    ]
+
+
+_LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = MappingProxyType(
+    {
+        "participants": _participants,
+        "products": _products,
+        "apps": _apps,
+        "agreements": _agreements,
+        "runs": _runs,
+    }
+)

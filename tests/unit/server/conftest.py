@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from server_site import Site
+
+
+@pytest.fixture(scope="session")
+def populated(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A space with three enterprises, made once; tests get copies."""
+    site = Site.make(tmp_path_factory.mktemp("server") / "space")
+    site.populate()
+    site.close()
+    return site
+
+
+@pytest.fixture
+def site(populated: Site, tmp_path: Path) -> Iterator[Site]:
+    """A space in which alpha, beta and gamma are enrolled and agreed to everything."""
+    shutil.copytree(populated.folder, tmp_path / "space")
+    mine = Site(tmp_path / "space", populated.now)
+    mine.superlink = copy.deepcopy(populated.superlink)
+    mine.nodes = dict(populated.nodes)
+    mine.tick(1)
+    mine.open()
+    yield mine
+    mine.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Site]:
+    """A new space."""
+    mine = Site.make(tmp_path / "space")
+    yield mine
+    mine.close()
