@@ -5,7 +5,8 @@ runs whatever the server sends (docs/adr/0003). What is used here of Flower's pr
 pinned to 1.41 and covered by tests/unit/clients/test_clients_fleet.py, which fails when it moves.
 
 Invariants: one message is in work at a time; a reply is pushed only for the message in hand; an
-object that is not yet there is asked for again after 20 ms, not 1 s.
+object that is not yet there is asked for again after 20 ms, not 1 s; a message is confirmed only
+when all its objects were there, since the SuperLink drops it then, and the sender's upload with it.
 """
 
 from __future__ import annotations

@@ -3,14 +3,16 @@
 Nothing that comes in ends the loop: a message that is no instruction is refused, an unreachable
 SuperLink is waited for, and only a stop or a key that the SuperLink does not know ends it.
 
-How often to look: right after a reply the next round is near, so the node looks often; without work
-it looks ever more rarely, up to `idle_s`, since every look costs the SuperLink a few milliseconds.
+How often to look: every look costs the SuperLink a few milliseconds, and all nodes share one. So
+the node learns how long after its reply the next message comes, sleeps through most of that time,
+and then looks often; without work it looks ever more rarely.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,8 +26,11 @@ from policies.wire import Refusal
 
 LOGGER = logging.getLogger(__name__)
 
-_ACTIVE_LOOKS: Final = 400
-_GROWTH: Final = 1.3
+_SLEEP_THROUGH: Final = 0.7
+_FINENESS: Final = 0.06
+_LEARNING: Final = 0.4
+_GROWTH: Final = 1.02
+_FIRST_RETRY_S: Final = 0.1
 _MAX_RETRY_S: Final = 10.0
 
 
@@ -49,17 +54,35 @@ class FleetPort(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between looks.
+    """When to look next, learnt from when messages came. Times are seconds.
 
-    Attributes:
-        active_s: while a run goes on.
-        idle_s: at most, when nothing has come for a while.
+    Args:
+        active_s: the shortest pause between two looks.
+        idle_s: the longest.
     """
 
-    active_s: float = 0.05
-    idle_s: float = 1.0
+    def __init__(self, *, active_s: float = 0.03, idle_s: float = 1.0) -> None:
+        self._active_s = active_s
+        self._idle_s = idle_s
+        self._gap_s: float | None = None
+        self._pause_s = active_s
+
+    def found(self, waited_s: float) -> None:
+        """A message came `waited_s` after the reply before it (or after the start)."""
+        known = self._gap_s if self._gap_s is not None else waited_s
+        self._gap_s = known + _LEARNING * (waited_s - known)
+
+    def after_reply(self) -> float:
+        """How long to sleep before the first look after a reply."""
+        gap = self._gap_s if self._gap_s is not None else 0.0
+        self._pause_s = min(max(_FINENESS * gap, self._active_s), self._idle_s)
+        return min(_SLEEP_THROUGH * gap, self._idle_s)
+
+    def after_nothing(self) -> float:
+        """How long to sleep after a look in vain."""
+        self._pause_s = min(self._pause_s * _GROWTH, self._idle_s)
+        return self._pause_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +99,7 @@ class NodeLoop:
     handle: Callable[[Task], Done | Refusal]
     stop: threading.Event
     pace: Pace
+    clock: Callable[[], float] = time.monotonic
 
     def run(self) -> None:
         """Work until stopped.
@@ -83,24 +107,26 @@ class NodeLoop:
         Raises:
             FleetRejected: the SuperLink does not know this node's key (any more).
         """
-        quiet, retry_s = _ACTIVE_LOOKS, self.pace.active_s
+        retry_s, replied = _FIRST_RETRY_S, self.clock()
         while not self.stop.is_set():
             try:
-                worked = self.step()
+                message = self.fleet.poll()
+                if message is not None:
+                    self.pace.found(self.clock() - replied)
+                    self.answer(message)
+                    replied = self.clock()
             except FleetUnavailable as problem:
                 LOGGER.warning("%s; trying again in %.1f s", problem, retry_s)
                 self.stop.wait(retry_s)
                 retry_s = min(retry_s * 2, _MAX_RETRY_S)
                 continue
-            retry_s = self.pace.active_s
-            quiet = 0 if worked else quiet + 1
-            self.stop.wait(self._pause(quiet))
+            retry_s = _FIRST_RETRY_S
+            self.stop.wait(
+                self.pace.after_nothing() if message is None else self.pace.after_reply()
+            )
 
-    def step(self) -> bool:
-        """Look once and handle what came; True when there was a message."""
-        message = self.fleet.poll()
-        if message is None:
-            return False
+    def answer(self, message: Instruction | Message) -> None:
+        """Handle a message and send what comes of it; FleetUnavailable if that cannot be sent."""
         if isinstance(message, Message):
             LOGGER.warning(
                 "refused a %s message that is no instruction of a governed run",
@@ -115,14 +141,13 @@ class NodeLoop:
                     "runs nothing without a permit",
                 ),
             )
-            return True
+            return
         answer = self.handle(self._task(message))
         if isinstance(answer, Refusal):
             LOGGER.info("refused: %s: %s", answer.code, answer.text)
             self.fleet.refuse(message.message, answer)
         else:
             self.fleet.reply(message, receipt=answer.receipt, update=answer.update)
-        return True
 
     def _task(self, instruction: Instruction) -> Task:
         info = self.fleet.run_info(instruction.flower_run)
@@ -133,9 +158,3 @@ class NodeLoop:
             permit=instruction.permit,
             model=instruction.model,
         )
-
-    def _pause(self, quiet: int) -> float:
-        if quiet < _ACTIVE_LOOKS:
-            return self.pace.active_s if quiet else 0.0
-        pause = self.pace.active_s * _GROWTH ** min(quiet - _ACTIVE_LOOKS, 60)
-        return min(pause, self.pace.idle_s)

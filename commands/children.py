@@ -23,19 +23,30 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A started process and where its output goes."""
+    """A started process and where its output goes.
+
+    Attributes:
+        log: its output; one started again under the same name goes on in the same file.
+        log_start: where this process's own output begins in it, bytes.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int = 0
+
+    def output(self) -> str:
+        """What this process wrote so far."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self.log_start)
+                return file.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def last_words(self, lines: int = 8) -> str:
         """The end of its output, for an error message."""
-        try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "(no output)"
-        return "\n".join(text.strip().splitlines()[-lines:]) or "(no output)"
+        return "\n".join(self.output().strip().splitlines()[-lines:]) or "(no output)"
 
 
 @dataclass(slots=True)
@@ -72,6 +83,7 @@ class Children:
         log = self.logs / f"{name}.log"
         try:
             with log.open("ab") as output:
+                log_start = output.tell()
                 process = subprocess.Popen(
                     list(command),
                     stdin=subprocess.DEVNULL,
@@ -86,7 +98,7 @@ class Children:
                 f"{name}: expected the program {command[0]}, got none on the PATH; "
                 "install tdspace into a virtual environment and start `tds` from there"
             ) from error
-        child = Child(name=name, process=process, log=log)
+        child = Child(name=name, process=process, log=log, log_start=log_start)
         self._running.append(child)
         return child
 

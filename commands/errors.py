@@ -18,10 +18,6 @@ class Exit(IntEnum):
 class CommandFailed(Exception):
     """Something did not work; the text says what was expected, what came, what to do."""
 
-    exit_code = Exit.FAILED
-
 
 class BadInput(CommandFailed):
     """An argument or a file is not what the command takes."""
-
-    exit_code = Exit.USAGE

@@ -90,7 +90,7 @@ class LocalSpace:
         join.unlink()
         with open_owner(folder) as owner:
             product = owner.add_product(product_file).id
-            agreement = self._agreement(name, product, purpose)
+            agreement = draft_agreement(name, product, purpose, consumer=self.space.config.consumer)
             concluded = owner.sign_agreement(agreement).id
             owner.approve_app(app)
         node = LocalNode(name=name, folder=folder, agreement=concluded, product=product)
@@ -116,22 +116,10 @@ class LocalSpace:
         with self.consumer() as consumer:
             return consumer.open_run(spec, secrets.token_hex(16))
 
-    def _agreement(self, owner: str, product: str, purpose: str) -> bytes:
-        offer = draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2)
-        agreement = agreement_from_offer(
-            parse_offer(json.dumps(offer).encode()),
-            id=f"urn:tdspace:agreement:{owner}-{secrets.token_hex(4)}",
-            target=product,
-            assigner=owner,
-            assignee=self.space.config.consumer,
-            timestamp=now(),
-        )
-        return canonical_bytes(agreement.to_json())
-
     def _wait_for(self, child: Child, line: str, what: str) -> None:
         self.children.wait_until(
             what,
-            lambda: line in child.log.read_text(encoding="utf-8", errors="replace"),
+            lambda: line in child.output(),
             timeout_s=START_TIMEOUT_S,
         )
 
@@ -153,6 +141,20 @@ def local_space(
     )
     with Children(logs=folder / "logs") as children:
         yield LocalSpace(space, children, {"PYTHONUNBUFFERED": "1", **(env or {})})
+
+
+def draft_agreement(owner: str, product: str, purpose: str, *, consumer: str) -> bytes:
+    """An agreement as `tds contract draft` writes it, ready to sign."""
+    offer = draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2)
+    agreement = agreement_from_offer(
+        parse_offer(json.dumps(offer).encode()),
+        id=f"urn:tdspace:agreement:{owner}-{secrets.token_hex(4)}",
+        target=product,
+        assigner=owner,
+        assignee=consumer,
+        timestamp=now(),
+    )
+    return canonical_bytes(agreement.to_json())
 
 
 def run_spec(

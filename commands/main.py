@@ -11,14 +11,34 @@ from typing import Annotated
 import click
 import typer
 
-from auditors.errors import AuditError, IntegrityBroken
-from clients.errors import ClientError
+from auditors.errors import AuditError, AuditInputError, IntegrityBroken
+from clients.errors import ClientError, ProductError
 from commands import app, audit, contract, demo, node, policy, product, run, serve, simulate, space
 from commands.errors import BadInput, CommandFailed, Exit
 from commands.output import complain
 from ledger.errors import LedgerError, LogDamaged
 from policies.errors import DocumentError, PolicyError
 from server.errors import ServerError
+
+INTERRUPTED = 130
+
+# The first kind that fits decides.
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (IntegrityBroken, Exit.LOG_BROKEN),
+    (LogDamaged, Exit.LOG_BROKEN),
+    (BadInput, Exit.USAGE),
+    (AuditInputError, Exit.USAGE),
+    (DocumentError, Exit.USAGE),
+    (ProductError, Exit.USAGE),
+    (CommandFailed, Exit.FAILED),
+    (AuditError, Exit.FAILED),
+    (ClientError, Exit.FAILED),
+    (LedgerError, Exit.FAILED),
+    (PolicyError, Exit.FAILED),
+    (ServerError, Exit.FAILED),
+    (OSError, Exit.FAILED),
+)
+KNOWN = tuple(kind for kind, _ in EXIT_CODES)
 
 cli = typer.Typer(
     name="tds",
@@ -69,35 +89,23 @@ def _run() -> int:
         cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
-    except click.Abort:
-        return 130
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         complain("interrupted; everything that was started has been ended")
-        return 130
-    except (IntegrityBroken, LogDamaged) as error:
-        complain(str(error))
-        return Exit.LOG_BROKEN
-    except CommandFailed as error:
-        complain(str(error))
-        return error.exit_code
-    except DocumentError as error:
-        complain(str(error))
-        return Exit.USAGE
-    except (AuditError, ClientError, LedgerError, PolicyError, ServerError) as error:
-        complain(str(error))
-        return Exit.FAILED
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        complain(f"{where}{error.strerror or error}")
-        return Exit.FAILED
+        return INTERRUPTED
+    except KNOWN as error:
+        complain(_sentence(error))
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     return Exit.DONE
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    return str(error)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-__all__ = ["BadInput", "cli", "main"]

@@ -147,8 +147,8 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
         )
     if not reachable:
         raise CommandFailed(
-            f"SuperLink: expected an answer at {space.superlink}, got none; is `tds serve` running, "
-            "does a firewall stand between?"
+            f"SuperLink: expected an answer at {space.superlink}, got none; is `tds serve` "
+            "running, or does a firewall stand between?"
         )
 
 

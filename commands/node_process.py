@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from clients.errors import ClientError
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
+from clients.governance import OwnerPort
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.node import NodeLoop, Pace
 from clients.owner import Owner, governance_client
@@ -33,6 +35,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class NodeGovernance(OwnerPort, Protocol):
+    """What a node asks of governance."""
+
+    def get_consistency(self, old_size: int, new_size: int) -> Sequence[bytes]:
+        """A consistency proof of the space's log."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenNode:
     """A node's parts, wired; used by the node's process and by simulations."""
@@ -45,9 +55,14 @@ class OpenNode:
 
 
 def open_node(
-    stack: ExitStack, identity: NodeIdentity, *, runner: Runner, confinement: Confinement
+    stack: ExitStack,
+    identity: NodeIdentity,
+    *,
+    runner: Runner,
+    confinement: Confinement,
+    governance: NodeGovernance,
 ) -> OpenNode:
-    """Open a node's database, own log and connection to governance; closed with `stack`.
+    """Open a node's database and own log and wire them; closed with `stack`.
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -58,7 +73,6 @@ def open_node(
     log = open_own_log(identity)
     stack.callback(log.close)
     journal = Journal(log=log, state=state, verifier=identity.log_signer.verifier)
-    governance = stack.enter_context(governance_client(identity))
     worker = Worker(
         keys=GateKeys.of(identity),
         receipt_key=identity.keys.receipt,
@@ -88,7 +102,13 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         sandbox = stack.enter_context(Sandbox.start())
         identity = load_identity(folder)
         identity.check_certificate(now())
-        node = open_node(stack, identity, runner=sandbox, confinement=sandbox.confinement)
+        node = open_node(
+            stack,
+            identity,
+            runner=sandbox,
+            confinement=sandbox.confinement,
+            governance=stack.enter_context(governance_client(identity)),
+        )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
         node.worker.recover()

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Queue
 from typing import Final, Protocol, TypeVar
@@ -34,6 +34,7 @@ from flwr.supercore.constant import TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.interceptors import (
     RuntimeVersionHttpInterceptor,
     SuperExecAuthHttpInterceptor,
@@ -85,13 +86,19 @@ class MessageGrid(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one node sent: receipt and update, or a refusal, or nothing in time."""
+    """What one node sent: receipt and update, or a refusal, or nothing in time.
+
+    Attributes:
+        missing: why there is neither, in a sentence.
+        after_s: seconds from sending until it was seen.
+    """
 
     node_id: int
     receipt: bytes = b""
     update: bytes = b""
     refusal: Refusal | None = None
     missing: str = ""
+    after_s: float = 0.0
 
 
 def send_round(
@@ -104,6 +111,7 @@ def send_round(
     model: bytes,
     deadline_s: float,
     poll_s: float,
+    first_look_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Reply]:
@@ -115,6 +123,7 @@ def send_round(
     Args:
         deadline_s: how long to wait in all; a silent node costs the round this much at most.
         poll_s: seconds between looks.
+        first_look_s: how long to wait before the first look.
 
     Returns:
         One `Reply` for every node, in order of node id.
@@ -125,20 +134,28 @@ def send_round(
         Message(content, node, kind, ttl=deadline_s + 1.0, group_id=str(round_number))
         for node in nodes
     ]
-    ids = list(grid.push_messages(messages))
+    try:
+        ids = list(grid.push_messages(messages))
+    except ObjectPushError as error:
+        # A node that confirms its message too early makes the SuperLink drop it half uploaded.
+        LOGGER.warning("the SuperLink did not take the round's messages: %s", error)
+        ids = [""] * len(nodes)
     waiting = {message: node for message, node in zip(ids, nodes, strict=True) if message}
     replies = {
         node: Reply(node_id=node, missing="the SuperLink did not take the message")
         for message, node in zip(ids, nodes, strict=True)
         if not message
     }
-    end = clock() + deadline_s
+    started = clock()
+    end = started + deadline_s
+    pause_s = max(first_look_s, poll_s)
     while waiting and clock() < end:
-        sleep(poll_s)
+        sleep(min(pause_s, max(0.0, end - clock())))
+        pause_s = poll_s
         for message in grid.pull_messages(list(waiting)):
             node = waiting.pop(message.metadata.reply_to_message_id, None)
             if node is not None:
-                replies[node] = _read_reply(node, message)
+                replies[node] = replace(_read_reply(node, message), after_s=clock() - started)
     for node in waiting.values():
         replies[node] = Reply(node_id=node, missing=f"no reply within {deadline_s:g} s")
     return [replies[node] for node in nodes]

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from flwr.app import Message
 
@@ -30,6 +30,9 @@ from server.exchange import Reply, send_round
 from server.models import ModelStore
 
 LOGGER = logging.getLogger(__name__)
+
+_SLEEP_THROUGH: Final = 0.7
+_FINENESS: Final = 0.05
 
 
 class NobodyPermitted(ServerError):
@@ -88,6 +91,22 @@ class RoundTiming:
     exchange: float
 
 
+class _Pace:
+    """When to look for replies, learnt from the round before: every look costs the SuperLink."""
+
+    def __init__(self, poll_s: float) -> None:
+        self._least_s = poll_s
+        self.poll_s = poll_s
+        self.first_look_s = 0.0
+
+    def learn(self, replies: Iterable[Reply]) -> None:
+        """Take in when this round's replies came."""
+        came = [reply.after_s for reply in replies if reply.receipt]
+        if came:
+            self.first_look_s = _SLEEP_THROUGH * min(came)
+            self.poll_s = max(self._least_s, _FINENESS * max(came))
+
+
 @dataclass(frozen=True, slots=True)
 class Loop:
     """One run's rounds over a grid.
@@ -115,13 +134,16 @@ class Loop:
         spec = RunSpec.from_json(parse_json(run.spec_json, max_bytes=1 << 20))
         data = self.models.load(run.model) if run.model else pack_tensors(initial())
         digest = self.models.save(data)
+        pace = _Pace(self.poll_s)
         for number in range(run.closed_rounds + 1, spec.rounds + 1):
-            data = self._round(run, spec, number, "train", data)
+            data = self._round(run, spec, number, "train", data, pace)
             digest = sha256_hex(data)
-        self._round(run, spec, spec.rounds + 1, "evaluate", data)
+        self._round(run, spec, spec.rounds + 1, "evaluate", data, _Pace(self.poll_s))
         return digest
 
-    def _round(self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes) -> bytes:
+    def _round(
+        self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes, pace: _Pace
+    ) -> bytes:
         """One round; the model after it (the same when it was an evaluation or missed quorum)."""
         started = time.monotonic()
         answer = self._ask(run, number, kind, sha256_hex(model))
@@ -136,8 +158,10 @@ class Loop:
             permit=answer.permit,
             model=model,
             deadline_s=float(spec.deadline_s),
-            poll_s=self.poll_s,
+            poll_s=pace.poll_s,
+            first_look_s=pace.first_look_s,
         )
+        pace.learn(replies)
         exchanged = time.monotonic()
         # Step 9: governance verifies; what fails is left out and named.
         like = unpack_tensors(model)

@@ -10,6 +10,7 @@ import inspect
 import flwr
 import pytest
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
@@ -73,6 +74,15 @@ def test_an_instruction_is_read() -> None:
 )
 def test_anything_else_is_no_instruction(message: Message) -> None:
     assert read_instruction(message) is None
+
+
+def test_our_message_is_three_objects() -> None:
+    objects = get_all_nested_objects(_message(_round(**{PERMIT: b"p", MODEL: b"m"})))
+    assert sorted(type(one).__name__ for one in objects.values()) == [
+        "ConfigRecord",
+        "Message",
+        "RecordDict",
+    ]
 
 
 def test_replies_answer_the_message() -> None:

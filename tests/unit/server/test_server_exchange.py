@@ -9,6 +9,7 @@ import flwr
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.supercore.inflatable import inflatable_utils
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.superlink.grid import http_grid
 from flwr.superlink.runtime import run_serverapp
 
@@ -122,6 +123,17 @@ def test_what_is_not_ours_is_missing_with_a_reason(answer: RecordDict | Error, s
     reply = _send(FakeGrid({1: answer}), FakeClock())[0]
     assert says in reply.missing
     assert not reply.receipt
+
+
+def test_a_lost_upload_loses_the_round_and_no_more() -> None:
+    class FakeLosingGrid(FakeGrid):
+        def push_messages(self, messages: Iterable[Message]) -> list[str]:
+            raise ObjectPushError("0" * 64, 7, "session")
+
+    clock = FakeClock()
+    replies = _send(FakeLosingGrid({1: _done(), 2: _done()}), clock)
+    assert [reply.missing for reply in replies] == ["the SuperLink did not take the message"] * 2
+    assert clock.now == 0.0
 
 
 def test_flower_is_the_version_that_was_read() -> None:
