@@ -137,10 +137,14 @@ class OpenRunRequest(_message.Message):
     def __init__(self, spec_json: _Optional[bytes] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RunRef(_message.Message):
-    __slots__ = ("run",)
+    __slots__ = ("run", "reason", "failed")
     RUN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
     run: str
-    def __init__(self, run: _Optional[str] = ...) -> None: ...
+    reason: str
+    failed: bool
+    def __init__(self, run: _Optional[str] = ..., reason: _Optional[str] = ..., failed: _Optional[bool] = ...) -> None: ...
 
 class FindRunRequest(_message.Message):
     __slots__ = ("flower_run",)

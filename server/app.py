@@ -19,15 +19,18 @@ from flwr.serverapp import Grid, ServerApp
 
 from policies.runconfig import ConfigValue
 from policies.tensors import Tensors
-from server.errors import ServerError
+from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError
 from server.exchange import shorten_object_waits
 from server.governance_client import GovernanceClient
 from server.loop import Loop, RoundTiming
 from server.models import ModelStore
+from server.patience import PatientGovernance
 
 LOGGER = logging.getLogger(__name__)
 
 HOME_VARIABLE = "TDS_CONSUMER_HOME"
+PATIENCE_S = 120.0
+MAX_REASON = 1000
 
 app = ServerApp()
 
@@ -42,16 +45,22 @@ def main(grid: Grid, context: Context) -> None:
             "start ServerApps through `tds serve`"
         )
     shorten_object_waits()
+    config = dict(context.run_config)
     with GovernanceClient.open(Path(home)) as governance:
-        run = governance.find_run(str(context.run_id))
+        patient = PatientGovernance(governance, patience_s=PATIENCE_S)
+        run = patient.find_run(str(context.run_id))
         loop = Loop(
             grid=grid,
-            governance=governance,
+            governance=patient,
             models=ModelStore(Path(home) / "models"),
             on_round=_report,
         )
-        config = dict(context.run_config)
-        loop.run(run, initial=lambda: initial_model(config))
+        try:
+            loop.run(run, initial=lambda: initial_model(config))
+        except ServerError as error:
+            if _is_final(error):
+                governance.stop_run(run.run, reason=str(error)[:MAX_REASON], failed=True)
+            raise
 
 
 def initial_model(config: Mapping[str, ConfigValue], *, folder: Path | None = None) -> Tensors:
@@ -84,6 +93,13 @@ def initial_model(config: Mapping[str, ConfigValue], *, folder: Path | None = No
             "expected an ArrayRecord"
         )
     return {key: array.numpy() for key, array in arrays.items()}
+
+
+def _is_final(error: ServerError) -> bool:
+    """Whether the run cannot go on: not if governance is away, or this ServerApp was replaced."""
+    if isinstance(error, GovernanceRefused):
+        return error.code not in {"ABORTED", "NOT_FOUND"}
+    return not isinstance(error, GovernanceUnavailable)
 
 
 def _report(number: int, metrics: Mapping[str, str], timing: RoundTiming) -> None:

@@ -145,9 +145,10 @@ class GovernanceClient:
             pb.Run, self._stub.ResumeRun, pb.RunRef(run=run), timeout_s=START_TIMEOUT_S
         )
 
-    def stop_run(self, run: str) -> pb.Run:
-        """Consumer or operator: end a run."""
-        return self._again(pb.Run, self._stub.StopRun, pb.RunRef(run=run))
+    def stop_run(self, run: str, *, reason: str = "", failed: bool = False) -> pb.Run:
+        """Consumer or operator: end a run; `failed` if it could not go on."""
+        request = pb.RunRef(run=run, reason=reason, failed=failed)
+        return self._again(pb.Run, self._stub.StopRun, request)
 
     def find_run(self, flower_run: str) -> pb.Run:
         """Consumer: the run that a Flower run carries; waits for one that is being submitted."""

@@ -103,8 +103,13 @@ class Runs:
             self._submit(row)
         return self.get(caller, run_id)
 
-    def stop(self, caller: Identity, run_id: str, reason: str = "") -> RunView:
-        """End a run for good reason of its consumer or the operator; an ended one stays as it is.
+    def stop(
+        self, caller: Identity, run_id: str, reason: str = "", *, failed: bool = False
+    ) -> RunView:
+        """End a run on its consumer's or the operator's word; an ended one stays as it is.
+
+        Args:
+            failed: it could not go on by itself; its ServerApp says so.
 
         Raises:
             NotKnown, NotAllowed: no such run of the caller's.
@@ -113,23 +118,9 @@ class Runs:
             with self._journal.reading() as connection:
                 row = own_run(connection, caller, run_id)
             text = reason or f"stopped by {caller.participant}"
-            self._log_end(row, "STOPPED", text)
+            self._log_end(row, "FAILED" if failed else "STOPPED", text)
         self._stop_flower(row.flower_run)
         return self.get(caller, run_id)
-
-    def end(self, run_id: str, *, failed: bool, reason: str) -> None:
-        """End a run from the operator's own side, such as when its ServerApp is gone; an ended
-        one stays as it is.
-
-        Raises:
-            NotKnown: no such run.
-        """
-        with self._journal.writing():
-            with self._journal.reading() as connection:
-                row = queries.run(connection, run_id)
-            if row is None:
-                raise NotKnown(f"run {run_id!r:.80}: expected the id of a run")
-            self._log_end(row, "FAILED" if failed else "STOPPED", reason)
 
     def find(self, caller: Identity, flower_run: str) -> RunView:
         """The run that this Flower run carries at present.

@@ -188,8 +188,12 @@ class GovernanceService(GovernanceServicer):
 
     def StopRun(self, request: pb.RunRef, context: grpc.ServicerContext) -> pb.Run:
         """Consumer or operator."""
-        runs = self._governance.runs
-        return self._call(context, "StopRun", lambda caller: _run(runs.stop(caller, request.run)))
+
+        def work(caller: Identity) -> pb.Run:
+            stop = self._governance.runs.stop
+            return _run(stop(caller, request.run, request.reason, failed=request.failed))
+
+        return self._call(context, "StopRun", work)
 
     def FindRun(self, request: pb.FindRunRequest, context: grpc.ServicerContext) -> pb.Run:
         """Consumer: the run that a Flower run carries."""

@@ -436,10 +436,10 @@ def test_a_run_stops_without_the_superlink_too(site: Site) -> None:
 def test_a_run_can_fail_and_be_resumed_from_its_last_closed_round(site: Site) -> None:
     run = site.open_run()
     site.whole_round(run, "ask-1")
-    site.governance.runs.end(run, failed=True, reason="r" * 2000)
+    site.governance.runs.stop(CONSUMER, run, "r" * 2000, failed=True)
     failed = site.governance.runs.get(CONSUMER, run)
     assert (failed.row.state, len(failed.row.reason)) == ("FAILED", MAX_REASON)
-    site.governance.runs.end(run, failed=False, reason="again")
+    site.governance.runs.stop(CONSUMER, run, "again")
     view = site.governance.runs.resume(CONSUMER, run)
     assert (view.row.state, view.row.closed_rounds) == ("RUNNING", 1)
     assert view.row.model == sha256_hex(b"model 1")
@@ -485,8 +485,6 @@ def test_a_run_that_is_stopped_while_flower_takes_it_stays_stopped(
 def test_an_unknown_run_is_not_known(site: Site, name: str) -> None:
     with pytest.raises(NotKnown):
         getattr(site.governance.runs, name)(CONSUMER, "run-0")
-    with pytest.raises(NotKnown):
-        site.governance.runs.end("run-0", failed=True, reason="")
     with pytest.raises(NotKnown):
         site.governance.runs.find(CONSUMER, "")
 
