@@ -1,0 +1,245 @@
+"""The rules of an intact log: a story that keeps them, then one fault each."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from auditors.rules import Violation, check_rules
+from ledger.log import Log
+from ledger.note import NoteSigner
+from policies.canonical import digest_of
+from policies.entries import EntryType, entry_bytes
+from policies.envelope import key_id
+from policies.permit import CohortMember, Limits, PermitBody
+from policies.receipt import Confinement, Receipt, sign_receipt
+
+TIME = "2026-01-01T00:00:00.000Z"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+ZERO = "0" * 64
+DECISION: dict[str, Any] = {"verdicts": []}
+
+Story = list[tuple[EntryType, dict[str, Any]]]
+
+
+def permit(number: int = 1, **changes: Any) -> PermitBody:
+    fields: dict[str, Any] = {
+        "version": 1,
+        "id": f"permit-{number:032x}",
+        "space": "example/space",
+        "run": "run-1",
+        "flower_run": "1",
+        "round": number,
+        "attempt": 1,
+        "kind": "train",
+        "consumer": "consortium",
+        "purpose": "medical-research",
+        "app": ZERO,
+        "config": ZERO,
+        "model": ZERO,
+        "metrics": [],
+        "cohort": [
+            CohortMember(
+                participant="clinic",
+                product="clinic/p",
+                agreement="a1",
+                key=key_id(KEY.public_key()),
+                max_rows=100,
+            )
+        ],
+        "min_cohort": 1,
+        "limits": Limits(wall_s=10, memory_bytes=1 << 27),
+        "decision": digest_of(DECISION),
+        "issued": TIME,
+        "expires": TIME,
+    }
+    return PermitBody(**{**fields, **changes})
+
+
+def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "version": 1,
+        "permit": answers.digest(),
+        "permit_id": answers.id,
+        "run": answers.run,
+        "round": answers.round,
+        "participant": "clinic",
+        "product": "clinic/p",
+        "product_commitment": ZERO,
+        "rows_commitment": ZERO,
+        "rows_used": 80,
+        "rows_held_back": 20,
+        "update": ZERO,
+        "metrics": {},
+        "confinement": Confinement(
+            network="none", user="nobody", no_new_privileges=True, memory_limit=True
+        ),
+        "started": TIME,
+        "finished": TIME,
+        "log_size": 0,
+        "log_root": ZERO,
+    }
+    signed = sign_receipt(Receipt(**{**fields, **changes}), key)
+    return {
+        "permit": answers.digest(),
+        "participant": "clinic",
+        "update": ZERO,
+        "rows_used": {**fields, **changes}["rows_used"],
+        "envelope": base64.b64encode(signed).decode(),
+    }
+
+
+def close(answers: PermitBody, previous: int | None, rows: int = 80) -> dict[str, Any]:
+    accepted = [{"participant": "clinic", "product": "clinic/p", "rows": rows, "receipt": ZERO}]
+    return {
+        "run": "run-1",
+        "permit": answers.digest(),
+        "accepted": accepted,
+        "previous": previous,
+    }
+
+
+def enrolled() -> dict[str, Any]:
+    return {"participant": "clinic", "receipt_key": KEY.public_key().public_bytes_raw().hex()}
+
+
+def good_story() -> Story:
+    """Two rounds, then a withdrawal."""
+    first, second = permit(1), permit(2)
+    return [
+        ("ParticipantEnrolled", enrolled()),
+        ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
+        ("RoundDecided", {"decision": DECISION}),
+        ("PermitIssued", first.to_json()),
+        ("ReceiptAccepted", receipt(first)),
+        ("RoundClosed", close(first, None)),
+        ("RoundDecided", {"decision": DECISION}),
+        ("PermitIssued", second.to_json()),
+        ("ReceiptAccepted", receipt(second)),
+        ("RoundClosed", close(second, 5)),
+        ("ConsentWithdrawn", {"agreement": "a1"}),
+    ]
+
+
+def check(tmp_path: Path, story: Story) -> list[Violation]:
+    signer = NoteSigner("example/space", KEY)
+    with Log.open(
+        folder=tmp_path / "log",
+        database=tmp_path / "ledger.db",
+        last_signed=tmp_path / "last-signed",
+        signer=signer,
+    ) as log:
+        log.append([entry_bytes(kind, time=TIME, body=body) for kind, body in story])
+        size = log.size
+    return check_rules(tmp_path / "log", size=size)
+
+
+def test_a_story_that_keeps_the_rules(tmp_path: Path) -> None:
+    assert check(tmp_path, good_story()) == []
+
+
+def edit(index: int, body: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Story], Story]:
+    def change(story: Story) -> Story:
+        kind, old = story[index]
+        return [*story[:index], (kind, body(dict(old))), *story[index + 1 :]]
+
+    return change
+
+
+def drop(index: int) -> Callable[[Story], Story]:
+    return lambda story: story[:index] + story[index + 1 :]
+
+
+def move(index: int, to: int) -> Callable[[Story], Story]:
+    def change(story: Story) -> Story:
+        rest = story[:index] + story[index + 1 :]
+        return [*rest[:to], story[index], *rest[to:]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "index", "rule", "says"),
+    [
+        (drop(2), 2, "permit-decided", "expected the decision"),
+        (
+            edit(2, lambda _: {"decision": {"verdicts": [1]}}),
+            3,
+            "permit-decided",
+            "expected the decision",
+        ),
+        (drop(1), 2, "permit-agreed", "got none"),
+        (
+            edit(1, lambda b: {**b, "product": "clinic/other"}),
+            3,
+            "permit-agreed",
+            "one about clinic/other",
+        ),
+        (move(10, 6), 8, "permit-agreed", "withdrawn in entry 6"),
+        (move(10, 4), 5, "receipt-in-bounds", "withdrawn in entry 4"),
+        (
+            edit(7, lambda b: {**b, "id": permit(1).id}),
+            7,
+            "permit-once",
+            "it stands in entry 3",
+        ),
+        (drop(3), 3, "receipt-permitted", "got none"),
+        (
+            edit(4, lambda _: receipt(permit(1), key=OTHER)),
+            4,
+            "entry-readable",
+            "expected a signature by key",
+        ),
+        (
+            edit(4, lambda _: receipt(permit(1), product="clinic/other")),
+            4,
+            "receipt-permitted",
+            "product",
+        ),
+        (
+            edit(4, lambda _: receipt(permit(1), rows_used=81)),
+            4,
+            "receipt-in-bounds",
+            "at most 100 rows",
+        ),
+        (edit(4, lambda b: {**b, "update": "1" * 64}), 4, "receipt-permitted", "update"),
+        (edit(4, lambda b: {**b, "rows_used": 79}), 4, "receipt-permitted", "rows"),
+        (
+            edit(4, lambda b: {**b, "participant": "stranger"}),
+            4,
+            "receipt-in-bounds",
+            "expected an enrolled member",
+        ),
+        (drop(0), 3, "receipt-in-bounds", "expected an enrolled member"),
+        (
+            lambda s: [*s[:5], ("ReceiptAccepted", receipt(permit(1))), *s[5:]],
+            5,
+            "receipt-in-bounds",
+            "entry 4 is one",
+        ),
+        (edit(9, lambda b: {**b, "previous": None}), 9, "close-chained", "in entry 5"),
+        (edit(5, lambda b: {**b, "previous": 1}), 5, "close-chained", "in entry None"),
+        (edit(9, lambda _: close(permit(2), 5, rows=10**9)), 9, "close-answers", "80 rows"),
+        (edit(3, lambda b: {**b, "round": 0}), 3, "entry-readable", "round"),
+        (edit(4, lambda b: {**b, "envelope": "%"}), 4, "entry-readable", "base64"),
+        (edit(4, lambda b: {}), 4, "entry-readable", "KeyError"),
+    ],
+)
+def test_one_fault_is_named_with_its_entry(
+    tmp_path: Path, change: Callable[[Story], Story], index: int, rule: str, says: str
+) -> None:
+    found = [one for one in check(tmp_path, change(good_story())) if one.rule == rule]
+    assert found, "the rule did not break"
+    assert found[0].index == index
+    assert says in found[0].text
+
+
+def test_entries_beyond_the_verified_size_are_not_looked_at(tmp_path: Path) -> None:
+    check(tmp_path, drop(1)(good_story()))
+    assert check_rules(tmp_path / "log", size=2) == []
