@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -82,8 +84,7 @@ class Children:
         """
         log = self.logs / f"{name}.log"
         try:
-            with log.open("ab") as output:
-                log_start = output.tell()
+            with log.open("ab") as output, _uninterrupted():
                 process = subprocess.Popen(
                     list(command),
                     stdin=subprocess.DEVNULL,
@@ -93,13 +94,13 @@ class Children:
                     process_group=0,
                     preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (we start no threads first)
                 )
+                child = Child(name=name, process=process, log=log, log_start=output.tell())
+                self._running.append(child)
         except FileNotFoundError as error:
             raise CommandFailed(
                 f"{name}: expected the program {command[0]}, got none on the PATH; "
                 "install tdspace into a virtual environment and start `tds` from there"
             ) from error
-        child = Child(name=name, process=process, log=log, log_start=log_start)
-        self._running.append(child)
         return child
 
     def check(self) -> None:
@@ -153,6 +154,27 @@ def _end(children: Sequence[Child], timeout_s: float) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back: between a process's start and its entry in the list of those
+    to end, an interruption would leave it behind."""
+    if threading.current_thread() is not threading.main_thread():  # signals come to that one only
+        yield
+        return
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def _die_with(parent: int) -> Callable[[], None]:

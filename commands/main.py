@@ -86,19 +86,21 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        cli(standalone_mode=False)
+        # typer returns the code of a typer.Exit, and 130 after Ctrl-C; a verb itself returns None.
+        code = cli(standalone_mode=False) or Exit.DONE
     except click.exceptions.Exit as stop:
-        return int(stop.exit_code)
+        code = stop.exit_code
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted; everything that was started has been ended")
-        return INTERRUPTED
+        code = INTERRUPTED
     except KNOWN as error:
         complain(_sentence(error))
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
-    return Exit.DONE
+    if code == INTERRUPTED:
+        complain("interrupted; everything that was started has been ended")
+    return int(code)
 
 
 def _sentence(error: BaseException) -> str:

@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from clients.enrol import enrol
+from clients.files import replace_file
 from clients.governance import GovernanceClient
 from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
 from clients.sandbox import Sandbox
+from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
 from commands.node_process import run_node
@@ -116,6 +118,31 @@ def withdraw(
             f"governance could not be told yet ({done.problem}); the node refuses all the same, "
             "and tells it as soon as it can"
         )
+
+
+@cli.command("seen")
+def seen(
+    node: NodeFolder,
+    out: Annotated[Path | None, typer.Option(help="Write it here instead of printing it.")] = None,
+) -> None:
+    """Give the last signed checkpoint of the space's log that this node accepted, for an auditor.
+
+    Example: tds node seen --node ./clinic --out clinic-seen.txt
+    """
+    state = NodeState.open(load_identity(node).paths.state)
+    try:
+        last = state.last_seen()
+    finally:
+        state.close()
+    if last is None:
+        raise CommandFailed(
+            f"{node}: expected a checkpoint, got none; this node has accepted no permit yet"
+        )
+    if out is None:
+        typer.echo(last.note, nl=False)
+    else:
+        replace_file(out, last.note.encode(), mode=0o644)
+        say(f"wrote {out}: the space's log at {last.size} entries")
 
 
 @cli.command("doctor")
