@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -84,11 +84,56 @@ class RoundGrid(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoundTiming:
-    """Seconds of wall time that a round spent in each part."""
+    """Seconds of wall time that a round spent in each part.
+
+    Attributes:
+        governance: in calls to governance (steps 2 to 4, 9 and 10), the network included.
+        exchange: from sending the model until the last reply or the deadline (steps 5 to 8).
+    """
 
     total: float
     governance: float
     exchange: float
+
+
+class _Lap:
+    """Adds up the seconds spent inside `with` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic() - self._began
+
+
+class _Watch:
+    """Where a round's time goes."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.governance = _Lap()
+        self.exchange = _Lap()
+
+    def read(self) -> RoundTiming:
+        """The round until now."""
+        return RoundTiming(
+            total=time.monotonic() - self._began,
+            governance=self.governance.seconds,
+            exchange=self.exchange.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What step 9 came to."""
+
+    model: bytes
+    metrics: dict[str, str]
+    quorum_met: bool
 
 
 class _Pace:
@@ -145,73 +190,80 @@ class Loop:
         self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes, pace: _Pace
     ) -> bytes:
         """One round; the model after it (the same when it was an evaluation or missed quorum)."""
-        started = time.monotonic()
-        answer = self._ask(run, number, kind, sha256_hex(model))
-        asked = time.monotonic()
-        permitted = {int(v.node_id) for v in answer.verdicts if v.permitted}
+        watch = _Watch()
+        answer = self._ask(run, number, kind, sha256_hex(model), watch)
         # Step 5 (6 to 8 happen at the nodes).
-        replies = send_round(
-            self.grid,
-            node_ids=permitted,
-            kind=kind,
-            round_number=number,
-            permit=answer.permit,
-            model=model,
-            deadline_s=float(spec.deadline_s),
-            poll_s=pace.poll_s,
-            first_look_s=pace.first_look_s,
-        )
+        with watch.exchange:
+            replies = send_round(
+                self.grid,
+                node_ids={int(v.node_id) for v in answer.verdicts if v.permitted},
+                kind=kind,
+                round_number=number,
+                permit=answer.permit,
+                model=model,
+                deadline_s=float(spec.deadline_s),
+                poll_s=pace.poll_s,
+                first_look_s=pace.first_look_s,
+            )
         pace.learn(replies)
-        exchanged = time.monotonic()
-        # Step 9: governance verifies; what fails is left out and named.
+        outcome = self._aggregate(answer.permit_id, kind, model, replies, spec.quorum, watch)
+        # Step 10. The model is durable before the log names it.
+        self.models.save(outcome.model)
+        with watch.governance:
+            self.governance.close_round(
+                pb.CloseRoundRequest(
+                    permit_id=answer.permit_id,
+                    model=sha256_hex(outcome.model),
+                    metrics=outcome.metrics,
+                    quorum_met=outcome.quorum_met,
+                )
+            )
+        self.on_round(number, outcome.metrics, watch.read())
+        return outcome.model
+
+    def _aggregate(
+        self,
+        permit_id: str,
+        kind: str,
+        model: bytes,
+        replies: Sequence[Reply],
+        quorum: int,
+        watch: _Watch,
+    ) -> _Outcome:
+        """Step 9: governance verifies the receipts; what fails is left out and named there."""
         like = unpack_tensors(model)
         updates = _read_updates(replies, like if kind == "train" else {})
-        verdict = self.governance.submit_receipts(_submission(answer.permit_id, replies, updates))
-        receipts = {reply.node_id: reply.receipt for reply in replies}
+        with watch.governance:
+            verdict = self.governance.submit_receipts(_submission(permit_id, replies, updates))
         rows = {int(item.node_id): int(item.rows_used) for item in verdict.accepted}
-        quorum_met = len(rows) >= spec.quorum
+        quorum_met = len(rows) >= quorum
         after = model
         if kind == "train" and quorum_met:
             weighted = [(_tensors(updates[node]), count) for node, count in sorted(rows.items())]
             after = pack_tensors(average(weighted, like))
+        receipts = {reply.node_id: reply.receipt for reply in replies}
         metrics = average_metrics(_read_receipt(receipts[node]) for node in sorted(rows))
-        # Step 10. The model is durable before the log names it.
-        self.models.save(after)
-        submitted = time.monotonic()
-        self.governance.close_round(
-            pb.CloseRoundRequest(
-                permit_id=answer.permit_id,
-                model=sha256_hex(after),
-                metrics=metrics,
-                quorum_met=quorum_met,
-            )
-        )
-        ended = time.monotonic()
-        timing = RoundTiming(
-            total=ended - started,
-            governance=(asked - started) + (ended - submitted),
-            exchange=exchanged - asked,
-        )
-        self.on_round(number, metrics, timing)
-        return after
+        return _Outcome(model=after, metrics=metrics, quorum_met=quorum_met)
 
-    def _ask(self, run: pb.Run, number: int, kind: str, model: str) -> pb.AuthorizeRoundResponse:
+    def _ask(
+        self, run: pb.Run, number: int, kind: str, model: str, watch: _Watch
+    ) -> pb.AuthorizeRoundResponse:
         """Step 2: which of the nodes online may take part."""
         online = [
             pb.NodeRef(node_id=str(node.node_id), fleet_key_pem=node.public_key)
             for node in self.grid.get_nodes()
         ]
-        answer = self.governance.authorize_round(
-            pb.AuthorizeRoundRequest(
-                run=run.run,
-                flower_run=run.flower_run,
-                round=number,
-                kind=kind,
-                model=model,
-                online=online,
-                request_id=secrets.token_hex(16),
-            )
+        request = pb.AuthorizeRoundRequest(
+            run=run.run,
+            flower_run=run.flower_run,
+            round=number,
+            kind=kind,
+            model=model,
+            online=online,
+            request_id=secrets.token_hex(16),
         )
+        with watch.governance:
+            answer = self.governance.authorize_round(request)
         if not answer.permit:
             reasons = "; ".join(
                 f"{v.participant}: {', '.join(reason.text for reason in v.reasons)}"
