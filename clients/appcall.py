@@ -93,6 +93,11 @@ def call_app(call: Call, rows: Rows) -> Reply:
     app: Any = importlib.import_module(module)
     for name in attribute.split("."):
         app = getattr(app, name)
+    return answer(app, call, rows)
+
+
+def answer(app: Any, call: Call, rows: Rows) -> Reply:
+    """Call a ClientApp as `call_app` does, and take its reply apart; the same errors."""
     seen = rows if call.kind == "train" else without_training_rows(rows)
     with provide(seen):
         reply = app(_message(call), _context(call))

@@ -14,7 +14,9 @@ import numpy as np
 
 from clients.errors import EgressRefused
 from policies.canonical import MAX_SAFE_INTEGER
-from policies.tensors import Tensor
+from policies.errors import DocumentError
+from policies.permit import Kind
+from policies.tensors import Tensor, Tensors, pack_tensors
 
 MAX_METRICS: Final = 16
 
@@ -53,6 +55,24 @@ def check_no_update(update: Mapping[str, Tensor] | None) -> None:
     """
     if update:
         raise EgressRefused(f"evaluation: expected figures only, got {len(update)} arrays")
+
+
+def leaving_update(kind: Kind, update: Tensors | None, incoming: Mapping[str, Tensor]) -> bytes:
+    """The bytes that may leave: the packed update of a training, nothing of an evaluation.
+
+    Raises:
+        EgressRefused: as `check_update` and `check_no_update`.
+    """
+    if kind == "evaluate":
+        check_no_update(update)
+        return b""
+    if update is None:
+        raise EgressRefused("update: expected the trained model, got none")
+    check_update(update, incoming)
+    try:
+        return pack_tensors(update)
+    except DocumentError as error:
+        raise EgressRefused("update: expected arrays of the known types, got another") from error
 
 
 def check_metrics(

@@ -21,24 +21,19 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from clients.certificates import check_issued, signing_request
 from clients.errors import EnrolmentFailed, GovernanceRefused
 from clients.files import read_file, replace_file
+from clients.folder import DEFAULT_POLL_MS, NodeConfig, NodePaths
 from clients.governance import enrol_over_tls
 from clients.identity import (
-    DEFAULT_POLL_MS,
-    NodeConfig,
     NodeIdentity,
-    NodeKeys,
-    NodePaths,
     assemble_identity,
-    check_issued,
-    make_keys,
     open_own_log,
     own_log_name,
-    public_pem,
-    signing_request,
     space_keys,
 )
+from clients.keys import NodeKeys, make_keys, public_pem
 from clients.state import NodeState
 from ledger.note import NoteSigner
 from policies import governance_pb2 as pb
@@ -85,30 +80,21 @@ def enrol(
         FileRefused, IdentityError, GovernanceError, StateUnavailable, LedgerError
     """
     paths = NodePaths(folder.absolute())
-    if paths.config.exists():
-        raise EnrolmentFailed(
-            f"{folder}: expected a folder without node.json, got an enrolled node; choose another "
-            "folder, or move this one away if the node shall be enrolled anew"
-        )
+    _check_unenrolled(paths)
     join = load_join(join_file, now=now)
     config = _config(join, join.space, region=region, poll_ms=poll_ms, now=now)
     # 1. Keys: durable before anybody hears of them.
     keys = make_keys(paths)
-    request = enrolment_request(join, paths=paths, keys=keys)
     # 2. Ask.
     try:
-        response = ask(join, request)
+        response = ask(join, enrolment_request(join, paths=paths, keys=keys))
     except GovernanceRefused as error:
-        raise EnrolmentFailed(
-            f"{join_file}: governance refused to enrol {join.participant} ({error}); a join file "
-            "works once and for one set of keys: ask the operator for a new one"
-        ) from error
+        raise _not_enrolled(join_file, join, error) from error
     space = _checked(response, join=join, keys=keys)
     # 3. to 5.
     replace_file(paths.key("tls.crt"), response.certificate_pem)
     replace_file(paths.ca, space.ca_pem.encode())
-    config = config.model_copy(update={"space": space})
-    return _finish(paths, config)
+    return _finish(paths, config.model_copy(update={"space": space}))
 
 
 def load_join(path: Path, *, now: datetime) -> JoinFile:
@@ -145,6 +131,21 @@ def enrolment_request(join: JoinFile, *, paths: NodePaths, keys: NodeKeys) -> pb
         receipt_proof=keys.receipt.sign(transcript),
         fleet_proof=keys.fleet.sign(transcript, ec.ECDSA(hashes.SHA256())),
         **parts,
+    )
+
+
+def _check_unenrolled(paths: NodePaths) -> None:
+    if paths.config.exists():
+        raise EnrolmentFailed(
+            f"{paths.root}: expected a folder without node.json, got an enrolled node; choose "
+            "another folder, or move this one away if the node shall be enrolled anew"
+        )
+
+
+def _not_enrolled(join_file: Path, join: JoinFile, error: GovernanceRefused) -> EnrolmentFailed:
+    return EnrolmentFailed(
+        f"{join_file}: governance refused to enrol {join.participant} ({error}); a join file "
+        "works once and for one set of keys: ask the operator for a new one"
     )
 
 

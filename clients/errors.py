@@ -1,5 +1,7 @@
 """Everything the `clients` package raises; a text is meant for the node's owner.
 
+What of it travels, says clients.refusals.
+
 ClientError
 ├── FileRefused            a file is missing, too large, or open to other users
 ├── IdentityError          the node's folder is incomplete, or its parts do not belong together
@@ -78,7 +80,7 @@ class GateRefused(ClientError):
 
 def refused(code: RefusalCode, text: str) -> GateRefused:
     """A `GateRefused` with its sentence, cut to what a refusal can carry."""
-    # A path of this machine need not be Unicode; what travels must be.
+    # What an app or a file is called need not be Unicode; what travels must be.
     plain = text.encode("utf-8", "replace").decode("utf-8")
     return GateRefused(Refusal(code=code, text=plain[:MAX_REFUSAL_CHARS]))
 

@@ -15,7 +15,7 @@ the one question to governance (6.5) is a function that is passed in. The gate r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -23,14 +23,11 @@ from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from clients.errors import GovernanceRefused, GovernanceUnavailable, refused
+from clients.errors import refused
 from clients.identity import NodeIdentity
-from clients.state import AgreementRecord, SeenCheckpoint
-from ledger.checkpoint import Checkpoint, open_checkpoint
-from ledger.errors import ProofError
+from clients.logcheck import FetchConsistency, check_logged, check_not_forked
+from clients.records import AgreementRecord, SeenCheckpoint
 from ledger.note import NoteVerifier
-from ledger.proofs import verify_consistency, verify_inclusion
-from ledger.tree import leaf_hash
 from policies.errors import DocumentError, SignatureError
 from policies.evaluate import Effect, Report, Request, Value, evaluate
 from policies.fields import instant, parse_instant
@@ -42,9 +39,6 @@ CLOCK_SKEW: Final = timedelta(seconds=5)
 """How far ahead of this machine's clock governance's may be."""
 
 ACTIONS: Final[Mapping[Kind, str]] = MappingProxyType({"train": "train", "evaluate": "evaluate"})
-
-FetchConsistency = Callable[[int, int], Sequence[bytes]]
-"""(old size, new size) -> proof; raises GovernanceRefused or GovernanceUnavailable."""
 
 
 class NodeView(Protocol):
@@ -149,9 +143,8 @@ def check_permit(
     _check_time(body, now)  # 6.3
     if view.permit_used(body.id):
         raise refused("permit-replayed", f"permit {body.id} was used on this node before")
-    checkpoint = _check_logged(permit, keys)  # 6.4
-    seen = SeenCheckpoint(checkpoint.size, checkpoint.root, permit.log.checkpoint)
-    _check_not_forked(seen, view.last_seen(), fetch_consistency)  # 6.5
+    seen = check_logged(permit, space=keys.space, space_log=keys.space_log)  # 6.4
+    check_not_forked(seen, view.last_seen(), fetch_consistency)  # 6.5
     if not view.app_approved(body.app):  # 6.6
         raise refused(
             "app-not-approved",
@@ -220,53 +213,6 @@ def _check_time(body: PermitBody, now: datetime) -> None:
             "permit-expired",
             f"the permit expired at {body.expires}; this node's clock says {instant(now)}",
         )
-
-
-def _check_logged(permit: Permit, keys: GateKeys) -> Checkpoint:
-    place = permit.log
-    try:
-        checkpoint = open_checkpoint(place.checkpoint, keys.space_log)
-        if checkpoint.origin != keys.space or checkpoint.size != place.size:
-            raise ProofError(
-                f"expected a checkpoint of {keys.space} with size {place.size}, "
-                f"got one of {checkpoint.origin} with size {checkpoint.size}"
-            )
-        verify_inclusion(
-            index=place.index,
-            size=place.size,
-            leaf=leaf_hash(permit.body.entry()),
-            proof=[bytes.fromhex(digest) for digest in place.proof],
-            root=checkpoint.root,
-        )
-    except ProofError as error:
-        raise refused("permit-not-logged", f"permit {permit.body.id}: {error}") from error
-    return checkpoint
-
-
-def _check_not_forked(
-    came: SeenCheckpoint, seen: SeenCheckpoint | None, fetch_consistency: FetchConsistency
-) -> None:
-    if seen is None:  # the first checkpoint that this node ever sees
-        return
-    old, new = sorted((seen, came), key=lambda checkpoint: checkpoint.size)
-    try:
-        proof = fetch_consistency(old.size, new.size) if 0 < old.size < new.size else ()
-        verify_consistency(
-            old_size=old.size,
-            new_size=new.size,
-            old_root=old.root,
-            new_root=new.root,
-            proof=proof,
-        )
-    except GovernanceUnavailable as error:
-        text = f"the log's consistency could not be checked: {error}"
-        raise refused("node-unavailable", text) from error
-    except (GovernanceRefused, ProofError) as error:
-        raise refused(
-            "log-forked",
-            f"the permit's checkpoint of size {came.size} is not of one log with the one of size "
-            f"{seen.size} that this node saw before: {error}",
-        ) from error
 
 
 def _check_agreement(

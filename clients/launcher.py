@@ -15,14 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from clients.errors import AppFailed, SandboxUnavailable
-from clients.zygote import FRAME, MAGIC, MAX_MESSAGE_BYTES
+from clients.frames import FRAME, MAGIC, MAX_MESSAGE_BYTES
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 UPDATE_SLACK_BYTES: Final = 1 << 20
@@ -127,7 +127,7 @@ class Zygote:
         self,
         head: Mapping[str, object],
         model: bytes,
-        rows: bytes,
+        rows: int,
         timeout_s: float,
         signals: Sequence[threading.Event],
     ) -> Ended:
@@ -135,6 +135,7 @@ class Zygote:
 
         Args:
             head: the job, JSON values.
+            rows: descriptor of a sealed file; stays the caller's.
             signals: any of them, once set, ends the job.
 
         Raises:
@@ -147,7 +148,9 @@ class Zygote:
                 f"run config: expected at most {MAX_MESSAGE_BYTES} bytes, got {len(message)}"
             )
         with ExitStack() as stack:
-            sent = [stack.enter_context(_sealed(data)) for data in (model, rows)]
+            sent = [sealed_file(model)]
+            stack.callback(os.close, sent[0])
+            sent.append(rows)
             result = os.pipe2(os.O_CLOEXEC)
             output = os.pipe2(os.O_CLOEXEC)
             for descriptor in (result[0], output[0]):
@@ -223,17 +226,17 @@ def _environment(base: Path) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _sealed(data: bytes) -> Iterator[int]:
-    """A file in memory that nobody can change any more."""
+def sealed_file(data: bytes) -> int:
+    """Descriptor of a file in memory that nobody can change any more."""
     descriptor = os.memfd_create("tds", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(data)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-        yield descriptor
-    finally:
+    except OSError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _drain(source: int, ended: Ended, result: int, limit: int) -> bool:

@@ -1,8 +1,8 @@
 """What a node's owner does: apps, products, agreements, withdrawals; also while the node runs.
 
 Each act works on the node's folder and holds from the moment its database has it. Entries for the
-node's own log go through the journal of that database (clients.state): a running node holds the log
-and appends them; without one, `open_owner` does when it is left. Acts that governance must hear of
+node's own log go through that database (clients.journal): a running node holds the log and appends
+them; without one, `open_owner` does when it is left. Acts that governance must hear of
 come in this order: check, tell governance, keep (products and agreements); withdrawing is the
 exception, since an owner's no never waits for anybody: keep first, then tell, as often as needed.
 """
@@ -17,25 +17,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from clients.appbundle import verify_bundle
 from clients.errors import ClientError, GovernanceError
 from clients.files import read_file, replace_file
 from clients.governance import GovernanceClient, OwnerPort, Registered
-from clients.identity import NodeIdentity, load_identity, open_own_log
+from clients.identity import NodeIdentity, load_identity
+from clients.journal import log_pending
 from clients.product import MAX_PRODUCT_BYTES, load_product, product_card
-from clients.state import (
-    AgreementRecord,
-    AppRecord,
-    Journal,
-    NodeState,
-    PendingWithdrawal,
-    ProductRecord,
-    Use,
-)
+from clients.records import ProductRecord
+from clients.state import NodeState
+from clients.status import NodeStatus, read_status
 from clients.vault import open_product
-from ledger.errors import LogUnavailable
 from policies.canonical import sha256_hex
 from policies.envelope import sign_envelope
 from policies.errors import DocumentError
@@ -50,8 +42,6 @@ from policies.statements import (
 )
 
 LOGGER = logging.getLogger(__name__)
-
-SHOWN_USES = 50
 
 Clock = Callable[[], datetime]
 
@@ -70,29 +60,6 @@ class Withdrawn:
     before: bool
     told: bool
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """What the owner sees; none of it needs the network.
-
-    Attributes:
-        certificate_expires: after it governance no longer talks to the node.
-        uses: the newest first, at most `SHOWN_USES`.
-        untold: withdrawals that governance has not confirmed.
-        unlogged: entries that wait for whoever holds the node's own log.
-    """
-
-    participant: str
-    space: str
-    region: str
-    certificate_expires: datetime
-    products: list[ProductRecord]
-    agreements: list[AgreementRecord]
-    apps: list[AppRecord]
-    uses: list[Use]
-    untold: list[PendingWithdrawal]
-    unlogged: int
 
 
 class Owner:
@@ -123,7 +90,7 @@ class Owner:
         app = sha256_hex(bundle)
         verify_bundle(bundle, expected_sha256=app)
         # The bundle first: an approval without it could not be acted on.
-        replace_file(bundle_path(self._identity, app), bundle)
+        replace_file(self._identity.paths.bundle(app), bundle)
         self._state.approve_app(app, time=instant(self._clock()))
         return app
 
@@ -157,7 +124,7 @@ class Owner:
             GovernanceError: not registered.
         """
         product = load_product(path)
-        rows = len(open_product(product, salt=self._identity.keys.salt).labels)
+        rows = open_product(product, salt=self._identity.keys.salt).count
         text = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
         card = product_card(
             product,
@@ -261,19 +228,7 @@ class Owner:
 
     def status(self) -> NodeStatus:
         """Everything the node's database knows, for people."""
-        certificate = x509.load_pem_x509_certificate(self._identity.certificate_pem)
-        return NodeStatus(
-            participant=self._identity.participant,
-            space=self._identity.config.space.name,
-            region=self._identity.config.region,
-            certificate_expires=certificate.not_valid_after_utc,
-            products=self._state.products(),
-            agreements=self._state.agreements(),
-            apps=self._state.apps(),
-            uses=self._state.uses(limit=SHOWN_USES),
-            untold=self._state.pending_withdrawals(),
-            unlogged=len(self._state.pending_entries()),
-        )
+        return read_status(self._identity, self._state)
 
     def _own_agreement(self, document: bytes) -> Agreement:
         try:
@@ -302,11 +257,6 @@ class Owner:
         return sign_envelope(payload, payload_type=payload_type, key=self._identity.keys.receipt)
 
 
-def bundle_path(identity: NodeIdentity, app: str) -> Path:
-    """Where an approved bundle lies."""
-    return identity.paths.apps / f"{app}.fab"
-
-
 def governance_client(identity: NodeIdentity) -> GovernanceClient:
     """The node's connection to governance, not yet made."""
     return GovernanceClient(
@@ -333,20 +283,3 @@ def open_owner(folder: Path) -> Iterator[Owner]:
         yield Owner(
             identity=identity, state=state, governance=governance, clock=lambda: datetime.now(UTC)
         )
-
-
-def log_pending(identity: NodeIdentity, state: NodeState) -> bool:
-    """Append what is pending to the node's own log; False if a running node does it instead.
-
-    Raises:
-        LedgerError: the log is damaged.
-    """
-    if not state.pending_entries():
-        return True
-    try:
-        with open_own_log(identity) as log:
-            Journal(log=log, state=state, verifier=identity.log_signer.verifier).drain()
-    except LogUnavailable as error:
-        LOGGER.info("entries stay pending for the process that holds the log: %s", error)
-        return False
-    return True

@@ -25,7 +25,7 @@ from clients.errors import FileRefused, ProductError
 from clients.files import read_file
 from policies.canonical import parse_json
 from policies.errors import DocumentError
-from policies.fields import Document, Id, ParticipantId, instant
+from policies.fields import Document, Id, ParticipantId, Version, instant
 from policies.statements import Column, ProductCard
 
 MAX_PRODUCT_BYTES: Final = 1 << 18
@@ -33,7 +33,7 @@ SUFFIXES: Final = (".csv", ".parquet")
 
 
 class _File(Document):
-    version: Literal[1]
+    version: Version
     id: Id
     title: Annotated[str, Field(min_length=1, max_length=200)]
     path: Annotated[str, Field(min_length=1, max_length=1024)]

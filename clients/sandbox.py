@@ -7,68 +7,54 @@ is one process; ending it ends the job, and `run` returns only when it is gone. 
 
 from __future__ import annotations
 
-import builtins
 import os
 import shutil
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
-from clients.appcall import AppResultError, Call, call_app, pack_rows, parse_metric, public_type
-from clients.errors import AppFailed, AppTimeout, SandboxCancelled, SandboxUnavailable
-from clients.launcher import START_TIMEOUT_S, Ended, Zygote, describe_status
-from clients.sdk import Rows, SdkError
-from policies.errors import DocumentError
-from policies.permit import Kind
+from clients.appcall import Call, call_app, pack_rows, parse_metric, public_type
+from clients.errors import AppFailed, SandboxCancelled, SandboxUnavailable
+from clients.jobs import Job, JobResult, read_result
+from clients.launcher import START_TIMEOUT_S, Ended, Zygote, sealed_file
+from clients.sdk import Rows
 from policies.receipt import Confinement
-from policies.runconfig import ConfigValue, config_to_json
-from policies.tensors import Tensors, pack_tensors, unpack_tensors
+from policies.runconfig import config_to_json
+from policies.tensors import pack_tensors, unpack_tensors
 
-PRELOAD: Final = ("torch", "torch._dynamo")
-"""torch imports its compiler at the first optimizer: 1 s a job, so the zygote does it ahead."""
+__all__ = ["InProcessUnsafeRunner", "Job", "JobResult", "Sandbox"]
+
+PRELOAD: Final = ("torch",)
+"""What the zygote imports ahead of all jobs, where it is installed."""
 
 PROBE_MEMORY_BYTES: Final = 1 << 28
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One call of an app under a permit.
+class _PackedRows:
+    """The rows of the last job, ready to be sent: a product is packed once, not once a job."""
 
-    Attributes:
-        app_dir: the installed bundle; its content must not change while the sandbox lives.
-        model: incoming model, safetensors bytes.
-        timeout_s: wall seconds.
-        memory_bytes: address space that the app may use on top of the interpreter's.
-    """
+    def __init__(self) -> None:
+        self._rows: Rows | None = None
+        self._descriptor = -1
 
-    app_dir: Path
-    kind: Kind
-    model: bytes
-    rows: Rows
-    run_config: Mapping[str, ConfigValue]
-    round: int
-    timeout_s: float
-    memory_bytes: int
+    def file(self, rows: Rows) -> int:
+        """Descriptor of a sealed file that holds `rows`, valid until the next call."""
+        if self._rows is not rows:
+            self.close()
+            self._descriptor = sealed_file(pack_rows(rows))
+            self._rows = rows
+        return self._descriptor
 
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """What the app returned; egress is still to be checked.
-
-    Attributes:
-        update: None for an evaluation.
-        stderr_tail: the last 8 KiB that the app printed; for the node's own log only.
-    """
-
-    update: Tensors | None
-    metrics: dict[str, float | int]
-    stderr_tail: str
+    def close(self) -> None:
+        """Let go of it."""
+        if self._rows is not None:
+            os.close(self._descriptor)
+            self._rows = None
 
 
 class Sandbox:
@@ -87,6 +73,7 @@ class Sandbox:
         self._base = base
         self._preload = preload
         self._apps: dict[Path, Path] = {}
+        self._packed = _PackedRows()
         self._lock = threading.Lock()
         self._kill: threading.Event | None = None
         self._zygote = Zygote.start(base, preload)
@@ -152,7 +139,7 @@ class Sandbox:
                 ended = self._exchange(head, job.model, job.rows, job.timeout_s, signals)
             finally:
                 self._kill = None
-        return _result(job, ended)
+        return read_result(job, ended)
 
     def kill_current(self) -> None:
         """End the running job, if any, at once; its `run` raises `SandboxCancelled`."""
@@ -165,6 +152,7 @@ class Sandbox:
         self.kill_current()
         with self._lock:
             self._zygote.close()
+            self._packed.close()
             shutil.rmtree(self._base, ignore_errors=True)
 
     def _exchange(
@@ -179,7 +167,7 @@ class Sandbox:
             self._zygote.close()
             self._zygote = Zygote.start(self._base, self._preload)
         try:
-            return self._zygote.run(head, model, pack_rows(rows), timeout_s, signals)
+            return self._zygote.run(head, model, self._packed.file(rows), timeout_s, signals)
         except (OSError, SandboxUnavailable) as error:
             self._zygote.close()
             raise SandboxUnavailable(f"the sandbox was lost during a job: {error}") from error
@@ -263,56 +251,3 @@ class InProcessUnsafeRunner:
 def _stop_if(cancelled: threading.Event | None) -> None:
     if cancelled is not None and cancelled.is_set():
         raise SandboxCancelled("the job was ended from outside; nothing of it was kept")
-
-
-def _result(job: Job, ended: Ended) -> JobResult:
-    if ended.stopped == "cancelled":
-        raise SandboxCancelled("the job was ended from outside; nothing of it was kept")
-    if ended.stopped == "timeout":
-        raise AppTimeout(f"the app was ended: expected a result within {job.timeout_s:g} s")
-    if ended.stopped == "too-large":
-        raise AppFailed(
-            f"expected a reply about as large as the model ({len(job.model)} bytes), got more"
-        )
-    frame = ended.parsed()
-    if frame is None:
-        raise AppFailed(
-            f"the app's process ended without a result ({describe_status(ended.status)}); it may "
-            f"have needed more than {job.memory_bytes} bytes of memory",
-            detail=ended.tail,
-        )
-    head, update = frame
-    if head.get("ok") is not True:
-        raise _failure(job, head, ended.tail)
-    try:
-        if bool(update) != (job.kind == "train"):
-            raise AppFailed("expected arrays when training, none when evaluating, got otherwise")
-        return JobResult(
-            update=unpack_tensors(update) if update else None,
-            metrics={str(name): parse_metric(text) for name, text in head["metrics"].items()},
-            stderr_tail=ended.tail,
-        )
-    except (DocumentError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise AppFailed("the app's reply cannot be read", detail=repr(error)[:500]) from error
-
-
-def _failure(job: Job, head: Mapping[str, Any], tail: str) -> AppFailed | SandboxUnavailable:
-    """The error of a failed child. All of `head` may be the app's own doing: what travels is a type
-    that Python or Flower defines, and a line that the app's source has."""
-    name, file, line, text = (head.get(key) for key in ("type", "file", "line", "text"))
-    if head.get("stage") == "confinement":
-        return SandboxUnavailable(f"the sandbox could not confine its child: {text}")
-    place = ""
-    source = job.app_dir / str(file)
-    if isinstance(line, int) and file and source.resolve().is_relative_to(job.app_dir.resolve()):
-        lines = source.read_bytes().count(b"\n") + 1 if source.is_file() else 0
-        place = f" at {file}:{line}" if 1 <= line <= lines else ""
-    kind = name if _is_public_type(name) else "something"
-    return AppFailed(f"the app raised {kind}{place}", detail=f"{text}\n{tail}")
-
-
-def _is_public_type(name: object) -> bool:
-    """What `clients.appcall.public_type` can return."""
-    known = getattr(builtins, str(name), None)
-    ours = (AppResultError.__name__, SdkError.__name__)
-    return name in ours or (isinstance(known, type) and issubclass(known, BaseException))

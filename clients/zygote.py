@@ -4,12 +4,8 @@ It is started before the node loads its keys, by exec with a clean environment a
 so that no child can inherit a secret: a fork carries its parent's memory. It never runs an app's
 code, stays single-threaded, and ends when the node's end of its socket closes, however that ended.
 
-One job at a time over a SOCK_SEQPACKET socket, JSON with descriptors beside it:
-
-    node → zygote    {"op": "run", …} + [model, rows, result, output]      {"op": "kill" | "close"}
-    zygote → node    {"event": "ready"}      {"event": "ended", "status": wait status}
-
-The child writes one frame to `result`: `FRAME` (magic, bytes of JSON, bytes of update), then both.
+What it shares with its children it makes ready once: imports, first uses (clients.warmup), and
+torch without its compiler (clients.deferral). What it hears and says: clients.frames.
 """
 
 from __future__ import annotations
@@ -26,39 +22,62 @@ import selectors
 import shutil
 import signal
 import socket
-import struct
 import sys
-import sysconfig
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from clients.appcall import Call, call_app, failure_place, map_rows, public_type
 from clients.confinement import (
     User,
     confine,
     enter_empty_network,
-    has_no_new_privileges,
     open_to_others,
     unprivileged_user,
 )
+from clients.deferral import defer_compiler
+from clients.frames import FRAME, MAGIC, MAX_MESSAGE_BYTES
+from clients.probe import measure, python_folders
 from clients.sdk import Rows
+from clients.warmup import warm_up
 from policies.runconfig import config_from_json
 
-FRAME: Final = struct.Struct(">4sIQ")
-MAGIC: Final = b"TDS1"
-MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_TEXT: Final = 500
 RESULT_FD: Final = 3
-PROBE_EXTRA_BYTES: Final = 1 << 33
-"""Beyond the limit by so much must fail in the probe: it is far above what slack could hide."""
 
 _SYSTEM_READABLE: Final = (
     *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom"),
     *("/dev/zero", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """What is the same for every child.
+
+    Attributes:
+        user: whom it becomes, if not the node's own user.
+        readable: what it may read besides its app.
+        searching: whether that user needs help to reach the interpreter.
+    """
+
+    user: User | None
+    readable: tuple[Path, ...]
+    searching: bool
+
+    @classmethod
+    def here(cls) -> _Host:
+        """As this process finds it."""
+        user = unprivileged_user()
+        return cls(
+            user=user,
+            readable=(*python_folders(), *map(Path, _SYSTEM_READABLE)),
+            searching=user is not None and not all(map(open_to_others, python_folders())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +99,19 @@ def main(arguments: Sequence[str]) -> None:
     for name in arguments[2:]:
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
-    user = unprivileged_user()
-    if user is not None:
+    defer_compiler()
+    warm_up()
+    host = _Host.here()
+    if host.user is not None:
         enter_empty_network()
     # What is there now is shared by all children: the collector must not touch (copy) it.
     gc.collect()
     gc.freeze()
     control.send(b'{"event":"ready"}')
-    _serve(control, base, user)
+    _serve(control, base, host)
 
 
-def _serve(control: socket.socket, base: Path, user: User | None) -> None:
+def _serve(control: socket.socket, base: Path, host: _Host) -> None:
     child: _Child | None = None
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -106,7 +127,7 @@ def _serve(control: socket.socket, base: Path, user: User | None) -> None:
             data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 4)
             request = json.loads(data) if data else {"op": "orphaned"}
             if request["op"] == "run":
-                child = _start(control, request, fds, base, user)
+                child = _start(control, request, fds, base, host)
                 selector.register(child.pidfd, selectors.EVENT_READ)
             elif child is not None:
                 signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
@@ -123,16 +144,16 @@ def _start(
     request: Mapping[str, Any],
     fds: Sequence[int],
     base: Path,
-    user: User | None,
+    host: _Host,
 ) -> _Child:
     scratch = Path(tempfile.mkdtemp(prefix="job-", dir=base))
-    if user is not None:
-        os.chown(scratch, user.uid, user.gid)
+    if host.user is not None:
+        os.chown(scratch, host.user.uid, host.user.gid)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         control.close()
-        _child(request, fds, scratch, parent, user)
+        _child(request, fds, scratch, parent, host)
     for descriptor in fds:
         os.close(descriptor)
     return _Child(pid=pid, pidfd=os.pidfd_open(pid), scratch=scratch)
@@ -155,7 +176,7 @@ def _child(
     fds: Sequence[int],
     scratch: Path,
     parent: int,
-    user: User | None,
+    host: _Host,
 ) -> None:
     """Confine, run, report, exit: never returns."""
     stage = "confinement"
@@ -163,16 +184,10 @@ def _child(
     app_dir = Path(request["app_dir"])
     try:
         model, rows = _take_over(fds, scratch)
-        files = confine(
-            parent=parent,
-            memory_bytes=request["memory_bytes"],
-            user=user,
-            readable=_readable(app_dir),
-            searching=user is not None and not all(map(open_to_others, _python())),
-            scratch=scratch,
-        )
+        files = _confine(request, app_dir, scratch, parent, host)
         if request["kind"] == "probe":
-            _report({"ok": True, "metrics": {}, "probe": _measure(request, files=files)})
+            found = measure(app_dir, memory_bytes=request["memory_bytes"], files=files)
+            _report({"ok": True, "metrics": {}, "probe": found})
         else:
             stage = "app"
             _run(request, app_dir, model, rows)
@@ -186,6 +201,19 @@ def _child(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _confine(
+    request: Mapping[str, Any], app_dir: Path, scratch: Path, parent: int, host: _Host
+) -> bool:
+    return confine(
+        parent=parent,
+        memory_bytes=request["memory_bytes"],
+        user=host.user,
+        readable=(app_dir, *host.readable),
+        searching=host.searching,
+        scratch=scratch,
+    )
 
 
 def _take_over(fds: Sequence[int], scratch: Path) -> tuple[bytes, Rows]:
@@ -210,9 +238,7 @@ def _take_over(fds: Sequence[int], scratch: Path) -> tuple[bytes, Rows]:
 def _run(request: Mapping[str, Any], app_dir: Path, model: bytes, rows: Rows) -> None:
     sys.path[0] = str(app_dir)
     sys.dont_write_bytecode = True
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
+    _draw_anew()
     call = Call(
         app_dir=app_dir,
         kind=request["kind"],
@@ -224,46 +250,19 @@ def _run(request: Mapping[str, Any], app_dir: Path, model: bytes, rows: Rows) ->
     _report({"ok": True, "metrics": reply.metrics}, reply.update)
 
 
+def _draw_anew() -> None:
+    """Give the child random numbers of its own: what it inherited is the same for every job."""
+    np.random.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.default_generator.seed()
+
+
 def _report(record: Mapping[str, object], update: bytes = b"") -> None:
     head = json.dumps(record).encode()
     with os.fdopen(RESULT_FD, "wb", closefd=False) as pipe:
         pipe.write(FRAME.pack(MAGIC, len(head), len(update)) + head)
         pipe.write(update)
-
-
-def _readable(app_dir: Path) -> list[Path]:
-    """What an app may read: itself, the interpreter with its packages, a little of the system."""
-    return [app_dir, *_python(), *map(Path, _SYSTEM_READABLE)]
-
-
-def _python() -> list[Path]:
-    places = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()} - {"/"}
-    return [path for path in map(Path, sorted(places)) if path.exists()]
-
-
-def _measure(request: Mapping[str, Any], *, files: bool) -> dict[str, object]:
-    """Try what must not work, from inside; true means that it did not."""
-    for needed in (request["app_dir"], *_python()):
-        next(Path(needed).iterdir(), None)
-    beyond = request["memory_bytes"] + PROBE_EXTRA_BYTES
-    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    return {
-        "network": _fails(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()),
-        "root": _fails(lambda: os.setuid(0)) and os.getuid() != 0,
-        "uid": os.getuid(),
-        "no_new_privileges": has_no_new_privileges(),
-        "memory": _fails(lambda: mmap.mmap(-1, beyond, flags=private, prot=mmap.PROT_READ).close()),
-        "processes": _fails(lambda: os.waitpid(os.fork(), 0)),
-        "files": files and _fails(lambda: Path("/etc/passwd").read_bytes()),
-    }
-
-
-def _fails(action: Callable[[], object]) -> bool:
-    try:
-        action()
-    except OSError:
-        return True
-    return False
 
 
 if __name__ == "__main__":

@@ -81,7 +81,11 @@ def verify(
 def _key(text: str) -> str:
     """A verifier key as given, or from the file that is named."""
     path = Path(text)
-    if "+" in text and not path.exists():
+    try:
+        is_file = path.exists()
+    except OSError:  # longer than a file's name may be
+        is_file = False
+    if "+" in text and not is_file:
         return text.strip()
     return _read(path, MAX_KEY_BYTES).strip()
 

@@ -85,6 +85,7 @@ class Children:
         log = self.logs / f"{name}.log"
         try:
             with log.open("ab") as output, _uninterrupted():
+                log_start = output.tell()
                 process = subprocess.Popen(
                     list(command),
                     stdin=subprocess.DEVNULL,
@@ -94,7 +95,7 @@ class Children:
                     process_group=0,
                     preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (we start no threads first)
                 )
-                child = Child(name=name, process=process, log=log, log_start=output.tell())
+                child = Child(name=name, process=process, log=log, log_start=log_start)
                 self._running.append(child)
         except FileNotFoundError as error:
             raise CommandFailed(

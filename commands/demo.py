@@ -167,6 +167,8 @@ def _watch(
                 raise CommandFailed(f"run {run_id}: not done after {RUN_TIMEOUT_S:g} s")
             local.children.check()
             time.sleep(0.1)
+    if live and not STDOUT.is_terminal:
+        STDOUT.print()
     if run.state != "COMPLETED":
         raise CommandFailed(f"run {run_id} ended as {run.state}: {run.reason}")
     uses = [

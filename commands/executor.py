@@ -25,7 +25,6 @@ def main(folder: Path) -> None:
     """Look for ServerApp tasks until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each look
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _leave)
     space = load_space(folder)
     if importlib.util.find_spec("torch") is not None:

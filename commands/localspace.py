@@ -158,19 +158,33 @@ def draft_agreement(owner: str, product: str, purpose: str, *, consumer: str) ->
 
 
 def run_spec(
-    app: str, agreements: Iterable[str], *, purpose: str, rounds: int, metrics: Iterable[str]
+    app: str,
+    agreements: Iterable[str],
+    *,
+    purpose: str,
+    rounds: int,
+    metrics: Iterable[str],
+    deadline_s: int = 30,
+    quorum: int = 2,
+    min_cohort: int = 2,
 ) -> RunSpec:
-    """A run with the defaults that suit one machine."""
-    return RunSpec(
-        version=1,
-        app=app,
-        purpose=purpose,
-        agreements=list(agreements),
-        rounds=rounds,
-        deadline_s=30,
-        quorum=2,
-        min_cohort=2,
-        memory_bytes=2048 * MIB,
-        metrics=list(metrics),
-        config={},
+    """A run with the defaults that suit one machine.
+
+    Raises:
+        DocumentError: a value that no run can have; it names the field.
+    """
+    return RunSpec.from_json(
+        {
+            "version": 1,
+            "app": app,
+            "purpose": purpose,
+            "agreements": list(agreements),
+            "rounds": rounds,
+            "deadline_s": deadline_s,
+            "quorum": quorum,
+            "min_cohort": min_cohort,
+            "memory_bytes": 2048 * MIB,
+            "metrics": list(metrics),
+            "config": {},
+        }
     )

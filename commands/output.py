@@ -1,4 +1,8 @@
-"""How `tds` speaks: tables for people, JSON for programs, errors in one sentence."""
+"""How `tds` speaks: tables for people, JSON for programs, errors in one sentence.
+
+Much of what is shown was written by others: ids, titles, refusals, file names in a bundle. It is
+printed as it is: never as markup, and never as a control sequence for the terminal.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-STDOUT = Console(highlight=False)
-STDERR = Console(stderr=True, highlight=False)
+STDOUT = Console(highlight=False, markup=False, emoji=False)
+STDERR = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def plain(text: str) -> str:
+    """The text with everything that a terminal would act upon, line ends apart, spelled out."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text
+    )
 
 
 def print_json(value: object) -> None:
@@ -24,14 +35,16 @@ def print_json(value: object) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table for people; says so when there is nothing to show."""
-    table = Table(title=title, title_justify="left")
+    title = plain(title)
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(plain(cell) for cell in row))
     if table.row_count == 0:
         STDOUT.print(f"{title}: none")
     else:
+        STDOUT.print(title, style="bold", markup=False)
         STDOUT.print(table)
 
 
@@ -48,10 +61,10 @@ def print_columns(title: str, columns: Sequence[str], items: Iterable[dict[str, 
 
 
 def say(text: str) -> None:
-    """A line for people on standard output; no markup is read from `text`."""
-    STDOUT.print(text, markup=False)
+    """A line for people on standard output; never broken, so that keys and paths can be copied."""
+    STDOUT.print(plain(text), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """An error for people."""
-    STDERR.print(f"error: {text}", markup=False, style="red")
+    STDERR.print(f"error: {plain(text)}", style="red", soft_wrap=True)

@@ -17,6 +17,7 @@ from policies.odrl import Agreement, parse_agreement, parse_offer
 cli = typer.Typer(no_args_is_help=True, help="Check policies and try decisions.")
 
 MAX_POLICY_BYTES = 65_536
+ASKED = ("train", "evaluate")  # `use` stands in rules only (policies/profile.md)
 
 PolicyFile = Annotated[Path, typer.Argument(help="An ODRL Agreement or Offer as JSON.")]
 
@@ -56,6 +57,8 @@ def decide(
 
     Example: tds policy decide agreement.json --purpose diagnosis-support --participants 4
     """
+    if action not in ASKED:
+        raise BadInput(f"--action: expected {' or '.join(ASKED)}, got {action!r}")
     agreement: Agreement = parse_agreement(read_policy(file))
     values: dict[str, str | int | datetime] = {
         "purpose": purpose,

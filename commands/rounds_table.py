@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from commands.output import plain
 from policies import governance_pb2 as pb
 from policies.canonical import parse_json
 
@@ -61,12 +62,12 @@ def _took_part(entry: dict[str, Any]) -> str:
     if entry["state"] not in {"CLOSED", "ABANDONED"}:
         return "…"
     names = [item["participant"] for item in entry["items"] if item["outcome"] == "accepted"]
-    return ", ".join(names) or "nobody"
+    return plain(", ".join(names)) or "nobody"
 
 
 def _why(entry: dict[str, Any]) -> dict[str, str]:
     return {
-        item["participant"]: item["text"]
+        plain(item["participant"]): plain(item["text"])
         for item in entry["items"]
         if item["outcome"] != "accepted"
     }

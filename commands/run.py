@@ -64,7 +64,10 @@ def start(
             purpose=purpose,
             rounds=rounds,
             metrics=metric or ["train_loss", "eval_loss", "eval_accuracy", "num-examples"],
-        ).model_copy(update={"deadline_s": deadline_s, "quorum": quorum, "min_cohort": min_cohort})
+            deadline_s=deadline_s,
+            quorum=quorum,
+            min_cohort=min_cohort,
+        )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:
             print_json(run_json(run))

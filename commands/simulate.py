@@ -26,7 +26,7 @@ from clients.identity import public_pem
 from clients.owner import Owner
 from clients.sandbox import InProcessUnsafeRunner
 from clients.work import Task
-from commands.errors import CommandFailed
+from commands.errors import BadInput, CommandFailed
 from commands.hospitals import Hospital, Split, split_data, write_hospital
 from commands.inprocess import FLOWER_RUN, LocalGovernance, LocalSuperLink
 from commands.localspace import draft_agreement, run_spec
@@ -208,7 +208,7 @@ def _divide(count: int) -> Split:
     features = np.concatenate([x for x, _ in whole.shares.values()])
     labels = np.concatenate([y for _, y in whole.shares.values()])
     if len(labels) < 2 * count:
-        raise CommandFailed(
+        raise BadInput(
             f"--nodes: expected at most {len(labels) // 2}, so that each has two rows, got {count}"
         )
     order = np.random.default_rng(1).permutation(len(labels))
@@ -230,6 +230,8 @@ def _summary(entry: dict[str, Any]) -> dict[str, Any]:
 def _place(folder: Path | None) -> Iterator[Path]:
     """The folder asked for, or a temporary one that goes away."""
     if folder is not None:
+        if folder.exists():
+            raise BadInput(f"{folder}: expected no such folder, got one; choose another --folder")
         folder.mkdir(parents=True)
         yield folder.absolute()
         return

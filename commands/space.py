@@ -28,7 +28,9 @@ def init(
     host: Annotated[str, typer.Option(help="Name or address under which nodes reach it.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(help="First of three ports in a row.", max=65533)] = 9443,
+    port: Annotated[
+        int, typer.Option(help="First of three ports in a row.", min=1, max=65533)
+    ] = 9443,
 ) -> None:
     """Make a space: its CA, TLS, permit and log keys (files of mode 0600).
 
@@ -53,7 +55,7 @@ def init(
 
 @cli.command("show")
 def show(space: SpaceFolder, as_json: JsonFlag = False) -> None:
-    """Show a space: addresses, keys that others need, size of the log.
+    """Show a space: its addresses, and the keys that others need.
 
     Example: tds space show --space ./space
     """

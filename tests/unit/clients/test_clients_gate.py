@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.errors import GateRefused, GovernanceRefused, GovernanceUnavailable
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
-from clients.state import AgreementRecord, SeenCheckpoint
+from clients.records import AgreementRecord, SeenCheckpoint
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.note import NoteSigner
 from ledger.tree import Tree, leaf_hash

@@ -16,7 +16,9 @@ from test_clients_enrol import NOW, Authority
 
 from clients.errors import FileRefused, IdentityError
 from clients.files import read_file, read_secret, replace_file, write_secret
-from clients.identity import NodeIdentity, NodePaths, load_identity, make_keys
+from clients.folder import NodePaths
+from clients.identity import NodeIdentity, load_identity
+from clients.keys import make_keys
 
 
 @pytest.fixture

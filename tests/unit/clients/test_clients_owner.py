@@ -28,9 +28,10 @@ from clients.errors import (
 )
 from clients.governance import GovernanceClient, Registered
 from clients.identity import NodeIdentity, open_own_log
-from clients.owner import Owner, governance_client, log_pending, open_owner
+from clients.journal import log_pending
+from clients.materials import OwnMaterials
+from clients.owner import Owner, governance_client, open_owner
 from clients.state import NodeState
-from clients.work import OwnMaterials
 from policies import governance_pb2 as pb
 from policies.canonical import sha256_hex
 from policies.entries import parse_entry
@@ -194,7 +195,7 @@ def test_a_product_is_registered_by_a_card_that_the_owner_signed(site: Site) -> 
     )
     assert (card.id, card.rows, card.participant) == ("clinic-a/cytology", 4, "clinic-a")
     materials = OwnMaterials(identity=site.identity, state=site.state)
-    assert len(materials.open_product("clinic-a/cytology").labels) == 4
+    assert materials.open_product("clinic-a/cytology").count == 4
     assert site.identity.paths.product("clinic-a/cytology").exists()
 
 

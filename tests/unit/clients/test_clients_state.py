@@ -13,7 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.errors import ClientError, GateRefused, StateUnavailable
-from clients.state import Journal, NodeState, ProductRecord, SeenCheckpoint, Use
+from clients.journal import Journal
+from clients.records import ProductRecord, SeenCheckpoint, Use
+from clients.state import NodeState
 from ledger.errors import LogUnavailable
 from ledger.log import Appended
 from ledger.note import NoteSigner

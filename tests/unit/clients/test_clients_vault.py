@@ -60,19 +60,19 @@ def parquet(folder: Path, query: str) -> Path:
 
 def test_csv_is_read_with_the_declared_types_and_order(tmp_path: Path) -> None:
     opened = open_product(product(written(tmp_path, CSV)), salt=SALT)
-    assert opened.features.tolist() == [[1.5, 2], [-1000, 3], [0.5, 4]]
-    assert opened.features.dtype == np.float32
-    assert opened.labels.tolist() == [0, 1, 0]
-    assert opened.labels.dtype == np.int64
-    assert opened.feature_names == ("radius", "cell count")
-    assert not opened.features.flags.writeable
+    assert opened.rows.features.tolist() == [[1.5, 2], [-1000, 3], [0.5, 4]]
+    assert opened.rows.features.dtype == np.float32
+    assert opened.rows.labels.tolist() == [0, 1, 0]
+    assert opened.rows.labels.dtype == np.int64
+    assert opened.rows.feature_names == ("radius", "cell count")
+    assert not opened.rows.features.flags.writeable
 
 
 @pytest.mark.parametrize("text", ["\ufeff" + CSV, CSV.replace("\n", "\r\n"), CSV.rstrip("\n")])
 def test_spellings_of_csv(tmp_path: Path, text: str) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes(text.encode())
-    assert open_product(product(path), salt=SALT).labels.tolist() == [0, 1, 0]
+    assert open_product(product(path), salt=SALT).rows.labels.tolist() == [0, 1, 0]
 
 
 def test_parquet_is_read(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         ' t(radius, "cell count", patient, diagnosis)',
     )
     opened = open_product(product(path), salt=SALT)
-    assert (opened.features.tolist(), opened.labels.tolist()) == ([[1.5, 2.0]], [1])
+    assert (opened.rows.features.tolist(), opened.rows.labels.tolist()) == ([[1.5, 2.0]], [1])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_more_rows_than_allowed_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.vault.MAX_ROWS", 2)
+    monkeypatch.setattr("clients.tablefile.MAX_ROWS", 2)
     with pytest.raises(VaultError, match="1 to 2 rows of data, got more"):
         open_product(product(written(tmp_path, CSV)), salt=SALT)
 
@@ -163,7 +163,7 @@ def test_integer_labels_are_class_numbers(tmp_path: Path, label: str, accepted: 
     path = written(tmp_path, f"radius,cell count,patient,diagnosis\n1,1,p,{label}\n")
     numbered = product(path, label="integer", classes=("0", "1"))
     if accepted:
-        assert open_product(numbered, salt=SALT).labels.tolist() == [int(label)]
+        assert open_product(numbered, salt=SALT).rows.labels.tolist() == [int(label)]
     else:
         with pytest.raises(VaultError, match="row 1"):
             open_product(numbered, salt=SALT)
@@ -191,7 +191,7 @@ def test_two_rows_leave_one_on_each_side(tmp_path: Path, held_back: str) -> None
 
 def test_rows_are_split(tmp_path: Path) -> None:
     opened = open_product(product(many(tmp_path, 50), held_back="0.5"), salt=SALT)
-    rows = opened.rows()
+    rows = opened.rows
     assert rows.features[:, 0].tolist() == opened.training_indices().tolist()
     assert len(rows.labels) + len(rows.held_out_labels) == 50
     assert rows.classes == ("benign", "malignant")
@@ -216,7 +216,7 @@ def test_the_vault_reads_again_only_after_a_change(tmp_path: Path) -> None:
     assert vault.open(wanted) is first
     written(tmp_path, CSV + "9,9,p,benign\n")
     second = vault.open(wanted)
-    assert len(second.labels) == 4
+    assert len(second.rows.labels) == 4
     found = wanted.data.stat()
     os.utime(wanted.data, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
     assert vault.open(wanted) is not second

@@ -19,14 +19,19 @@ from clients.errors import (
     AppFailed,
     AppTimeout,
     BundleError,
+    ProductError,
     SandboxCancelled,
     SandboxUnavailable,
     VaultError,
 )
-from clients.sandbox import Job, JobResult
-from clients.state import Journal, NodeState
+from clients.jobs import Job, JobResult
+from clients.journal import Journal
+from clients.sdk import Rows
+from clients.state import NodeState
+from clients.tasks import Done, Reply, Task
 from clients.vault import OpenProduct
-from clients.work import Done, Reply, StateWatcher, Task, Worker
+from clients.watcher import StateWatcher
+from clients.work import Worker
 from ledger.errors import LogUnavailable
 from ledger.log import Appended, Log
 from ledger.note import NoteSigner
@@ -86,11 +91,15 @@ class FakeMaterials:
         if self.error is not None:
             raise self.error
         return OpenProduct(
-            features=np.full((5, 2), 4711, dtype=np.float32),
-            labels=np.zeros(5, dtype=np.int64),
+            rows=Rows(
+                features=np.full((4, 2), 4711, dtype=np.float32),
+                labels=np.zeros(4, dtype=np.int64),
+                held_out_features=np.full((1, 2), 4711, dtype=np.float32),
+                held_out_labels=np.zeros(1, dtype=np.int64),
+                feature_names=("x", "y"),
+                classes=("a", "b"),
+            ),
             held_back=np.array([False, False, True, False, False]),
-            feature_names=("x", "y"),
-            classes=("a", "b"),
             product_commitment="f" * 64,
             salt=b"s" * 32,
         )
@@ -330,18 +339,24 @@ def test_an_apps_own_words_stay_with_the_owner(node: Node) -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (VaultError("data.csv: row 3, column x: expected a number"), "product-unreadable"),
-        (VaultError("\udcff.csv: a name that is not Unicode"), "product-unreadable"),
-        (BundleError("bundle: changed"), "app-failed"),
+        (VaultError(f"/home/{CANARY}/data.csv: row 3, column x: no number"), "product-unreadable"),
+        (VaultError(f"/home/{CANARY}\udcff.csv: not Unicode"), "product-unreadable"),
+        (ProductError(f"/home/{CANARY}/product.json: changed"), "product-unreadable"),
+        (BundleError(f"/home/{CANARY}/apps: changed"), "app-failed"),
     ],
 )
-def test_materials_that_cannot_be_used_are_a_failed_use(
+def test_materials_that_cannot_be_used_are_a_failed_use_that_names_no_file(
     node: Node, error: Exception, expected: str
 ) -> None:
     node.materials.error = error
-    assert code(node.worker.handle(node.task())) == expected
+    reply = node.worker.handle(node.task())
+    assert code(reply) == expected
     assert node.runner.jobs == []
     assert node.types() == ["UseStarted", "UseFailed"]
+    assert isinstance(reply, Refusal)
+    published = reply.encode().encode() + b"".join(node.log.entries(0, node.log.size))
+    assert CANARY.encode() not in published
+    assert node.entries()[-1].body["text"] == reply.text
 
 
 def test_more_rows_than_registered_are_not_used(node: Node) -> None:

@@ -1,0 +1,135 @@
+"""A node's folder: what lies where, and `node.json`.
+
+The folder (0700) and what lies in it; keys are files of mode 0600 and never leave it:
+
+    node.json             NodeConfig; written last by enrolment: without it the node is not enrolled
+    ca.crt                the space's CA
+    keys/tls.key .csr .crt   EC P-256: how governance knows the node
+    keys/receipt.key      Ed25519: signs receipts, product cards, agreements, withdrawals
+    keys/log.key          Ed25519: signs the checkpoints of the node's own log
+    keys/fleet.key        EC P-256, a NIST curve as Flower asks: how the SuperLink knows the node
+    keys/vault.salt       32 random bytes: salt of commitments to data (clients.vault)
+    products/<id>.json    product files; agreements/<sha256>.json  agreements word for word
+    apps/                 bundles that the owner looked at
+    state.db              clients.state; ledger.db, last-signed, log/  the node's own log
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from pydantic import AfterValidator, Field
+
+from clients.errors import IdentityError
+from clients.files import read_file
+from policies.canonical import parse_json
+from policies.errors import DocumentError
+from policies.fields import Document, Instant, ParticipantId, Version
+from policies.operands import OPERANDS
+from policies.space import SpaceCard
+
+MAX_CONFIG_BYTES: Final = 32 * 1024
+DEFAULT_POLL_MS: Final = 30
+
+
+def _place(text: str) -> str:
+    pattern = OPERANDS["spatial"].pattern
+    if pattern is None or not pattern.fullmatch(text):
+        raise ValueError("an ISO 3166 code of a country or its region, such as CN or CN-SH")
+    return text
+
+
+Region = Annotated[str, AfterValidator(_place)]
+
+
+class NodeConfig(Document):
+    """`node.json`.
+
+    Attributes:
+        region: where this node processes data.
+        space: as governance handed it out at enrolment.
+        poll_ms: pause between two questions for messages, milliseconds.
+        enrolled: when.
+    """
+
+    version: Version
+    participant: ParticipantId
+    region: Region
+    space: SpaceCard
+    poll_ms: Annotated[int, Field(ge=10, le=60_000)] = DEFAULT_POLL_MS
+    enrolled: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class NodePaths:
+    """Where things lie in a node's folder."""
+
+    root: Path
+
+    @property
+    def keys(self) -> Path:
+        """Everything secret."""
+        return self.root / "keys"
+
+    def key(self, name: str) -> Path:
+        """A file in `keys/`."""
+        return self.keys / name
+
+    @property
+    def config(self) -> Path:
+        """`node.json`."""
+        return self.root / "node.json"
+
+    @property
+    def ca(self) -> Path:
+        """The space's CA certificate."""
+        return self.root / "ca.crt"
+
+    @property
+    def products(self) -> Path:
+        """Product files."""
+        return self.root / "products"
+
+    @property
+    def agreements(self) -> Path:
+        """Agreements, word for word."""
+        return self.root / "agreements"
+
+    @property
+    def apps(self) -> Path:
+        """App bundles."""
+        return self.root / "apps"
+
+    @property
+    def state(self) -> Path:
+        """The node's database."""
+        return self.root / "state.db"
+
+    def bundle(self, app: str) -> Path:
+        """An approved bundle, by its SHA-256."""
+        return self.apps / f"{app}.fab"
+
+    def product(self, product: str) -> Path:
+        """The file of one product; ids hold `:` and `/`, which no file name should."""
+        return self.products / f"{quote(product, safe='')}.json"
+
+
+def load_config(paths: NodePaths) -> NodeConfig:
+    """`node.json`, strictly.
+
+    Raises:
+        IdentityError: absent (not enrolled) or malformed; the text names the field.
+    """
+    if not paths.config.exists():
+        raise IdentityError(
+            f"{paths.root}: expected an enrolled node's folder with node.json, got none; "
+            "run: tds node new JOIN_FILE"
+        )
+    try:
+        data = read_file(paths.config, max_bytes=MAX_CONFIG_BYTES)
+        return NodeConfig.from_json(parse_json(data, max_bytes=MAX_CONFIG_BYTES))
+    except DocumentError as error:
+        raise IdentityError(f"{paths.config}: {error}") from error

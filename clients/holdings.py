@@ -1,0 +1,174 @@
+"""What the owner decided: approved apps, products, agreements, withdrawals.
+
+A change that the node's own log must tell of (approval, revocation, withdrawal) puts its entry into
+the journal in the same transaction (clients.journal).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from clients.database import Database
+from clients.errors import ClientError
+from clients.records import AgreementRecord, AppRecord, PendingWithdrawal, ProductRecord
+from clients.schema import AGREEMENTS, APPS, JOURNAL, PRODUCTS, WITHDRAWALS
+from policies.entries import EntryType, entry_bytes
+
+
+class Holdings(Database):
+    """The part of a node's database that its owner changes."""
+
+    def approve_app(self, sha256: str, *, time: str) -> bool:
+        """The owner's yes to a bundle, also after a revocation; False if it stood already."""
+        with self._transaction() as connection:
+            if is_approved(connection, sha256):
+                return False
+            values = {"sha256": sha256, "approved": time, "revoked": None}
+            statement = insert(APPS).values(values)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["sha256"], set_=values)
+            )
+            _enqueue(connection, "AppApproved", time, {"app": sha256})
+            return True
+
+    def revoke_app(self, sha256: str, *, time: str) -> bool:
+        """Take the yes back; False if there was none."""
+        with self._transaction() as connection:
+            if not is_approved(connection, sha256):
+                return False
+            connection.execute(update(APPS).where(APPS.c.sha256 == sha256).values(revoked=time))
+            _enqueue(connection, "AppRevoked", time, {"app": sha256})
+            return True
+
+    def apps(self) -> list[AppRecord]:
+        """Every bundle the owner ever approved."""
+        rows = self._all(select(APPS).order_by(APPS.c.approved))
+        return [AppRecord(**row._mapping) for row in rows]
+
+    def add_product(self, product: ProductRecord) -> ProductRecord:
+        """Keep a product until governance confirms it; returns what is kept.
+
+        The same file again gives the record of the first time, with the card that was signed then;
+        one that governance never confirmed is replaced.
+
+        Raises:
+            ClientError: another file was registered under this id.
+        """
+        with self._transaction() as connection:
+            query = select(PRODUCTS).where(PRODUCTS.c.id == product.id)
+            row = connection.execute(query).first()
+            known = None if row is None else ProductRecord(**row._mapping)
+            if known is not None and known.digest == product.digest:
+                return known
+            if known is not None and known.registered is not None:
+                raise ClientError(
+                    f"product {product.id}: expected the file that was registered (SHA-256 "
+                    f"{known.digest}), got one with {product.digest}; a product version never "
+                    "changes: register the new one under a new id"
+                )
+            statement = insert(PRODUCTS).values(**asdict(product))
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["id"], set_=asdict(product))
+            )
+            return product
+
+    def confirm_product(self, product: str, *, index: int) -> None:
+        """Governance logged the product at this index."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(PRODUCTS).where(PRODUCTS.c.id == product).values(registered=index)
+            )
+
+    def product(self, product: str) -> ProductRecord | None:
+        """A product of this node."""
+        row = self._one(select(PRODUCTS).where(PRODUCTS.c.id == product))
+        return None if row is None else ProductRecord(**row._mapping)
+
+    def products(self) -> list[ProductRecord]:
+        """Every product of this node."""
+        rows = self._all(select(PRODUCTS).order_by(PRODUCTS.c.id))
+        return [ProductRecord(**row._mapping) for row in rows]
+
+    def add_agreement(
+        self, *, agreement: str, digest: str, product: str, document: bytes, time: str
+    ) -> None:
+        """Keep the owner's copy; the same one again changes nothing, not even a withdrawal.
+
+        Raises:
+            ClientError: another document has this id already.
+        """
+        with self._transaction() as connection:
+            query = select(AGREEMENTS.c.digest).where(AGREEMENTS.c.id == agreement)
+            known = connection.execute(query).scalar_one_or_none()
+            if known not in (None, digest):
+                raise ClientError(
+                    f"agreement {agreement}: expected the document with digest {known}, which this "
+                    f"node signed before, got one with {digest}; give a new agreement a new id"
+                )
+            values = {"id": agreement, "digest": digest, "product": product, "document": document}
+            statement = insert(AGREEMENTS).values(concluded=time, uses=0, **values)
+            connection.execute(statement.on_conflict_do_nothing())
+
+    def agreements(self) -> list[AgreementRecord]:
+        """Every agreement this node keeps, withdrawn ones too."""
+        rows = self._all(select(AGREEMENTS).order_by(AGREEMENTS.c.concluded))
+        return [AgreementRecord(**row._mapping) for row in rows]
+
+    def withdraw(
+        self, agreement: str, *, withdrawal: str, envelope: bytes, reason: str, time: str
+    ) -> bool:
+        """Take consent back, with its entry and its message to governance, in one transaction.
+
+        Returns:
+            False if it was taken back before; then nothing changes.
+
+        Raises:
+            ClientError: this node keeps no such agreement.
+        """
+        with self._transaction() as connection:
+            query = select(AGREEMENTS.c.withdrawn).where(AGREEMENTS.c.id == agreement)
+            row = connection.execute(query).first()
+            if row is None:
+                raise ClientError(
+                    f"agreement {agreement}: this node keeps none of that id; "
+                    "see the ids with: tds node status"
+                )
+            if row.withdrawn is not None:
+                return False
+            connection.execute(
+                update(AGREEMENTS)
+                .where(AGREEMENTS.c.id == agreement)
+                .values(withdrawn=time, reason=reason)
+            )
+            connection.execute(
+                insert(WITHDRAWALS).values(id=withdrawal, agreement=agreement, envelope=envelope)
+            )
+            body = {"withdrawal": withdrawal, "agreement": agreement, "reason": reason}
+            _enqueue(connection, "Withdrawn", time, body)
+            return True
+
+    def pending_withdrawals(self) -> list[PendingWithdrawal]:
+        """Withdrawals that governance has not confirmed."""
+        table = WITHDRAWALS.c
+        query = select(table.id, table.agreement, table.envelope).where(table.told.is_(None))
+        return [PendingWithdrawal(**row._mapping) for row in self._all(query)]
+
+    def mark_told(self, withdrawal: str, *, time: str) -> None:
+        """Governance confirmed this withdrawal."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(WITHDRAWALS).where(WITHDRAWALS.c.id == withdrawal).values(told=time)
+            )
+
+
+def is_approved(connection: Connection, sha256: str) -> bool:
+    """Whether the owner approved this bundle and did not revoke it."""
+    query = select(APPS.c.sha256).where(APPS.c.sha256 == sha256, APPS.c.revoked.is_(None))
+    return connection.execute(query).first() is not None
+
+
+def _enqueue(connection: Connection, kind: EntryType, time: str, body: object) -> None:
+    connection.execute(insert(JOURNAL).values(entry=entry_bytes(kind, time=time, body=body)))

@@ -1,0 +1,123 @@
+"""One call of an app: what goes in, what comes out, and how an ended child's words are read.
+
+Nothing that a child wrote is believed beyond its form: the app may have written all of it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from clients.appcall import AppResultError, parse_metric
+from clients.errors import AppFailed, AppTimeout, SandboxCancelled, SandboxUnavailable
+from clients.launcher import Ended, describe_status
+from clients.sdk import Rows, SdkError
+from policies.errors import DocumentError
+from policies.permit import Kind
+from policies.runconfig import ConfigValue
+from policies.tensors import Tensors, unpack_tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of an app under a permit.
+
+    Attributes:
+        app_dir: the installed bundle; its content must not change while the sandbox lives.
+        model: incoming model, safetensors bytes.
+        timeout_s: wall seconds.
+        memory_bytes: address space that the app may use on top of the interpreter's.
+    """
+
+    app_dir: Path
+    kind: Kind
+    model: bytes
+    rows: Rows
+    run_config: Mapping[str, ConfigValue]
+    round: int
+    timeout_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What the app returned; egress is still to be checked.
+
+    Attributes:
+        update: None for an evaluation.
+        stderr_tail: the last 8 KiB that the app printed; for the node's own log only.
+    """
+
+    update: Tensors | None
+    metrics: dict[str, float | int]
+    stderr_tail: str
+
+
+class Runner(Protocol):
+    """`clients.sandbox.Sandbox`, or a fake."""
+
+    def run(self, job: Job, *, cancelled: threading.Event | None = None) -> JobResult:
+        """One job to its end; SandboxCancelled soon after `cancelled` is set."""
+
+
+def read_result(job: Job, ended: Ended) -> JobResult:
+    """The result of a job that ended.
+
+    Raises:
+        SandboxCancelled, AppTimeout, AppFailed: it gave none; the text may travel.
+        SandboxUnavailable: the child could not be confined.
+    """
+    if ended.stopped == "cancelled":
+        raise SandboxCancelled("the job was ended from outside; nothing of it was kept")
+    if ended.stopped == "timeout":
+        raise AppTimeout(f"the app was ended: expected a result within {job.timeout_s:g} s")
+    if ended.stopped == "too-large":
+        raise AppFailed(
+            f"expected a reply about as large as the model ({len(job.model)} bytes), got more"
+        )
+    frame = ended.parsed()
+    if frame is None:
+        raise AppFailed(
+            f"the app's process ended without a result ({describe_status(ended.status)}); it may "
+            f"have needed more than {job.memory_bytes} bytes of memory",
+            detail=ended.tail,
+        )
+    head, update = frame
+    if head.get("ok") is not True:
+        raise _failure(job, head, ended.tail)
+    try:
+        if bool(update) != (job.kind == "train"):
+            raise AppFailed("expected arrays when training, none when evaluating, got otherwise")
+        return JobResult(
+            update=unpack_tensors(update) if update else None,
+            metrics={str(name): parse_metric(text) for name, text in head["metrics"].items()},
+            stderr_tail=ended.tail,
+        )
+    except (DocumentError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise AppFailed("the app's reply cannot be read", detail=repr(error)[:500]) from error
+
+
+def _failure(job: Job, head: Mapping[str, Any], tail: str) -> AppFailed | SandboxUnavailable:
+    """The error of a failed child. All of `head` may be the app's own doing: what travels is a type
+    that Python or Flower defines, and a line that the app's source has."""
+    name, file, line, text = (head.get(key) for key in ("type", "file", "line", "text"))
+    if head.get("stage") == "confinement":
+        return SandboxUnavailable(f"the sandbox could not confine its child: {text}")
+    place = ""
+    source = job.app_dir / str(file)
+    if isinstance(line, int) and file and source.resolve().is_relative_to(job.app_dir.resolve()):
+        lines = source.read_bytes().count(b"\n") + 1 if source.is_file() else 0
+        place = f" at {file}:{line}" if 1 <= line <= lines else ""
+    kind = name if _is_public_type(name) else "something"
+    return AppFailed(f"the app raised {kind}{place}", detail=f"{text}\n{tail}")
+
+
+def _is_public_type(name: object) -> bool:
+    """What `clients.appcall.public_type` can return."""
+    known = getattr(builtins, str(name), None)
+    ours = (AppResultError.__name__, SdkError.__name__)
+    return name in ours or (isinstance(known, type) and issubclass(known, BaseException))

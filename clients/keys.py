@@ -1,0 +1,110 @@
+"""The keys that a node makes itself; they never leave its folder."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from clients.errors import FileRefused, IdentityError
+from clients.files import make_private_folder, read_secret, write_secret
+from clients.folder import NodePaths
+
+SALT_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKeys:
+    """The keys that a node makes itself, before anybody has heard of it."""
+
+    tls: ec.EllipticCurvePrivateKey = field(repr=False)
+    receipt: Ed25519PrivateKey = field(repr=False)
+    log: Ed25519PrivateKey = field(repr=False)
+    fleet: ec.EllipticCurvePrivateKey = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+def make_keys(paths: NodePaths) -> NodeKeys:
+    """All keys, durable; what an earlier, interrupted call made is taken as it is.
+
+    Raises:
+        FileRefused, IdentityError: a file cannot be written, or is no such key.
+    """
+    for folder in (paths.root, paths.keys, paths.products, paths.agreements, paths.apps):
+        make_private_folder(folder)
+    for name in ("tls.key", "fleet.key"):
+        if not paths.key(name).exists():
+            _write_key(paths.key(name), ec.generate_private_key(ec.SECP256R1()))
+    for name in ("receipt.key", "log.key"):
+        if not paths.key(name).exists():
+            _write_key(paths.key(name), Ed25519PrivateKey.generate())
+    if not paths.key("vault.salt").exists():
+        write_secret(paths.key("vault.salt"), secrets.token_bytes(SALT_BYTES))
+    return load_keys(paths)
+
+
+def load_keys(paths: NodePaths) -> NodeKeys:
+    """The keys in the folder.
+
+    Raises:
+        FileRefused: one is missing, or open to other users.
+        IdentityError: one is of another kind.
+    """
+    salt = read_secret(paths.key("vault.salt"))
+    if len(salt) != SALT_BYTES:
+        raise IdentityError(
+            f"{paths.key('vault.salt')}: expected {SALT_BYTES} bytes, got {len(salt)}"
+        )
+    return NodeKeys(
+        tls=_load_ec(paths.key("tls.key")),
+        receipt=_load_ed25519(paths.key("receipt.key")),
+        log=_load_ed25519(paths.key("log.key")),
+        fleet=_load_ec(paths.key("fleet.key")),
+        salt=salt,
+    )
+
+
+def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The public half as SubjectPublicKeyInfo PEM."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> None:
+    write_secret(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _load_ec(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = _load_key(path)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise IdentityError(f"{path}: expected an EC key on P-256, got another kind of key")
+    return key
+
+
+def _load_ed25519(path: Path) -> Ed25519PrivateKey:
+    key = _load_key(path)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise IdentityError(f"{path}: expected an Ed25519 key, got another kind of key")
+    return key
+
+
+def _load_key(path: Path) -> object:
+    try:
+        return load_pem_private_key(read_secret(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise IdentityError(f"{path}: expected an unencrypted PEM private key") from error
+    except FileRefused as error:
+        if path.exists():
+            raise
+        raise IdentityError(f"{path}: expected a key, got no file; restore the folder") from error

@@ -1,0 +1,72 @@
+"""What a use is made of: the product's rows and the approved app, from the owner's side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from clients.appbundle import MAX_BUNDLE_BYTES, install_bundle
+from clients.errors import BundleError, FileRefused, ProductError, refused
+from clients.files import read_file
+from clients.identity import NodeIdentity
+from clients.product import MAX_PRODUCT_BYTES, load_product
+from clients.state import NodeState
+from clients.vault import OpenProduct, Vault
+from policies.canonical import sha256_hex
+
+
+class Materials(Protocol):
+    """The owner's side of a use; `OwnMaterials` is one, tests have another."""
+
+    def open_product(self, product: str) -> OpenProduct:
+        """The product's rows.
+
+        Raises:
+            GateRefused, ProductError, VaultError: unknown, changed since, or not readable.
+        """
+
+    def app_folder(self, app: str) -> Path:
+        """The approved bundle, unpacked.
+
+        Raises:
+            BundleError: absent, or changed.
+        """
+
+
+class OwnMaterials:
+    """Products as registered, read where they lie; bundles as the owner approved them."""
+
+    def __init__(self, *, identity: NodeIdentity, state: NodeState) -> None:
+        self._identity = identity
+        self._state = state
+        self._vault = Vault(salt=identity.keys.salt)
+        self._installed: dict[str, Path] = {}
+
+    def open_product(self, product: str) -> OpenProduct:
+        """See `Materials`."""
+        record = self._state.product(product)
+        if record is None:
+            raise refused("product-unknown", f"this node has no product {product}")
+        path = Path(record.file)
+        try:
+            found = sha256_hex(read_file(path, max_bytes=MAX_PRODUCT_BYTES))
+        except FileRefused as error:
+            raise ProductError(f"product {product}: {error}") from error
+        if found != record.digest:
+            raise ProductError(
+                f"product {product}: its product file was changed since it was registered; "
+                "register the new version under a new id"
+            )
+        return self._vault.open(load_product(path))
+
+    def app_folder(self, app: str) -> Path:
+        """See `Materials`."""
+        known = self._installed.get(app)
+        if known is None:
+            try:
+                bundle = read_file(self._identity.paths.bundle(app), max_bytes=MAX_BUNDLE_BYTES)
+            except FileRefused as error:
+                raise BundleError(f"app {app}: {error}; approve it again") from error
+            known = install_bundle(bundle, expected_sha256=app, into=self._identity.paths.apps)
+            self._installed[app] = known
+        return known

@@ -1,0 +1,77 @@
+"""The tables of a node's database; a change of any of them is a new `SCHEMA_VERSION`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+
+SCHEMA_VERSION: Final = 1
+
+METADATA = MetaData()
+SEEN = Table(
+    "seen",
+    METADATA,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("size", Integer, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", String, nullable=False),
+)
+AGREEMENTS = Table(
+    "agreements",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("product", String, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("concluded", String, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("withdrawn", String),
+    Column("reason", String),
+)
+PRODUCTS = Table(
+    "products",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("file", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("card", LargeBinary, nullable=False),
+    Column("registered", Integer),
+)
+APPS = Table(
+    "apps",
+    METADATA,
+    Column("sha256", String, primary_key=True),
+    Column("approved", String, nullable=False),
+    Column("revoked", String),
+)
+USES = Table(
+    "uses",
+    METADATA,
+    Column("permit_id", String, primary_key=True),
+    Column("permit", String, nullable=False),
+    Column("agreement", String, nullable=False),
+    Column("product", String, nullable=False),
+    Column("app", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("started", String, nullable=False),
+    Column("expires", String, nullable=False),
+    Column("outcome", String),
+)
+WITHDRAWALS = Table(
+    "withdrawals",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("agreement", String, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("told", String),
+)
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("entry", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # a number is an idempotency key: never given twice
+)

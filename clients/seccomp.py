@@ -1,0 +1,134 @@
+"""The seccomp filter of a sandbox child: no sockets, no other processes, no way around.
+
+What is named is refused with an error that tells an app's author why, all else is allowed.
+Sources: seccomp(2), linux/{filter,seccomp,audit}.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from clients.kernel import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, PR_SET_SECCOMP, prctl
+
+CLONE_THREAD: Final = 0x00010000
+
+# BPF: load a word, jump if equal / not below / any bit set, return.
+_LOAD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_AT_NUMBER, _AT_ARCH, _AT_ARG0 = 0, 4, 16
+_X32_BIT: Final = 0x40000000
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """System call numbers of one architecture (linux/unistd.h).
+
+    Attributes:
+        network: socket and connect.
+        processes: fork, vfork, execve, execveat, setpgid, setsid.
+        inspection: ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd.
+        kernel: io_uring_setup, bpf, perf_event_open, userfaultfd, the keyrings, unshare, setns,
+            mount, open_by_handle_at.
+        shared: shmget, semget, msgget, mq_open, which reach other processes of the user.
+    """
+
+    audit_arch: int
+    clone: int
+    prctl: int
+    network: tuple[int, ...]
+    processes: tuple[int, ...]
+    inspection: tuple[int, ...]
+    kernel: tuple[int, ...]
+    shared: tuple[int, ...]
+    clone3: int = 435
+
+    @property
+    def refused(self) -> tuple[int, ...]:
+        """What fails with EPERM."""
+        return self.processes + self.inspection + self.kernel + self.shared
+
+
+MACHINES: Final = {
+    "x86_64": Machine(
+        audit_arch=0xC000003E,
+        clone=56,
+        prctl=157,
+        network=(41, 42),
+        processes=(57, 58, 59, 322, 109, 112),
+        inspection=(101, 310, 311, 312, 438),
+        kernel=(425, 321, 298, 323, 248, 249, 250, 272, 308, 165, 304),
+        shared=(29, 64, 68, 240),
+    ),
+    "aarch64": Machine(
+        audit_arch=0xC00000B7,
+        clone=220,
+        prctl=167,
+        network=(198, 203),
+        processes=(221, 281, 154, 157),
+        inspection=(117, 270, 271, 272, 438),
+        kernel=(425, 280, 241, 282, 217, 218, 219, 97, 268, 40, 265),
+        shared=(194, 190, 186, 180),
+    ),
+}
+
+
+def _op(code: int, k: int, jump_true: int = 0, jump_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, jump_true, jump_false, k)
+
+
+def filter_program(machine: Machine) -> bytes:
+    """The program: deny what is named, with the error that tells an app's author why."""
+    refuse = _op(_RET, _ERRNO | errno.EPERM)
+    program = [
+        _op(_LOAD, _AT_ARCH),
+        _op(_JEQ, machine.audit_arch, 1, 0),
+        _op(_RET, _KILL),
+        _op(_LOAD, _AT_NUMBER),
+        _op(_JGE, _X32_BIT, 0, 1),
+        refuse,
+    ]
+    for number in machine.network:
+        program += [_op(_JEQ, number, 0, 1), _op(_RET, _ERRNO | errno.ENETUNREACH)]
+    for number in machine.refused:
+        program += [_op(_JEQ, number, 0, 1), refuse]
+    # The C library falls back to clone, whose flags a filter can read.
+    program += [_op(_JEQ, machine.clone3, 0, 1), _op(_RET, _ERRNO | errno.ENOSYS)]
+    program += [
+        _op(_JEQ, machine.clone, 0, 4),
+        _op(_LOAD, _AT_ARG0),
+        _op(_JSET, CLONE_THREAD, 0, 1),
+        _op(_RET, _ALLOW),
+        refuse,
+    ]
+    # The two settings that tie the child to its parent and hide its memory must stay.
+    program += [
+        _op(_JEQ, machine.prctl, 0, 4),
+        _op(_LOAD, _AT_ARG0),
+        _op(_JEQ, PR_SET_PDEATHSIG, 1, 0),
+        _op(_JEQ, PR_SET_DUMPABLE, 0, 1),
+        refuse,
+        _op(_RET, _ALLOW),
+    ]
+    return b"".join(program)
+
+
+def install_filter() -> None:
+    """Put the filter on this process and all that it starts, for good; needs no_new_privs.
+
+    Raises:
+        OSError: no numbers for this architecture, or the kernel refused.
+    """
+    name = os.uname().machine
+    machine = MACHINES.get(name)
+    if machine is None:
+        raise OSError(errno.ENOSYS, f"seccomp filter: expected one of {sorted(MACHINES)}, {name}")
+    program = filter_program(machine)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    fprog = ctypes.create_string_buffer(header, len(header))
+    prctl(PR_SET_SECCOMP, 2, ctypes.c_void_p(ctypes.addressof(fprog)))

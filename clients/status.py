@@ -1,0 +1,59 @@
+"""What a node's owner sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+
+from clients.identity import NodeIdentity
+from clients.records import AgreementRecord, AppRecord, PendingWithdrawal, ProductRecord, Use
+from clients.state import NodeState
+
+SHOWN_USES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What the owner sees; none of it needs the network.
+
+    Attributes:
+        certificate_expires: after it governance no longer talks to the node.
+        uses: the newest first, at most `SHOWN_USES`.
+        untold: withdrawals that governance has not confirmed.
+        unlogged: entries that wait for whoever holds the node's own log.
+    """
+
+    participant: str
+    space: str
+    region: str
+    certificate_expires: datetime
+    products: list[ProductRecord]
+    agreements: list[AgreementRecord]
+    apps: list[AppRecord]
+    uses: list[Use]
+    untold: list[PendingWithdrawal]
+    unlogged: int
+
+
+def read_status(identity: NodeIdentity, state: NodeState) -> NodeStatus:
+    """Everything the node's database knows; needs no network.
+
+    Raises:
+        StateUnavailable
+    """
+    certificate = x509.load_pem_x509_certificate(identity.certificate_pem)
+    return NodeStatus(
+        participant=identity.participant,
+        space=identity.config.space.name,
+        region=identity.config.region,
+        certificate_expires=certificate.not_valid_after_utc,
+        products=state.products(),
+        agreements=state.agreements(),
+        apps=state.apps(),
+        uses=state.uses(limit=SHOWN_USES),
+        untold=state.pending_withdrawals(),
+        unlogged=len(state.pending_entries()),
+    )

@@ -1,0 +1,178 @@
+"""Reads a product's data file: CSV or Parquet, every value of the type that its owner declared.
+
+Nothing is guessed, and a cell that does not read as its type refuses the whole product. The file is
+the only one that the reader may open.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from clients.errors import VaultError
+from clients.product import Product
+from policies.statements import Column
+
+MAX_ROWS: Final = 50_000_000
+MAX_HEADER_BYTES: Final = 1 << 20
+
+_NUMBER: Final = {
+    "float": r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?",
+    "integer": r"[+-]?\d+",
+}
+_CAST: Final = {"float": "FLOAT", "integer": "BIGINT"}
+_INTEGERS: Final = frozenset(
+    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+)
+_PARQUET_TYPES: Final = {
+    "float": _INTEGERS | {"FLOAT", "DOUBLE"},
+    "integer": _INTEGERS,
+    "string": frozenset({"VARCHAR"}),
+}
+
+
+def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
+    """The used columns by name, in the product file's order, every value checked.
+
+    Raises:
+        VaultError: no such file, columns, rows or values; the text holds no cell's value.
+    """
+    path = product.data
+    used = [column for column in product.columns if column.role != "ignored"]
+    connection = _reader(path)
+    try:
+        source, arguments = _source(connection, product)
+        typed = path.suffix.lower() == ".parquet"
+        selected = ", ".join(
+            f"{_expression(column, product, typed=typed)} AS c{place}"
+            for place, column in enumerate(used)
+        )
+        labels = list(product.classes) if product.label.type == "string" else []
+        query = f"SELECT {selected} FROM {source} LIMIT {MAX_ROWS + 1}"  # noqa: S608 quoted names
+        found = connection.execute(query, [*labels, *arguments]).fetchnumpy()
+    except duckdb.Error as error:
+        # Its text quotes the line: the number is kept, the rest and the chain are dropped.
+        line = re.search(r"Line: (\d+)", str(error))
+        place_text = f"line {line[1]} is not one" if line else "something else"
+        raise VaultError(
+            f"{path}: expected {path.suffix[1:].upper()} rows with as many cells as the header, "
+            f"got: {place_text}"
+        ) from None
+    finally:
+        connection.close()
+    count = len(found["c0"])
+    if not 1 <= count <= MAX_ROWS:
+        got = "none" if count == 0 else "more"
+        raise VaultError(f"{path}: expected 1 to {MAX_ROWS} rows of data, got {got}")
+    return {
+        column.name: _checked(found[f"c{place}"], column, product)
+        for place, column in enumerate(used)
+    }
+
+
+def _reader(path: Path) -> duckdb.DuckDBPyConnection:
+    """A database in memory that may open this one file and nothing else, on one thread."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": 1,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        },
+    )
+    connection.execute("SET allowed_paths = ?", [[str(path)]])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[str, list[object]]:
+    """The table expression and its arguments; the file has every declared column."""
+    path = product.data
+    if path.suffix.lower() == ".parquet":
+        schema = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)])
+        types = {name: str(kind) for name, kind, *_ in schema.description or ()}
+        _check_names(product, list(types))
+        for column in product.columns:
+            if types[column.name] not in _PARQUET_TYPES[column.type]:
+                raise VaultError(
+                    f"{path}: column {column.name!r}: expected {column.type}, "
+                    f"got {types[column.name][:60]}"
+                )
+        return "read_parquet(?)", [str(path)]
+    names = _header(path)
+    _check_names(product, names)
+    options = "auto_detect=false, header=true, delim=',', quote='\"', escape='\"'"
+    strict = "strict_mode=true, null_padding=false, ignore_errors=false"
+    return f"read_csv(?, columns=?, {options}, {strict})", [
+        str(path),
+        dict.fromkeys(names, "VARCHAR"),
+    ]
+
+
+def _header(path: Path) -> list[str]:
+    """Column names of a CSV file's first line."""
+    with path.open("rb") as file:
+        line = file.readline(MAX_HEADER_BYTES)
+    if not line.strip():
+        raise VaultError(f"{path}: expected a header line, got an empty file")
+    try:
+        return next(csv.reader(io.StringIO(line.decode("utf-8-sig")), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise VaultError(
+            f"{path}: expected a header line in UTF-8 of at most {MAX_HEADER_BYTES} bytes"
+        ) from error
+
+
+def _check_names(product: Product, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise VaultError(f"{product.data}: expected each column name once, got one twice")
+    for column in product.columns:
+        if column.name not in names:
+            raise VaultError(
+                f"{product.data}: expected the column {column.name!r}, got none of that name; "
+                "correct the product file or the data's header"
+            )
+
+
+def _expression(column: Column, product: Product, *, typed: bool) -> str:
+    """SQL for one column; what does not read as its type becomes NULL."""
+    name = '"' + column.name.replace('"', '""') + '"'
+    if column.role == "label" and column.type == "string":
+        cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(product.classes)))
+        return f"CASE {name} {cases} END"
+    cast = f"TRY_CAST(trim({name}) AS {_CAST[column.type]})"
+    if typed:
+        cast = f"TRY_CAST({name} AS {_CAST[column.type]})"
+    else:
+        # The engine's own casts would take 1_000, round 1.5 to an integer, and read "inf".
+        pattern = _NUMBER[column.type]
+        cast = f"CASE WHEN regexp_full_match(trim({name}), '{pattern}') THEN {cast} END"
+    if column.role == "label":
+        return f"CASE WHEN {cast} BETWEEN 0 AND {len(product.classes) - 1} THEN {cast} END"
+    return cast
+
+
+def _checked(values: npt.NDArray[Any], column: Column, product: Product) -> npt.NDArray[Any]:
+    bad = np.ma.getmaskarray(values)
+    plain = np.ma.getdata(values)
+    if plain.dtype.kind == "f":
+        bad = bad | ~np.isfinite(plain)
+    if bad.any():
+        wanted = (
+            "one of the product's classes" if column.role == "label" else f"a finite {column.type}"
+        )
+        raise VaultError(
+            f"{product.data}: column {column.name!r}, row {int(bad.argmax()) + 1}: expected "
+            f"{wanted}, got something else; correct the data or declare the column otherwise"
+        )
+    return plain

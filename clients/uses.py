@@ -1,0 +1,127 @@
+"""Uses of products: what the gate reads before one, and how one begins and ends.
+
+A use begins and ends in a transaction that looks at consent and approval under the write lock.
+Withdrawing and revoking take the same lock (clients.holdings): nothing comes between looking and
+recording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from clients.database import Database
+from clients.errors import refused
+from clients.holdings import is_approved
+from clients.records import AgreementRecord, SeenCheckpoint, Use
+from clients.schema import AGREEMENTS, SEEN, USES
+
+
+class Uses(Database):
+    """The part of a node's database that the gate and the worker use."""
+
+    def permit_used(self, permit_id: str) -> bool:
+        """Whether a use under this permit was ever begun."""
+        return self._one(select(USES.c.permit_id).where(USES.c.permit_id == permit_id)) is not None
+
+    def last_seen(self) -> SeenCheckpoint | None:
+        """The largest checkpoint accepted so far."""
+        row = self._one(select(SEEN.c.size, SEEN.c.root, SEEN.c.note))
+        return None if row is None else SeenCheckpoint(**row._mapping)
+
+    def app_approved(self, sha256: str) -> bool:
+        """Whether the owner approved this bundle and did not revoke it."""
+        with self._transaction(reading=True) as connection:
+            return is_approved(connection, sha256)
+
+    def agreement(self, agreement: str) -> AgreementRecord | None:
+        """The node's own copy, with its counter and consent."""
+        row = self._one(select(AGREEMENTS).where(AGREEMENTS.c.id == agreement))
+        return None if row is None else AgreementRecord(**row._mapping)
+
+    def begin_use(self, use: Use, *, expected_uses: int, seen: SeenCheckpoint) -> None:
+        """Record nonce, counter and checkpoint in one transaction; durable when it returns.
+
+        What the gate checked is checked again under the write lock, so that two tasks cannot both
+        take the last use, and a withdrawal made meanwhile wins.
+
+        Raises:
+            GateRefused: permit used, consent withdrawn, approval revoked, or counter moved.
+        """
+        with self._transaction() as connection:
+            found = select(USES.c.permit_id).where(USES.c.permit_id == use.permit_id)
+            if connection.execute(found).first() is not None:
+                raise refused("permit-replayed", f"permit {use.permit_id} was used before")
+            _check_allowed(connection, agreement=use.agreement, app=use.app)
+            counted = connection.execute(
+                update(AGREEMENTS)
+                .where(AGREEMENTS.c.id == use.agreement, AGREEMENTS.c.uses == expected_uses)
+                .values(uses=expected_uses + 1)
+            )
+            if counted.rowcount != 1:
+                raise refused(
+                    "agreement-denies",
+                    f"another use under agreement {use.agreement} was counted while this one was "
+                    "being decided; ask for a fresh permit",
+                )
+            connection.execute(insert(USES).values(**asdict(use)))
+            row = {"id": 1, "size": seen.size, "root": seen.root, "note": seen.note}
+            statement = insert(SEEN).values(row)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["id"], set_=row, where=SEEN.c.size < seen.size
+                )
+            )
+
+    def finish_use(self, permit_id: str, outcome: str) -> None:
+        """Record how a use ended. `receipted` only if it is still allowed in that very moment.
+
+        Withdrawing and revoking take the same write lock: they come before, and the result stays
+        here, or after, and the use was over.
+
+        Raises:
+            GateRefused: `receipted`, but consent or approval was taken back; nothing is recorded.
+        """
+        with self._transaction() as connection:
+            query = select(USES.c.agreement, USES.c.app).where(USES.c.permit_id == permit_id)
+            if outcome == "receipted":
+                use = connection.execute(query).one()
+                _check_allowed(connection, agreement=use.agreement, app=use.app)
+            connection.execute(
+                update(USES).where(USES.c.permit_id == permit_id).values(outcome=outcome)
+            )
+
+    def require_allowed(self, *, agreement: str, app: str) -> None:
+        """Returns only while consent and approval stand.
+
+        Raises:
+            GateRefused: one was taken back.
+        """
+        with self._transaction(reading=True) as connection:
+            _check_allowed(connection, agreement=agreement, app=app)
+
+    def unfinished(self) -> list[Use]:
+        """Uses without an outcome: in progress, or cut off when the node stopped."""
+        query = select(USES).where(USES.c.outcome.is_(None)).order_by(USES.c.started)
+        return [Use(**row._mapping) for row in self._all(query)]
+
+    def uses(self, *, limit: int) -> list[Use]:
+        """The newest uses, newest first."""
+        query = select(USES).order_by(USES.c.started.desc()).limit(limit)
+        return [Use(**row._mapping) for row in self._all(query)]
+
+
+def _check_allowed(connection: Connection, *, agreement: str, app: str) -> None:
+    if not is_approved(connection, app):
+        raise refused("app-not-approved", f"the owner does not approve app {app}")
+    query = select(AGREEMENTS.c.withdrawn).where(AGREEMENTS.c.id == agreement)
+    row = connection.execute(query).first()
+    if row is None:
+        raise refused("agreement-unknown", f"this node keeps no agreement {agreement}")
+    if row.withdrawn is not None:
+        raise refused(
+            "consent-withdrawn",
+            f"consent to agreement {agreement} was withdrawn at {row.withdrawn}",
+        )
