@@ -20,7 +20,7 @@ from typing import Final, Self, TypeVar
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.app import Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.config import get_fused_config_from_fab
 from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL
@@ -63,23 +63,14 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from clients.errors import ClientError
+from clients.messages import Instruction, read_instruction, refusal_message, reply_message
 from policies.runconfig import ConfigValue
-from policies.wire import (
-    MODEL,
-    PERMIT,
-    RECEIPT,
-    REFUSED_CODE,
-    REPLY_RECORD,
-    ROUND_RECORD,
-    UPDATE,
-    Refusal,
-)
+from policies.wire import Refusal
 
 LOGGER = logging.getLogger(__name__)
 
 _PULL_BACKOFF_S: Final = 0.02
 _PULL_LIMIT_S: Final = 60.0
-_KINDS: Final = frozenset({"train", "evaluate"})
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,17 +96,6 @@ class RunInfo:
     flower_run: str
     fab: bytes
     config: Mapping[str, ConfigValue]
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """One message from the round loop: what the node is asked to do."""
-
-    message: Message
-    flower_run: str
-    kind: str
-    permit: bytes
-    model: bytes
 
 
 class Fleet:
@@ -312,34 +292,3 @@ class Fleet:
             raise FleetUnavailable(
                 f"SuperLink {self._address}: no connection ({type(error).__name__}: {error})"
             ) from error
-
-
-def reply_message(instruction: Instruction, *, receipt: bytes, update: bytes) -> Message:
-    """The Flower message that answers an instruction."""
-    content = RecordDict({REPLY_RECORD: ConfigRecord({RECEIPT: receipt, UPDATE: update})})
-    return Message(content, reply_to=instruction.message)
-
-
-def refusal_message(message: Message, refusal: Refusal) -> Message:
-    """The Flower error message that refuses."""
-    return Message(Error(REFUSED_CODE, refusal.encode()), reply_to=message)
-
-
-def read_instruction(message: Message) -> Instruction | None:
-    """Our instruction in a message, or None when it is something else."""
-    kind = message.metadata.message_type
-    if kind not in _KINDS or not message.has_content():
-        return None
-    record = message.content.config_records.get(ROUND_RECORD)
-    if record is None or len(message.content) != 1:
-        return None
-    permit, model = record.get(PERMIT), record.get(MODEL)
-    if not isinstance(permit, bytes) or not isinstance(model, bytes):
-        return None
-    return Instruction(
-        message=message,
-        flower_run=str(message.metadata.run_id),
-        kind=kind,
-        permit=permit,
-        model=model,
-    )

@@ -19,7 +19,8 @@ from typing import Final, Protocol
 
 from flwr.app import Message
 
-from clients.fleet import FleetUnavailable, Instruction, RunInfo
+from clients.fleet import FleetUnavailable, RunInfo
+from clients.messages import Instruction
 from clients.work import Done, Task
 from policies.canonical import sha256_hex
 from policies.wire import Refusal

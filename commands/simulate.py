@@ -21,8 +21,8 @@ from auditors.rules import check_rules
 from auditors.verify import verify_folder
 from clients.appbundle import build_bundle, bundle_config, install_bundle
 from clients.enrol import enrol
-from clients.fleet import read_instruction, refusal_message, reply_message
 from clients.identity import public_pem
+from clients.messages import read_instruction, refusal_message, reply_message
 from clients.owner import Owner
 from clients.sandbox import InProcessUnsafeRunner
 from clients.work import Task

@@ -14,7 +14,7 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
-from clients.fleet import read_instruction, refusal_message, reply_message
+from clients.messages import read_instruction, refusal_message, reply_message
 from policies.wire import (
     MODEL,
     PERMIT,
