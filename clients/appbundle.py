@@ -119,6 +119,8 @@ def build_bundle(app_dir: Path) -> bytes:
     Raises:
         BundleError: the CLI is missing or refuses the app; the text holds its words.
     """
+    if not (app_dir / "pyproject.toml").is_file():
+        raise BundleError(f"{app_dir}: expected an app's folder with pyproject.toml, got none")
     flwr = Path(sys.executable).parent / "flwr"
     if not flwr.is_file():
         raise BundleError(f"{flwr}: expected Flower's command line there; install flwr")

@@ -126,7 +126,7 @@ def load_config(paths: NodePaths) -> NodeConfig:
     if not paths.config.exists():
         raise IdentityError(
             f"{paths.root}: expected an enrolled node's folder with node.json, got none; "
-            "run: tds node new JOIN_FILE"
+            "run: tds node new FOLDER --join JOIN_FILE --region CN-GD"
         )
     try:
         data = read_file(paths.config, max_bytes=MAX_CONFIG_BYTES)

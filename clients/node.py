@@ -71,8 +71,10 @@ class Pace:
 
     def found(self, waited_s: float) -> None:
         """A message came `waited_s` after the reply before it (or after the start)."""
-        known = self._gap_s if self._gap_s is not None else waited_s
-        self._gap_s = known + _LEARNING * (waited_s - known)
+        # A long wait tells that nothing ran, not how far apart the rounds of a run are.
+        gap_s = min(waited_s, self._idle_s)
+        known = self._gap_s if self._gap_s is not None else gap_s
+        self._gap_s = known + _LEARNING * (gap_s - known)
 
     def after_reply(self) -> float:
         """How long to sleep before the first look after a reply."""

@@ -106,4 +106,17 @@ def _refusal(cls: type[Document], error: ValidationError) -> DocumentError:
         got = "an object" if isinstance(value, dict) else "a list"
     else:
         got = repr(value)[:80]
-    return DocumentError(json_path(path), f"{cls.__name__}: {first['msg']}", got)
+    return DocumentError(json_path(path), _expectation(cls, kind, first["msg"]), got)
+
+
+_PLAIN = {"missing": "this field", "extra_forbidden": "no unknown field"}
+
+
+def _expectation(cls: type[Document], kind: str, message: str) -> str:
+    """What a person is told was expected; pydantic's own words, without its class names."""
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind in {"model_type", "model_attributes_type"}:
+        return "a JSON object"
+    words = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return words.replace("String should ", "text that should ")

@@ -170,6 +170,8 @@ def test_the_tabular_app_builds_the_same_bytes_and_installs(tmp_path: Path) -> N
 
 
 def test_what_flwr_refuses_is_refused_with_its_words(tmp_path: Path) -> None:
-    (tmp_path / "app").mkdir()
-    with pytest.raises(BundleError, match="may be missing or invalid"):
-        build_bundle(tmp_path / "app")
+    with pytest.raises(BundleError, match=r"expected an app's folder with pyproject\.toml"):
+        build_bundle(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'app'\n", encoding="utf-8")
+    with pytest.raises(BundleError, match="expected one bundle, got"):
+        build_bundle(tmp_path)
