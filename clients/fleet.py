@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.config import get_fused_config_from_fab
-from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 from flwr.common.serde import (
     fab_from_proto,
     message_from_proto,
@@ -69,6 +69,9 @@ from policies.wire import Refusal
 
 LOGGER = logging.getLogger(__name__)
 
+# Twice so long the SuperLink counts a node that died as online, and does not let it in again.
+_HEARTBEAT_S: Final = HEARTBEAT_MIN_INTERVAL
+_CLOSE_S: Final = 2.0
 _PULL_BACKOFF_S: Final = 0.02
 _PULL_LIMIT_S: Final = 60.0
 
@@ -129,10 +132,12 @@ class Fleet:
             FleetRejected: the SuperLink has no such key; enrol first.
             FleetUnavailable: no SuperLink at the address, or its certificate is not the CA's.
         """
-        request = ActivateNodeRequest(
-            public_key=self._public_key, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
-        )
-        response = self._call(self._client.ActivateNode, request)
+        request = ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=_HEARTBEAT_S)
+        try:
+            response = self._call(self._client.ActivateNode, request)
+        except ClientError:
+            self._client.close()
+            raise
         self._node = Node(node_id=response.node_id)
         if not self._heart.is_alive():
             self._heart.start()
@@ -151,6 +156,8 @@ class Fleet:
             )
         except ClientError as problem:
             LOGGER.info("leaving without goodbye: %s", problem)
+        self._heart.join(_CLOSE_S)
+        self._client.close()
 
     @property
     def node_id(self) -> int:
@@ -266,10 +273,8 @@ class Fleet:
                 raise FleetUnavailable(f"the reply was not taken: {error}") from error
 
     def _beat(self) -> None:
-        request = SendNodeHeartbeatRequest(
-            node=self._node, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
-        )
-        while not self._stop.wait(HEARTBEAT_DEFAULT_INTERVAL / 3):
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=_HEARTBEAT_S)
+        while not self._stop.wait(_HEARTBEAT_S / 3):
             try:
                 self._call(self._client.SendNodeHeartbeat, request)
             except ClientError as problem:
@@ -284,6 +289,15 @@ class Fleet:
                 raise FleetRejected(
                     f"SuperLink {self._address}: this node's Flower key is not registered there; "
                     "enrol the node (tds node new) or ask the operator"
+                ) from error
+            if status == httpx.codes.PRECONDITION_FAILED and isinstance(
+                request, ActivateNodeRequest
+            ):
+                raise FleetUnavailable(
+                    f"SuperLink {self._address}: it does not let this node in: it still counts an "
+                    "earlier process of this node as running (for at most "
+                    f"{HEARTBEAT_PATIENCE * _HEARTBEAT_S} s after that ended), or it does not know "
+                    "this node's Flower key; if this goes on, ask the operator"
                 ) from error
             raise FleetUnavailable(
                 f"SuperLink {self._address}: HTTP {status} on {error.request.url.path}"

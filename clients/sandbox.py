@@ -93,12 +93,12 @@ class Sandbox:
         (base / "apps").mkdir(mode=0o755)
         try:
             sandbox = cls(base, preload)
-        except SandboxUnavailable:
+        except BaseException:  # Ctrl-C, too
             shutil.rmtree(base, ignore_errors=True)
             raise
         try:
             sandbox._probe()
-        except SandboxUnavailable:
+        except BaseException:
             sandbox.close()
             raise
         return sandbox

@@ -124,7 +124,10 @@ def _serve(control: socket.socket, base: Path, host: _Host) -> None:
                 control.send(json.dumps({"event": "ended", "status": status}).encode())
             if control.fileno() not in ready:
                 continue
-            data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 4)
+            try:
+                data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 4)
+            except ConnectionResetError:  # the node died before it read what it was sent
+                data, fds = b"", []
             request = json.loads(data) if data else {"op": "orphaned"}
             if request["op"] == "run":
                 child = _start(control, request, fds, base, host)

@@ -58,8 +58,7 @@ class LocalSpace:
             database: a file for Flower's own state; in memory if None.
         """
         command = python("-m", "commands", "serve", "--space", str(self.space.folder))
-        if database is not None:
-            command += ["--database", str(database)]
+        command += ["--in-memory"] if database is None else ["--database", str(database)]
         child = self.children.start("serve", command, env=self._env)
         self.processes["serve"] = child
         self._wait_for(child, "is up", "governance")

@@ -28,8 +28,16 @@ FLOWER_ENV = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 def serve(
     space: SpaceFolder,
     database: Annotated[
-        Path | None, typer.Option(help="Flower's database file; in memory if left out.")
+        Path | None,
+        typer.Option(help="Flower's database file; SPACE/superlink/flower.db if left out."),
     ] = None,
+    in_memory: Annotated[
+        bool,
+        typer.Option(
+            "--in-memory",
+            help="Keep Flower's state in memory: it knows no node any more once it is restarted.",
+        ),
+    ] = False,
 ) -> None:
     """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
 
@@ -39,8 +47,10 @@ def serve(
     card = loaded.card
     with ExitStack() as stack:
         children = stack.enter_context(Children(logs=loaded.folder / "logs"))
-        start_superlink(children, loaded, database=database)
+        kept = database or loaded.superlink_folder / "flower.db"
+        start_superlink(children, loaded, database=None if in_memory else kept)
         control = FlowerSuperLink(address=card.superlink, ca_pem=card.ca_pem.encode())
+        stack.callback(control.close)
         running = serve_governance(
             loaded, superlink=control, edge=Edge(clock=now, random_bytes=secrets.token_bytes)
         )

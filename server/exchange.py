@@ -205,6 +205,10 @@ class FlowerSuperLink:
             address, insecure=False, root_certificates=ca_pem, interceptors=[]
         )
 
+    def close(self) -> None:
+        """End the connection. Until then a SuperLink that is told to stop waits for it."""
+        self._client.close()
+
     def start_run(self, fab: bytes, overrides: Mapping[str, ConfigValue]) -> str:
         """Submit an app bundle; Flower's id of the run, decimal.
 

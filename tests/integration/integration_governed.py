@@ -1,0 +1,152 @@
+"""A space with three enterprises and one run, observed from outside until its processes ended."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from integration_space import (
+    ALLOWED,
+    FEATURES,
+    PURPOSE,
+    Secret,
+    cmdline,
+    descendants,
+    write_product,
+)
+
+from clients.appbundle import build_bundle
+from commands import localspace
+from commands.demo import APP
+from commands.localspace import LocalSpace, local_space, run_spec
+from policies import governance_pb2 as pb
+
+ROWS = {"north": 120, "south": 90, "west": 60}
+REFUSED = "west"
+ROUNDS = 3
+PAGE_BYTES = 4096
+METRICS = ("train_loss", "eval_loss", "eval_accuracy")
+
+
+@dataclass(slots=True)
+class Observed:
+    """What could be seen while the run went on.
+
+    Attributes:
+        commands: command lines of all processes of this machine.
+        environments: of the space's own processes.
+        pages: of Flower's database and its write-ahead log, each content once.
+        scratch: files in the sandboxes' folders, after the last round.
+    """
+
+    commands: set[str] = field(default_factory=set)
+    environments: set[bytes] = field(default_factory=set)
+    pages: set[bytes] = field(default_factory=set)
+    scratch: dict[Path, bytes] = field(default_factory=dict)
+
+    def look(self, database: Path) -> None:
+        """Take in what there is now."""
+        self.commands |= {cmdline(process) for process in psutil.process_iter()}
+        for process in descendants(os.getpid()):
+            try:
+                self.environments.add(Path(f"/proc/{process.pid}/environ").read_bytes())
+            except OSError:  # gone meanwhile
+                continue
+        self.pages |= _pages(database, header=0, before_each=0)
+        self.pages |= _pages(database.with_name(f"{database.name}-wal"), header=32, before_each=24)
+
+    def look_into_sandboxes(self) -> None:
+        """Take in what lies in the folder of each node's sandbox."""
+        for process in descendants(os.getpid()):
+            words = cmdline(process).split()
+            if "clients.zygote" in words:
+                base = Path(words[words.index("clients.zygote") + 2])
+                files = [path for path in base.rglob("*") if path.is_file()]
+                self.scratch |= {path: path.read_bytes() for path in files}
+
+
+@dataclass(frozen=True, slots=True)
+class Governed:
+    """What is left of the space; its processes have ended.
+
+    Attributes:
+        root: every file of the space, its nodes and its processes' output is below it.
+        tokens: join tokens that were used.
+    """
+
+    root: Path
+    local: LocalSpace
+    app: str
+    run: pb.Run
+    secrets: dict[str, Secret]
+    tokens: tuple[str, ...]
+    observed: Observed
+
+    @property
+    def key(self) -> str:
+        """The log's public key."""
+        return self.local.space.card.log_key
+
+
+def governed_run(root: Path) -> Governed:
+    """Three enterprises, one of which allows another purpose; `ROUNDS` rounds of the real app."""
+    tokens: list[str] = []
+    secrets: dict[str, Secret] = {}
+    observed = Observed()
+    database = root / "flower.db"
+    with pytest.MonkeyPatch.context() as patch, local_space(root, name="tests/governed") as local:
+        _keep_tokens(patch, tokens)
+        local.start(database=database)
+        bundle = build_bundle(APP)
+        app = local.register_app(bundle, "Tabular classification")
+        for number, (name, rows) in enumerate(ROWS.items()):
+            product, secrets[name] = write_product(
+                root / "data" / name, name, rows=rows, seed=number
+            )
+            local.add_node(
+                name,
+                title=name.title(),
+                region="CN-GD",
+                product_file=product,
+                purpose="drug-safety" if name == REFUSED else ALLOWED,
+                app=bundle,
+            )
+        local.start_nodes(local.nodes)
+        agreements = [node.agreement for node in local.nodes.values()]
+        spec = run_spec(app, agreements, purpose=PURPOSE, rounds=ROUNDS, metrics=METRICS)
+        opened = local.open_run(spec.model_copy(update={"config": {"features": len(FEATURES)}}))
+        with local.consumer() as consumer:
+            while True:
+                run = consumer.get_run(opened.run)
+                observed.look(database)
+                if run.state in {"COMPLETED", "FAILED", "STOPPED"}:
+                    break
+                local.children.check()
+        observed.look_into_sandboxes()
+    return Governed(root, local, app, run, secrets, tuple(tokens), observed)
+
+
+def _pages(path: Path, *, header: int, before_each: int) -> set[bytes]:
+    """The pages of an SQLite database or write-ahead log (sqlite.org/fileformat2.html)."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return set()
+    step = PAGE_BYTES + before_each
+    return {data[at + before_each : at + step] for at in range(header, len(data) - step + 1, step)}
+
+
+def _keep_tokens(patch: pytest.MonkeyPatch, tokens: list[str]) -> None:
+    """Join files are removed once used: keep their tokens, to look for them."""
+    enrol = localspace.enrol
+
+    def keeping(folder: Path, join: Path, **rest: Any) -> Any:
+        document = localspace.json.loads(join.read_bytes())
+        tokens.append(document["token"])
+        return enrol(folder, join, **rest)
+
+    patch.setattr(localspace, "enrol", keeping)

@@ -1,0 +1,123 @@
+"""`tds demo` interrupted or killed at any moment leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from integration_space import alive, cmdline, descendants, wait_for
+
+from commands.children import python
+
+pytestmark = pytest.mark.process
+
+Moment = Callable[["Demo"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that runs in a session of its own, and the processes it was seen to have started."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    seen: set[psutil.Process]
+
+    def look(self) -> None:
+        """Remember who is there now: below the demo, or with its folder in the command line."""
+        self.seen.update(descendants(self.process.pid))
+        mine = (p for p in psutil.process_iter() if str(self.folder) in cmdline(p))
+        self.seen.update(p for p in mine if p.pid != self.process.pid)
+
+    def left(self) -> list[str]:
+        """Command lines of those that still run."""
+        self.look()
+        return [cmdline(process) for process in alive(list(self.seen))]
+
+    def has_started(self, count: int) -> bool:
+        """Whether so many processes were seen."""
+        return len(self.seen) >= count
+
+    def log_has(self, kind: str) -> bool:
+        """Whether the space's log has an entry of this type."""
+        path = self.folder / "space" / "log" / "entries.jsonl"
+        return path.exists() and f'"type":"{kind}"'.encode() in path.read_bytes()
+
+    @property
+    def output(self) -> str:
+        """What the demo itself printed."""
+        return (self.folder.parent / "demo.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """A demo, just started."""
+    folder = tmp_path / "demo"
+    with (tmp_path / "demo.txt").open("wb") as output:
+        process = subprocess.Popen(
+            python("-m", "commands", "demo", "--folder", str(folder), "--rounds", "1000"),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    found = Demo(folder=folder, process=process, seen=set())
+    try:
+        yield found
+    finally:
+        found.look()
+        for left in (process, *alive(list(found.seen))):
+            left.kill()
+        process.wait()
+
+
+def _superlink_starts(demo: Demo) -> bool:
+    return (demo.folder / "space" / "logs" / "superlink.log").exists()
+
+
+def _nodes_start(demo: Demo) -> bool:
+    return any(demo.folder.glob("logs/node-*.log"))
+
+
+def _rounds_run(demo: Demo) -> bool:
+    return demo.log_has("RoundClosed")
+
+
+@pytest.mark.parametrize(
+    ("moment", "processes"),
+    [
+        pytest.param(_superlink_starts, 2, id="while the SuperLink starts"),
+        pytest.param(_nodes_start, 3, id="while the nodes start"),
+        pytest.param(_rounds_run, 13, id="while rounds run"),
+    ],
+)
+def test_ctrl_c_leaves_no_process(demo: Demo, moment: Moment, processes: int) -> None:
+    _wait_for(demo, moment, processes)
+    # As a terminal does: to the whole foreground process group.
+    os.killpg(demo.process.pid, signal.SIGINT)
+    wait_for("the demo to end", lambda: demo.process.poll() is not None, timeout_s=30)
+    assert demo.process.returncode == 130
+    assert "interrupted; everything that was started has been ended" in demo.output
+    assert "Traceback" not in demo.output
+    wait_for("all that it started to end", lambda: demo.left() == [], timeout_s=15)
+
+
+def test_a_killed_demo_leaves_no_process(demo: Demo) -> None:
+    _wait_for(demo, _rounds_run, 13)
+    demo.process.kill()
+    demo.process.wait()
+    wait_for("its processes to end", lambda: demo.left() == [], timeout_s=15)
+
+
+def _wait_for(demo: Demo, moment: Moment, processes: int) -> None:
+    def ready() -> bool:
+        demo.look()
+        assert demo.process.poll() is None, demo.output
+        return moment(demo) and demo.has_started(processes)
+
+    wait_for(moment.__name__, ready, timeout_s=90)
