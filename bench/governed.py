@@ -43,11 +43,11 @@ def measure_governed(work: Path, shares: list[Path], app: Path, rounds: int) -> 
         pids = [child.process.pid for child in local.processes.values()]
         nodes = [local.processes[name].process.pid for name in local.nodes]
         before = cpu_seconds(pids)
-        with PeakMemory(nodes, interval_s=1.0) as memory, local.consumer() as consumer:
+        with PeakMemory(nodes, interval_s=2.5) as memory, local.consumer() as consumer:
             run = local.open_run(spec)
             while run.state not in ENDED:
                 local.children.check()
-                time.sleep(0.5)
+                time.sleep(1.0)
                 run = consumer.get_run(run.run)
         cpu = cpu_seconds(pids) - before
         entries = _entries(local.space.log_folder)

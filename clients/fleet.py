@@ -14,13 +14,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from flwr.app import Message
+from flwr.app import ConfigRecord, Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.config import get_fused_config_from_fab
 from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
@@ -44,6 +45,7 @@ from flwr.proto.run_pb2 import GetRunRequest
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
+    iterate_object_tree,
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
@@ -54,7 +56,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectPushError,
-    pull_and_inflate_object_from_tree,
+    pull_objects,
     push_objects,
 )
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
@@ -63,7 +65,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from clients.errors import ClientError
-from clients.messages import Instruction, read_instruction, refusal_message, reply_message
+from clients.messages import Instruction, make_instruction, refusal_message, reply_message
 from policies.runconfig import ConfigValue
 from policies.wire import Refusal
 
@@ -123,6 +125,8 @@ class Fleet:
         self._node = Node()
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="fleet-settle")
+        self._settling: Future[None] | None = None
         self._runs: dict[str, RunInfo] = {}
 
     def __enter__(self) -> Self:
@@ -150,6 +154,7 @@ class Fleet:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
+        self._background.shutdown()
         try:
             self._call(
                 self._client.DeactivateNode, DeactivateNodeRequest(node_id=self._node.node_id)
@@ -177,9 +182,15 @@ class Fleet:
         if not response.messages_list:
             return None
         head = message_from_proto(response.messages_list[0])
-        message = self._pull(head.metadata.run_id, response.message_object_trees[0])
-        message.metadata.__dict__["_message_id"] = head.metadata.message_id
-        return read_instruction(message) or message
+        tree = response.message_object_trees[0]
+        run_id = head.metadata.run_id
+        record = self._pull_record(run_id, tree)
+        # What is left to fetch and to confirm can wait until the SuperLink is idle: while we work.
+        self._settle_before()
+        self._settling = self._background.submit(
+            self._settle, run_id, tree, has_record=record is not None
+        )
+        return (record and make_instruction(head, record)) or head
 
     def run_info(self, flower_run: str) -> RunInfo:
         """The run's app bundle and config; asked for once a run.
@@ -221,26 +232,59 @@ class Fleet:
         """Send a typed refusal; raises like `reply`."""
         self._push(refusal_message(message, refusal))
 
-    def _pull(self, run_id: int, tree: ObjectTree) -> Message:
-        client = self._client
+    def _pull_record(self, run_id: int, tree: ObjectTree) -> ConfigRecord | None:
+        """The one record of a message shaped as ours: message, dictionary, one ConfigRecord.
+
+        The other two objects hold names and metadata that the message's head tells as well.
+        """
+        dictionaries = tree.children
+        records = dictionaries[0].children if len(dictionaries) == 1 else []
+        if len(records) != 1 or records[0].children:
+            return None
+        contents = self._pull(run_id, [records[0].object_id])
         try:
-            return pull_and_inflate_object_from_tree(
-                tree,
+            return ConfigRecord.inflate(contents[records[0].object_id])
+        except (TypeError, ValueError, KeyError) as error:
+            LOGGER.info("a message holds no config record: %s", error)
+            return None
+
+    def _pull(self, run_id: int, object_ids: list[str]) -> dict[str, bytes]:
+        try:
+            return pull_objects(
+                object_ids,
                 make_pull_object_fn_protobuf(
-                    lambda request: self._call(client.PullObject, request), self._node, run_id
-                ),
-                make_confirm_message_received_fn_protobuf(
-                    lambda request: self._call(client.ConfirmMessageReceived, request),
+                    lambda request: self._call(self._client.PullObject, request),
                     self._node,
                     run_id,
                 ),
-                return_type=Message,
                 max_time=_PULL_LIMIT_S,
                 initial_backoff=_PULL_BACKOFF_S,
                 backoff_cap=_PULL_BACKOFF_S * 10,
             )
-        except (ObjectPullError, TypeError, ValueError, KeyError) as error:
+        except ObjectPullError as error:
             raise FleetUnavailable(f"a message could not be read: {error}") from error
+
+    def _settle(self, run_id: int, tree: ObjectTree, *, has_record: bool) -> None:
+        """Fetch the rest of a message, then confirm it.
+
+        Confirmed earlier, the SuperLink would drop what its sender is still uploading.
+        """
+        try:
+            # The tree is walked children first; the record at its beginning is here already.
+            rest = [node.object_id for node in iterate_object_tree(tree)][has_record:]
+            self._pull(run_id, rest)
+            make_confirm_message_received_fn_protobuf(
+                lambda request: self._call(self._client.ConfirmMessageReceived, request),
+                self._node,
+                run_id,
+            )(tree.object_id)
+        except ClientError as problem:
+            LOGGER.info("a message was not confirmed: %s", problem)
+
+    def _settle_before(self) -> None:
+        """Wait for the message before; it was answered, so this is over but for a slow network."""
+        if self._settling is not None:
+            self._settling.result()
 
     def _push(self, message: Message) -> None:
         run_id = message.metadata.run_id

@@ -9,7 +9,7 @@ from clients.appbundle import MAX_BUNDLE_BYTES, install_bundle
 from clients.errors import BundleError, FileRefused, ProductError, refused
 from clients.files import read_file
 from clients.identity import NodeIdentity
-from clients.product import MAX_PRODUCT_BYTES, load_product
+from clients.product import MAX_PRODUCT_BYTES, Product, load_product
 from clients.state import NodeState
 from clients.vault import OpenProduct, Vault
 from policies.canonical import sha256_hex
@@ -41,6 +41,7 @@ class OwnMaterials:
         self._state = state
         self._vault = Vault(salt=identity.keys.salt)
         self._installed: dict[str, Path] = {}
+        self._products: dict[str, Product] = {}
 
     def open_product(self, product: str) -> OpenProduct:
         """See `Materials`."""
@@ -57,7 +58,10 @@ class OwnMaterials:
                 f"product {product}: its product file was changed since it was registered; "
                 "register the new version under a new id"
             )
-        return self._vault.open(load_product(path))
+        known = self._products.get(found)
+        if known is None:
+            known = self._products[found] = load_product(path)
+        return self._vault.open(known)
 
     def app_folder(self, app: str) -> Path:
         """See `Materials`."""

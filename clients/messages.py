@@ -44,19 +44,26 @@ def refusal_message(message: Message, refusal: Refusal) -> Message:
 
 
 def read_instruction(message: Message) -> Instruction | None:
-    """Our instruction in a message, or None when it is something else."""
-    kind = message.metadata.message_type
-    if kind not in _KINDS or not message.has_content():
+    """Our instruction in a whole message, or None when it is something else."""
+    if not message.has_content():
         return None
     record = message.content.config_records.get(ROUND_RECORD)
     if record is None or len(message.content) != 1:
+        return None
+    return make_instruction(message, record)
+
+
+def make_instruction(head: Message, record: ConfigRecord) -> Instruction | None:
+    """Our instruction from a message's head and its record, or None when it is something else."""
+    kind = head.metadata.message_type
+    if kind not in _KINDS or len(record) != 2:
         return None
     permit, model = record.get(PERMIT), record.get(MODEL)
     if not isinstance(permit, bytes) or not isinstance(model, bytes):
         return None
     return Instruction(
-        message=message,
-        flower_run=str(message.metadata.run_id),
+        message=head,
+        flower_run=str(head.metadata.run_id),
         kind=kind,
         permit=permit,
         model=model,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     StaticPool,
     Table,
     Text,
+    bindparam,
     create_engine,
     event,
     insert,
@@ -55,6 +56,25 @@ _CHECKPOINTS = Table(
     Column("size", Integer, primary_key=True, autoincrement=False),
     Column("note", Text, nullable=False),
 )
+
+
+# Built once: building a statement costs more than running it.
+_LINES_FROM = (
+    select(_ENTRIES.c.position, _ENTRIES.c.line)
+    .where(_ENTRIES.c.position >= bindparam("start"))
+    .order_by(_ENTRIES.c.position)
+    .limit(_BATCH)
+)
+_HISTORY_AFTER = (
+    select(_CHECKPOINTS.c.size, _CHECKPOINTS.c.note)
+    .where(_CHECKPOINTS.c.size > bindparam("after"))
+    .order_by(_CHECKPOINTS.c.size)
+    .limit(_BATCH)
+)
+_NEWEST = (
+    select(_CHECKPOINTS.c.size, _CHECKPOINTS.c.note).order_by(_CHECKPOINTS.c.size.desc()).limit(1)
+)
+_FOUND = select(_KEYS.c.first_index, _KEYS.c.count).where(_KEYS.c.key == bindparam("wanted"))
 
 
 class Store:
@@ -117,11 +137,9 @@ class Store:
         Raises:
             LogDamaged: a position is missing.
         """
-        position = _ENTRIES.c.position
-        query = select(position, _ENTRIES.c.line).order_by(position).limit(_BATCH)
         while True:
             with self._transaction() as connection:
-                rows = connection.execute(query.where(position >= start)).all()
+                rows = connection.execute(_LINES_FROM, {"start": start}).all()
             for found, line in rows:
                 if found != start:
                     raise self._damaged(f"expected entry {start}, got entry {found}")
@@ -132,11 +150,9 @@ class Store:
 
     def history(self, after: int) -> Iterator[tuple[int, str]]:
         """Sizes and notes of the checkpoints larger than `after`, by size, in batches."""
-        size = _CHECKPOINTS.c.size
-        query = select(size, _CHECKPOINTS.c.note).order_by(size).limit(_BATCH)
         while True:
             with self._transaction() as connection:
-                rows = connection.execute(query.where(size > after)).all()
+                rows = connection.execute(_HISTORY_AFTER, {"after": after}).all()
             for found, note in rows:
                 yield found, note
                 after = found
@@ -145,17 +161,14 @@ class Store:
 
     def newest(self) -> tuple[int, str] | None:
         """Size and note of the newest checkpoint; None in a new database."""
-        size = _CHECKPOINTS.c.size
         with self._transaction() as connection:
-            query = select(size, _CHECKPOINTS.c.note).order_by(size.desc()).limit(1)
-            row = connection.execute(query).first()
+            row = connection.execute(_NEWEST).first()
         return None if row is None else (row[0], row[1])
 
     def find(self, key: str) -> tuple[int, int] | None:
         """First index and count of what was appended under an idempotency key."""
-        query = select(_KEYS.c.first_index, _KEYS.c.count).where(_KEYS.c.key == key)
         with self._transaction() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_FOUND, {"wanted": key}).first()
         return None if row is None else (row[0], row[1])
 
     def close(self) -> None:

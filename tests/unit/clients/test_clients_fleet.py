@@ -10,11 +10,15 @@ import inspect
 import flwr
 import pytest
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
-from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+)
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
-from clients.messages import read_instruction, refusal_message, reply_message
+from clients.messages import make_instruction, read_instruction, refusal_message, reply_message
 from policies.wire import (
     MODEL,
     PERMIT,
@@ -76,6 +80,27 @@ def test_anything_else_is_no_instruction(message: Message) -> None:
     assert read_instruction(message) is None
 
 
+def test_a_head_and_its_record_are_enough() -> None:
+    head = _message(RecordDict())
+    found = make_instruction(head, ConfigRecord({PERMIT: b"p", MODEL: b"m"}))
+    assert found is not None
+    assert (found.permit, found.model, found.message) == (b"p", b"m", head)
+    assert make_instruction(head, ConfigRecord({PERMIT: b"p", MODEL: b"m", "more": 1})) is None
+
+
+def test_our_message_has_the_shape_that_the_node_expects() -> None:
+    message = _message(_round(**{PERMIT: b"p", MODEL: b"m"}))
+    tree = get_object_tree(message)
+    (dictionary,) = tree.children
+    (record,) = dictionary.children
+    assert not record.children
+    walked = [node.object_id for node in iterate_object_tree(tree)]
+    assert walked == [record.object_id, dictionary.object_id, tree.object_id]
+    objects = get_all_nested_objects(message)
+    inflated = ConfigRecord.inflate(objects[record.object_id].deflate())
+    assert dict(inflated) == {PERMIT: b"p", MODEL: b"m"}
+
+
 def test_our_message_is_three_objects() -> None:
     objects = get_all_nested_objects(_message(_round(**{PERMIT: b"p", MODEL: b"m"})))
     assert sorted(type(one).__name__ for one in objects.values()) == [
@@ -101,5 +126,5 @@ def test_flower_is_the_version_that_was_read() -> None:
     assert flwr.__version__.startswith("1.41.")
     for method in ("ActivateNode", "PullMessages", "PushMessages", "PullObject", "PushObject"):
         assert method in FleetHttpClient.__dict__
-    parameters = inspect.signature(pull_and_inflate_object_from_tree).parameters
+    parameters = inspect.signature(pull_objects).parameters
     assert {"initial_backoff", "backoff_cap", "max_time"} <= set(parameters)
