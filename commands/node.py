@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,10 +59,12 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     """
     with open_owner(node) as owner:
         found = owner.status()
+    log_key = load_identity(node).log_signer.verifier_key
     if as_json:
-        print_json(_plain(asdict(found)))
+        print_json({"log_key": log_key, **_plain(asdict(found))})
         return
     say(f"{found.participant} in {found.space}, processing in {found.region}")
+    say(f"own log {node / 'log'}, its key for `tds audit verify`: {log_key}")
     say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
     print_table("data products", ["product", "rows"], [[p.id, str(p.rows)] for p in found.products])
     print_table(
@@ -184,7 +186,7 @@ def node_client(node: Path) -> GovernanceClient:
     return governance_client(load_identity(node))
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """JSON values of a status; envelopes and other bytes are left out."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if not isinstance(item, bytes)}
