@@ -195,6 +195,7 @@ def _audit(local: LocalSpace) -> dict[str, Any]:
             state.close()
         if last is not None:
             seen.append(last.note)
+            (key_file.parent / f"seen-by-{node.name}.txt").write_text(last.note, encoding="utf-8")
         own_key = identity.log_signer.verifier_key
         own[node.name] = verify_folder(node.folder / "log", verifier_key=own_key).size
     verified = verify_folder(folder, verifier_key=local.space.card.log_key, seen=seen)
@@ -269,7 +270,10 @@ def _show(summary: Summary) -> None:
         f"consistent with what {log['seen_by_nodes']} nodes saw; every use had a permit"
     )
     say(f"done in {summary.seconds:g} s. Look next:")
-    say(f"  tds audit verify {log['folder']} --key {log['key']}")
+    say(
+        f"  tds audit verify {log['folder']} --key {log['key']} "
+        f"--seen {summary.folder}/seen-by-riverside.txt"
+    )
     say(f"  tds node status --node {summary.folder}/nodes/{WITHDRAWS}")
     say(f"  {log['folder']}/entries.jsonl   (change a byte, then verify again)")
 
