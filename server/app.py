@@ -22,8 +22,9 @@ from policies.tensors import Tensors
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError
 from server.exchange import shorten_object_waits
 from server.governance_client import GovernanceClient
-from server.loop import Loop, RoundTiming
+from server.loop import Loop
 from server.models import ModelStore
+from server.pace import RoundTiming
 from server.patience import PatientGovernance
 
 LOGGER = logging.getLogger(__name__)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from flwr.app import Message
 
@@ -28,11 +27,9 @@ from server.aggregate import UpdateMalformed, average, average_metrics, check_sh
 from server.errors import ServerError
 from server.exchange import Reply, send_round
 from server.models import ModelStore
+from server.pace import Pace, RoundTiming, Watch
 
 LOGGER = logging.getLogger(__name__)
-
-_SLEEP_THROUGH: Final = 0.7
-_FINENESS: Final = 0.05
 
 
 class NobodyPermitted(ServerError):
@@ -83,73 +80,12 @@ class RoundGrid(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RoundTiming:
-    """Seconds of wall time that a round spent in each part.
-
-    Attributes:
-        governance: in calls to governance (steps 2 to 4, 9 and 10), the network included.
-        exchange: from sending the model until the last reply or the deadline (steps 5 to 8).
-    """
-
-    total: float
-    governance: float
-    exchange: float
-
-
-class _Lap:
-    """Adds up the seconds spent inside `with` blocks."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._began = 0.0
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.monotonic() - self._began
-
-
-class _Watch:
-    """Where a round's time goes."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self.governance = _Lap()
-        self.exchange = _Lap()
-
-    def read(self) -> RoundTiming:
-        """The round until now."""
-        return RoundTiming(
-            total=time.monotonic() - self._began,
-            governance=self.governance.seconds,
-            exchange=self.exchange.seconds,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Outcome:
     """What step 9 came to."""
 
     model: bytes
     metrics: dict[str, str]
     quorum_met: bool
-
-
-class _Pace:
-    """When to look for replies, learnt from the round before: every look costs the SuperLink."""
-
-    def __init__(self, poll_s: float) -> None:
-        self._least_s = poll_s
-        self.poll_s = poll_s
-        self.first_look_s = 0.0
-
-    def learn(self, replies: Iterable[Reply]) -> None:
-        """Take in when this round's replies came."""
-        came = [reply.after_s for reply in replies if reply.receipt]
-        if came:
-            self.first_look_s = _SLEEP_THROUGH * min(came)
-            self.poll_s = max(self._least_s, _FINENESS * max(came))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +115,18 @@ class Loop:
         spec = RunSpec.from_json(parse_json(run.spec_json, max_bytes=1 << 20))
         data = self.models.load(run.model) if run.model else pack_tensors(initial())
         digest = self.models.save(data)
-        pace = _Pace(self.poll_s)
+        pace = Pace(self.poll_s)
         for number in range(run.closed_rounds + 1, spec.rounds + 1):
             data = self._round(run, spec, number, "train", data, pace)
             digest = sha256_hex(data)
-        self._round(run, spec, spec.rounds + 1, "evaluate", data, _Pace(self.poll_s))
+        self._round(run, spec, spec.rounds + 1, "evaluate", data, Pace(self.poll_s))
         return digest
 
     def _round(
-        self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes, pace: _Pace
+        self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes, pace: Pace
     ) -> bytes:
         """One round; the model after it (the same when it was an evaluation or missed quorum)."""
-        watch = _Watch()
+        watch = Watch()
         answer = self._ask(run, number, kind, sha256_hex(model), watch)
         # Step 5 (6 to 8 happen at the nodes).
         with watch.exchange:
@@ -228,7 +164,7 @@ class Loop:
         model: bytes,
         replies: Sequence[Reply],
         quorum: int,
-        watch: _Watch,
+        watch: Watch,
     ) -> _Outcome:
         """Step 9: governance verifies the receipts; what fails is left out and named there."""
         like = unpack_tensors(model)
@@ -246,7 +182,7 @@ class Loop:
         return _Outcome(model=after, metrics=metrics, quorum_met=quorum_met)
 
     def _ask(
-        self, run: pb.Run, number: int, kind: str, model: str, watch: _Watch
+        self, run: pb.Run, number: int, kind: str, model: str, watch: Watch
     ) -> pb.AuthorizeRoundResponse:
         """Step 2: which of the nodes online may take part."""
         online = [

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,7 +34,7 @@ from ledger.errors import KeyRefused
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, parse_json
 from policies.errors import DocumentError
-from policies.fields import Document, Id, ParticipantId, instant
+from policies.fields import Document, Id, ParticipantId, Version, instant
 from policies.space import Address, SpaceCard
 from server.errors import CertificateError, SpaceError
 from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
@@ -59,7 +58,7 @@ _FOLDERS = (
 class SpaceFile(Document):
     """`space.json`."""
 
-    version: Literal[1]
+    version: Version
     card: SpaceCard
     operator: ParticipantId
     consumer: ParticipantId
@@ -68,7 +67,7 @@ class SpaceFile(Document):
 class ClientFile(Document):
     """`consumer.json`, `operator.json`: where governance is, and under which name to call it."""
 
-    version: Literal[1]
+    version: Version
     space: Id
     participant: ParticipantId
     governance: Address
