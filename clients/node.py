@@ -27,7 +27,7 @@ from policies.wire import Refusal
 
 LOGGER = logging.getLogger(__name__)
 
-_SLEEP_THROUGH: Final = 0.7
+_SLEEP_THROUGH: Final = 0.5  # more feeds back: who looks late learns to look later
 _FINENESS: Final = 0.06
 _LEARNING: Final = 0.4
 _GROWTH: Final = 1.02

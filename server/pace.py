@@ -9,7 +9,7 @@ from typing import Final
 
 from server.exchange import Reply
 
-_SLEEP_THROUGH: Final = 0.7
+_SLEEP_THROUGH: Final = 0.5  # more feeds back: who looks late learns to look later
 _FINENESS: Final = 0.05
 
 
