@@ -4,7 +4,7 @@ Nothing that comes in ends the loop: a message that is no instruction is refused
 SuperLink is waited for, and only a stop or a key that the SuperLink does not know ends it.
 
 How often to look: every look costs the SuperLink a few milliseconds, and all nodes share one. So
-the node learns how long after its reply the next message comes, sleeps through most of that time,
+the node learns how long after its reply the next message comes, sleeps through half of that time,
 and then looks often; without work it looks ever more rarely.
 """
 

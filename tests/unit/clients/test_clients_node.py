@@ -216,7 +216,7 @@ def test_stopped_before_it_began_it_does_not_look() -> None:
     assert fleet.sent == []
 
 
-def test_it_learns_when_messages_come_and_sleeps_through_most_of_it() -> None:
+def test_it_learns_when_messages_come_and_sleeps_through_half_of_it() -> None:
     gap_s = 0.5
     stop = Stop()
     looks: list[float] = []
@@ -250,7 +250,7 @@ def test_it_learns_when_messages_come_and_sleeps_through_most_of_it() -> None:
     seconds = stop.now - 100.0
     assert len(fleet.sent) == 41
     assert seconds / 41 < 1.15 * gap_s, "little is slept over"
-    assert len(looks) / 41 < 8, "few looks are in vain"
+    assert len(looks) / 41 < 12, "few looks are in vain"
 
 
 # -- Pace ----------------------------------------------------------------------------------------
@@ -261,10 +261,10 @@ def test_before_anything_came_it_looks_at_once() -> None:
 
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.01, 0.2, 1.0])
-def test_it_sleeps_through_most_of_the_learnt_gap(gap_s: float) -> None:
+def test_it_sleeps_through_half_of_the_learnt_gap(gap_s: float) -> None:
     pace = Pace(active_s=0.001, idle_s=1.0)
     pace.found(gap_s)
-    assert pace.after_reply() == pytest.approx(0.7 * gap_s)
+    assert pace.after_reply() == pytest.approx(0.5 * gap_s)
     assert pace.after_nothing() < max(0.07 * gap_s, 0.0011)
 
 
@@ -306,5 +306,5 @@ def test_a_new_rhythm_is_learnt_step_by_step() -> None:
         pace.found(0.1)
         sleeps.append(pace.after_reply())
     assert sleeps == sorted(sleeps, reverse=True)
-    assert sleeps[0] == pytest.approx(0.7 * 0.64)
-    assert sleeps[-1] == pytest.approx(0.07, rel=0.1)
+    assert sleeps[0] == pytest.approx(0.5 * 0.64)
+    assert sleeps[-1] == pytest.approx(0.05, rel=0.1)
