@@ -112,6 +112,7 @@ def test_a_killed_demo_leaves_no_process(demo: Demo) -> None:
     demo.process.kill()
     demo.process.wait()
     wait_for("its processes to end", lambda: demo.left() == [], timeout_s=15)
+    assert demo.left() == []
 
 
 def _wait_for(demo: Demo, moment: Moment, processes: int) -> None:
