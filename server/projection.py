@@ -252,8 +252,8 @@ def _abandoned(connection: Connection, _index: int, _time: str, body: Body) -> N
     connection.execute(update(ROUNDS).where(of).values(state="ABANDONED"))
 
 
-def _alarm(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
-    """Changes nothing: the decision beside it already refuses."""
+def _nothing(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
+    """An entry that is for people and auditors only: an alarm, or a decision's reports."""
 
 
 def _text(value: object) -> str:
@@ -271,7 +271,8 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "RunOpened": _run_opened,
         "RunResumed": _run_resumed,
         "RunEnded": _run_ended,
-        "EnginesDisagreed": _alarm,
+        "EnginesDisagreed": _nothing,
+        "ReportsMade": _nothing,
         "RoundDecided": _decided,
         "PermitIssued": _permit,
         "ReceiptAccepted": _accepted,

@@ -27,6 +27,7 @@ from server.errors import RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.queries import Claim
+from server.report_entries import report_entries
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import RunRow
 from server.runs import abandon_entry, own_run
@@ -154,6 +155,9 @@ class Rounds:
             for one in queries.open_rounds(connection, run.id)
         ]
         try:
+            entries += report_entries(
+                decision, run=run.id, round_=ask.round, kind=ask.kind, attempt=attempt, time=time
+            )
             entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:

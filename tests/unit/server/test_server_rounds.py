@@ -114,7 +114,12 @@ def test_a_new_request_abandons_the_open_permit_and_its_uses_stay(site: Site) ->
     first = site.authorize(run, "ask-1")
     second = site.authorize(run, "ask-2")
     assert site.permit(second).body.attempt == 2
-    assert site.kinds()[-3:] == ["RoundAbandoned", "RoundDecided", "PermitIssued"]
+    assert site.kinds()[-4:] == [
+        "RoundAbandoned",
+        "ReportsMade",
+        "RoundDecided",
+        "PermitIssued",
+    ]
     assert set(site.uses().values()) == {2}
     for act in (
         lambda: site.authorize(run, "ask-1"),
