@@ -8,13 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from policies.operands import OPERANDS
 
 Jurisdiction = Literal["mainland", "hong-kong", "macao", "other"]
 
 _SPECIAL: Mapping[str, Jurisdiction] = MappingProxyType(
     {"CN-HK": "hong-kong", "HK": "hong-kong", "CN-MO": "macao", "MO": "macao"}
 )
+
+
+def _region(text: str) -> str:
+    pattern = OPERANDS["spatial"].pattern
+    if pattern is None or not pattern.fullmatch(text):
+        raise ValueError("an ISO 3166 code of a country or its region, such as CN or CN-SH")
+    return text
+
+
+Region = Annotated[str, AfterValidator(_region)]
 
 
 def jurisdiction_of(region: str) -> Jurisdiction:

@@ -19,6 +19,7 @@ from policies.envelope import open_envelope, unverified_payload
 from policies.errors import PolicyError
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
+from policies.places import jurisdiction_of
 from policies.runconfig import config_to_json
 from policies.statements import (
     AGREEMENT_TYPE,
@@ -34,7 +35,8 @@ from server.edge import Edge
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
-from server.rows import App
+from server.registrar import Registrar
+from server.rows import App, Product
 
 MAX_STATEMENT_BYTES: Final = 640 * 1024  # its base64 must fit into an entry of 1 MiB
 MAX_TITLE: Final = 200
@@ -48,20 +50,27 @@ class Catalogue:
 
     Args:
         apps_folder: where bundles are kept.
+        registrar: certifies what is registered.
     """
 
-    def __init__(self, *, journal: Journal, apps_folder: Path, edge: Edge) -> None:
+    def __init__(
+        self, *, journal: Journal, apps_folder: Path, registrar: Registrar, edge: Edge
+    ) -> None:
         self._journal = journal
+        self._registrar = registrar
         self._apps_folder = apps_folder
         self._edge = edge
 
     def register_product(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
-        """Register one version of an owner's data set.
+        """Register one version of an owner's data set; its certificate follows in the same append
+        unless the space has its registrar decide. A version above the registered one takes its
+        place, under the same id and agreements.
 
         Raises:
             BadInput: malformed, or not signed with the caller's enrolled key.
             NotAllowed: another participant's.
-            RuleBroken: classified `core`, or the id is taken by another card.
+            RuleBroken: classified `core`, the id is taken by another card, or its jurisdiction is
+                not that of the owner's registered region.
         """
         with self._journal.writing():
             with self._journal.reading() as connection:
@@ -69,10 +78,12 @@ class Catalogue:
                 card = _as(ProductCard, payload)
                 _require_own(caller, card.participant)
                 before = queries.product(connection, card.id)
+                owner = queries.participant(connection, card.participant)
             digest = sha256_hex(canonical_bytes(payload))
-            if before is not None:
-                _require_same(f"product {card.id}", before.digest, digest)
+            if before is not None and before.digest == digest:
                 return before.entry, card.id
+            if before is not None:
+                _require_newer(card, before)
             if card.classification == "core":
                 raise RuleBroken(f"product {card.id}: data classified core is never listed")
             body: dict[str, Json] = {
@@ -82,8 +93,21 @@ class Catalogue:
                 "classification": card.classification,
                 "digest": digest,
                 "envelope": base64.b64encode(envelope).decode(),
+                "data_version": card.data_version,
+                "jurisdiction": _jurisdiction(card, owner.region if owner else ""),
+                "personal_information": card.personal_information,
+                "subject_consent": card.subject_consent,
+                "filing_number": card.filing_number,
+                "readiness": dict(card.readiness),
             }
-            return self._log("ProductRegistered", body, key=f"product:{digest}"), card.id
+            now = self._edge.clock()
+            entries = [
+                entry_bytes("ProductRegistered", time=instant(now), body=body),
+                *self._registrar.at_registration(
+                    product=card.id, owner=card.participant, digest=digest, now=now
+                ),
+            ]
+            return self._journal.commit(entries, key=f"product:{digest}").first_index, card.id
 
     def register_app(self, fab: bytes, title: str) -> tuple[int, str]:
         """Register an app bundle; its SHA-256 is its id. The first title stays.
@@ -245,6 +269,26 @@ def _check_parties(connection: Connection, caller: Identity, agreement: Agreemen
 def _require_own(caller: Identity, owner: str) -> None:
     if owner != caller.participant:
         raise NotAllowed(f"expected what belongs to {caller.participant}, got {owner!r:.80}'s")
+
+
+def _require_newer(card: ProductCard, before: Product) -> None:
+    if before.participant != card.participant or card.data_version <= before.data_version:
+        raise RuleBroken(
+            f"product {card.id}: expected a new id for other contents, or a data_version above "
+            f"{before.data_version} by its owner, is already registered"
+        )
+
+
+def _jurisdiction(card: ProductCard, region: str) -> str:
+    """What the card states, which must be the region's own; "" if neither is known."""
+    known = jurisdiction_of(region) if region else ""
+    stated = card.jurisdiction or known
+    if known and stated != known:
+        raise RuleBroken(
+            f"product {card.id}: expected the jurisdiction {known} of the owner's registered region "
+            f"{region}, got {stated}; leave it out, or enrol the node that processes it"
+        )
+    return stated
 
 
 def _require_same(what: str, before: str, now: str) -> None:

@@ -26,6 +26,7 @@ from server.journal import Journal, TransparencyLog
 from server.pki import Authority, Identity
 from server.queries import agreements
 from server.receipts import Receipts
+from server.registrar import Registrar
 from server.registry import Registry
 from server.rounds import Rounds
 from server.runs import Runs
@@ -39,11 +40,13 @@ class Governance:
     """Everything that governance does, by subject.
 
     Attributes:
-        enrolment, catalogue, runs, rounds, receipts: the operations.
+        enrolment, registrar, catalogue, runs, rounds, receipts: the operations.
 
     Args:
         card: of the space.
         operator, consumer: participant ids of the two that come with the space.
+        registrar_key: signs products' certificates.
+        region, auto_certify, certificate_days: as in `server.space.SpaceFile`.
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
@@ -56,6 +59,10 @@ class Governance:
         operator: str,
         consumer: str,
         permit_key: Ed25519PrivateKey,
+        registrar_key: Ed25519PrivateKey,
+        region: str,
+        auto_certify: bool,
+        certificate_days: int,
         authority: Authority,
         apps_folder: Path,
         log: TransparencyLog,
@@ -67,11 +74,21 @@ class Governance:
         self._withdrawals = Withdrawals()
         journal = Journal(log=log, registry=registry, on_applied=self._withdrawals.on_applied)
         self._journal = journal
-        _start(journal, card, operator=operator, consumer=consumer)
+        _start(journal, card, operator=operator, consumer=consumer, region=region)
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
         )
-        self.catalogue = Catalogue(journal=journal, apps_folder=apps_folder, edge=edge)
+        self.registrar = Registrar(
+            journal=journal,
+            space=card.name,
+            key=registrar_key,
+            auto=auto_certify,
+            days=certificate_days,
+            edge=edge,
+        )
+        self.catalogue = Catalogue(
+            journal=journal, apps_folder=apps_folder, registrar=self.registrar, edge=edge
+        )
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
         self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
         self.receipts = Receipts(journal=journal, edge=edge)
@@ -175,6 +192,10 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             operator=space.config.operator,
             consumer=space.config.consumer,
             permit_key=space.permit_key(),
+            registrar_key=space.registrar_key(),
+            region=space.config.region,
+            auto_certify=space.config.auto_certify,
+            certificate_days=space.config.certificate_days,
             authority=space.authority(),
             apps_folder=space.apps_folder,
             log=log,
@@ -185,12 +206,12 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
         return OpenGovernance(governance, stack.pop_all())
 
 
-def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str) -> None:
+def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str, region: str) -> None:
     body: dict[str, Json] = {
         "space": card.to_json(),
         "participants": [
-            {"participant": operator, "role": "operator"},
-            {"participant": consumer, "role": "consumer"},
+            {"participant": operator, "role": "operator", "region": region},
+            {"participant": consumer, "role": "consumer", "region": region},
         ],
     }
     # The card's own time, so that a first start that broke off finds its own entry again.
@@ -200,7 +221,7 @@ def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str) -
     except (LedgerError, DocumentError) as error:
         raise Unavailable(f"the log's first entry cannot be read: {error}") from error
     made = first.body.get("space")
-    keys = ("name", "permit_key", "log_key")
+    keys = ("name", "permit_key", "log_key", "registrar_key")
     if not isinstance(made, dict) or any(made.get(key) != getattr(card, key) for key in keys):
         raise SpaceError(
             f"log: expected it to begin with the creation of {card.name} and its keys, got "

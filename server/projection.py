@@ -23,6 +23,7 @@ from server.errors import RegistryDamaged
 from server.tables import (
     AGREEMENTS,
     APPS,
+    CERTIFICATES,
     INVITATIONS,
     PARTICIPANTS,
     PRODUCTS,
@@ -61,7 +62,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "title": person["participant"],
             "role": person["role"],
             "sector": "",
-            "region": "",
+            "region": person["region"],
             "active": True,
             "entry": index,
         }
@@ -98,8 +99,38 @@ def _product(connection: Connection, index: int, _time: str, body: Body) -> None
         "digest": body["digest"],
         "envelope": base64.b64decode(body["envelope"]),
         "entry": index,
+        "data_version": body["data_version"],
+        "jurisdiction": body["jurisdiction"],
+        "personal_information": body["personal_information"],
+        "subject_consent": body["subject_consent"],
+        "filing_number": body["filing_number"],
+        "readiness": _text(body["readiness"]),
+        "certificate": None,
     }
-    connection.execute(insert(PRODUCTS), values)
+    # A newer version takes the place of the one before; what is agreed about it goes on.
+    one = upsert(PRODUCTS).values(values)
+    connection.execute(one.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+def _certificate(connection: Connection, index: int, _time: str, body: Body) -> None:
+    values = {
+        "entry": index,
+        "serial": body["serial"],
+        "product": body["product"],
+        "digest": body["digest"],
+        "not_before": body["not_before"],
+        "not_after": body["not_after"],
+        "envelope": base64.b64decode(body["envelope"]),
+    }
+    connection.execute(insert(CERTIFICATES), values)
+    of = (PRODUCTS.c.id == body["product"]) & (PRODUCTS.c.digest == body["digest"])
+    connection.execute(update(PRODUCTS).where(of).values(certificate=index))
+
+
+def _certificate_revoked(connection: Connection, index: int, time: str, body: Body) -> None:
+    values = {"revoked": time, "revocation_reason": body["reason"], "revocation_entry": index}
+    standing = (CERTIFICATES.c.serial == body["serial"]) & CERTIFICATES.c.revoked.is_(None)
+    connection.execute(update(CERTIFICATES).where(standing).values(values))
 
 
 def _app(connection: Connection, index: int, _time: str, body: Body) -> None:
@@ -261,6 +292,8 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "SpaceCreated": _space_created,
         "ParticipantEnrolled": _enrolled,
         "ProductRegistered": _product,
+        "CertificateIssued": _certificate,
+        "CertificateRevoked": _certificate_revoked,
         "AppRegistered": _app,
         "AgreementConcluded": _agreement,
         "ConsentWithdrawn": _withdrawn,

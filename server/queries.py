@@ -12,6 +12,7 @@ from policies.canonical import sha256_hex
 from server.rows import (
     AgreementRow,
     App,
+    CertificateRow,
     Invitation,
     Participant,
     Product,
@@ -22,6 +23,7 @@ from server.rows import (
 from server.tables import (
     AGREEMENTS,
     APPS,
+    CERTIFICATES,
     INVITATIONS,
     META,
     PARTICIPANTS,
@@ -37,7 +39,12 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What step 3 of a round needs to know about one agreement, its product and its owner."""
+    """What step 3 of a round needs to know about one agreement, its product and its owner.
+
+    Attributes:
+        product_entry: log index of the product's newest version.
+        serial, not_before, not_after, revoked: of its certificate; None where it has none.
+    """
 
     agreement: str
     document: str
@@ -51,6 +58,16 @@ class Claim:
     receipt_key: str
     fleet_key: str
     uses: int
+    product_entry: int
+    data_version: int
+    jurisdiction: str
+    personal_information: bool
+    subject_consent: str
+    filing_number: str
+    serial: str | None
+    not_before: str | None
+    not_after: str | None
+    revoked: str | None
 
 
 # Statements are built once: building them anew took longer than running them.
@@ -65,6 +82,12 @@ _BY_KEY = select(PARTICIPANTS).where(
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.token == bindparam("token"))
 _PRODUCT = select(PRODUCTS).where(PRODUCTS.c.id == _ID)
 _PRODUCTS = select(PRODUCTS).order_by(PRODUCTS.c.entry)
+_CERTIFICATE = select(CERTIFICATES).where(CERTIFICATES.c.serial == _ID)
+_CERTIFICATES = (
+    select(CERTIFICATES)
+    .join(PRODUCTS, PRODUCTS.c.certificate == CERTIFICATES.c.entry)
+    .order_by(CERTIFICATES.c.entry)
+)
 _APP = select(APPS).where(APPS.c.id == _ID)
 _APPS = select(APPS).order_by(APPS.c.entry)
 _AGREEMENT = select(AGREEMENTS).where(AGREEMENTS.c.id == _ID)
@@ -85,9 +108,20 @@ _CLAIMS = (
         PARTICIPANTS.c.receipt_key,
         PARTICIPANTS.c.fleet_key,
         func.coalesce(USES.c.count, 0).label("uses"),
+        PRODUCTS.c.entry.label("product_entry"),
+        PRODUCTS.c.data_version,
+        PRODUCTS.c.jurisdiction,
+        PRODUCTS.c.personal_information,
+        PRODUCTS.c.subject_consent,
+        PRODUCTS.c.filing_number,
+        CERTIFICATES.c.serial,
+        CERTIFICATES.c.not_before,
+        CERTIFICATES.c.not_after,
+        CERTIFICATES.c.revoked,
     )
     .join(PRODUCTS, PRODUCTS.c.id == AGREEMENTS.c.product)
     .join(PARTICIPANTS, PARTICIPANTS.c.id == AGREEMENTS.c.assigner)
+    .outerjoin(CERTIFICATES, CERTIFICATES.c.entry == PRODUCTS.c.certificate)
     .outerjoin(USES, USES.c.agreement == AGREEMENTS.c.id)
     .where(AGREEMENTS.c.id.in_(bindparam("ids", expanding=True)))
 )
@@ -153,6 +187,17 @@ def product(connection: Connection, id: str) -> Product | None:
 def products(connection: Connection) -> list[Product]:
     """All, in the order of registration."""
     return _all(connection, Product, _PRODUCTS)
+
+
+def certificate(connection: Connection, serial: str) -> CertificateRow | None:
+    """The certificate with this serial."""
+    return _one(connection, CertificateRow, _CERTIFICATE, id=serial)
+
+
+def certificates(connection: Connection) -> dict[str, CertificateRow]:
+    """The newest certificate of each product's newest version, by product."""
+    found = _all(connection, CertificateRow, _CERTIFICATES)
+    return {row.product: row for row in found}
 
 
 def app(connection: Connection, id: str) -> App | None:

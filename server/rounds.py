@@ -29,6 +29,7 @@ from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import RunRow
 from server.runs import abandon_entry, own_run
+from server.standing import certificate_reasons
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
 MAX_CACHED: Final = 10_000
@@ -168,6 +169,7 @@ class Rounds:
             facts.append(Reason("participant-inactive", f"{claim.participant} is not active"))
         if claim.classification == "core":
             facts.append(Reason("product-core", "data classified core is never used"))
+        facts += certificate_reasons(claim, now)
         if not approved:
             facts.append(Reason("app-unregistered", f"app {spec.app} is not registered"))
         if claim.withdrawn is not None:

@@ -41,7 +41,13 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A registered product; `digest` is of its card."""
+    """A registered product, in its newest version; `digest` is of its card.
+
+    Attributes:
+        jurisdiction: as `policies.places` names it; "" is unknown.
+        readiness: canonical JSON of the figures that its owner shares.
+        certificate: log index of the newest certificate for this version, None before the first.
+    """
 
     id: str
     participant: str
@@ -50,6 +56,29 @@ class Product:
     digest: str
     envelope: bytes
     entry: int
+    data_version: int
+    jurisdiction: str
+    personal_information: bool
+    subject_consent: str
+    filing_number: str
+    readiness: str
+    certificate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """A product's certificate; `revoked` is the moment it was taken back, None while it stands."""
+
+    entry: int
+    serial: str
+    product: str
+    digest: str
+    not_before: str
+    not_after: str
+    envelope: bytes
+    revoked: str | None
+    revocation_reason: str | None
+    revocation_entry: int | None
 
 
 @dataclass(frozen=True, slots=True)

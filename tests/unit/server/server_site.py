@@ -127,10 +127,10 @@ class Site:
         self._close: list[Callable[[], None]] = []
 
     @classmethod
-    def make(cls, folder: Path, now: datetime | None = None) -> Site:
-        """A new space with governance open over it."""
+    def make(cls, folder: Path, now: datetime | None = None, **changes: Any) -> Site:
+        """A new space with governance open over it; `changes` are of `init_space`."""
         moment = now or datetime.now(UTC)
-        make_space(folder, now=moment)
+        make_space(folder, now=moment, **changes)
         site = cls(folder, moment)
         site.open()
         return site
@@ -153,6 +153,10 @@ class Site:
             operator=self.space.config.operator,
             consumer=self.space.config.consumer,
             permit_key=self.space.permit_key(),
+            registrar_key=self.space.registrar_key(),
+            region=self.space.config.region,
+            auto_certify=self.space.config.auto_certify,
+            certificate_days=self.space.config.certificate_days,
             authority=self.space.authority(),
             apps_folder=self.space.apps_folder,
             log=self.log,
@@ -356,15 +360,19 @@ class Site:
         }
 
 
-def make_space(folder: Path, *, now: datetime, ports: tuple[int, int] = (19443, 19444)) -> Space:
+def make_space(
+    folder: Path, *, now: datetime, ports: tuple[int, int] = (19443, 19444), **changes: Any
+) -> Space:
     return init_space(
         folder,
+        region="CN-GD",
         name=SPACE,
         governance_address=f"127.0.0.1:{ports[0]}",
         enrolment_address=f"127.0.0.1:{ports[1]}",
         superlink_address="127.0.0.1:19445",
         hosts=["127.0.0.1"],
         now=now,
+        **changes,
     )
 
 
