@@ -10,9 +10,10 @@ import typer
 
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_json, print_table, say
+from policies.certificate import MAX_DAYS
 from server.files import write_secret
 from server.governance_client import GovernanceClient
-from server.space import init_space, load_space
+from server.space import CERTIFICATE_DAYS, init_space, load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enterprises.")
 
@@ -31,10 +32,27 @@ def init(
     port: Annotated[
         int, typer.Option(help="First of three ports in a row.", min=1, max=65533)
     ] = 9443,
+    region: Annotated[
+        str,
+        typer.Option(
+            help="ISO 3166 code of where its operator and consumer are, such as CN-GD. Unknown if "
+            "left out: what depends on where a result goes is then refused."
+        ),
+    ] = "",
+    auto_certify: Annotated[
+        bool,
+        typer.Option(
+            "--auto-certify/--no-auto-certify",
+            help="Certify each product as it is registered, or wait for: tds product certify.",
+        ),
+    ] = True,
+    certificate_days: Annotated[
+        int, typer.Option(help="How long a product's certificate is valid.", min=1, max=MAX_DAYS)
+    ] = CERTIFICATE_DAYS,
 ) -> None:
-    """Make a space: its CA, TLS, permit and log keys (files of mode 0600).
+    """Make a space: its CA, TLS, permit, registrar and log keys (files of mode 0600).
 
-    Example: tds space init ./space --name example.org/health --host 10.0.0.5
+    Example: tds space init ./space --name example.org/health --host 10.0.0.5 --region CN-GD
     """
     space = init_space(
         folder,
@@ -44,6 +62,9 @@ def init(
         superlink_address=f"{host}:{port + 2}",
         hosts=[host],
         now=datetime.now(UTC),
+        region=region,
+        auto_certify=auto_certify,
+        certificate_days=certificate_days,
     )
     card = space.card
     say(f"made space {card.name} in {space.folder}")

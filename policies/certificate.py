@@ -4,9 +4,9 @@
      "owner": "clinic-a", "issuer": "space.example/health",
      "not_before": "2026-01-31T08:00:00.000Z", "not_after": "2027-01-31T08:00:00.000Z"}
 
-in a DSSE envelope signed with the space's registrar key (`SpaceCard.registrar_key`). `digest` is the
-SHA-256 of the owner's card in canonical JSON, so that a certificate speaks of one version only. That
-one was revoked stands in the space's log, never in the certificate.
+in a DSSE envelope signed with the space's registrar key (`SpaceCard.registrar_key`). `digest` is
+the SHA-256 of the owner's card in canonical JSON, so that a certificate speaks of one version only.
+That one was revoked stands in the space's log, never in the certificate.
 """
 
 from __future__ import annotations

@@ -71,6 +71,26 @@ class ProductCard(Document):
     readiness: dict[Share, Figure] = Field(default_factory=dict)
 
 
+class AppFiling(Document):
+    """What an app is filed for; each default says nothing and bounds nothing.
+
+    Attributes:
+        author: who wrote it.
+        purposes: the only ones (and narrower ones) that a run of it may have; any if empty.
+        outputs: what it declares to return, in words.
+        filing_number: under which it was filed; "" is none.
+        expires: from then on it no longer runs; None is never.
+    """
+
+    author: Annotated[str, Field(max_length=200)] = ""
+    purposes: Annotated[list[Id], Field(max_length=64)] = Field(default_factory=list)
+    outputs: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=64)
+    ] = Field(default_factory=list)
+    filing_number: FilingNumber = ""
+    expires: Instant | None = None
+
+
 class SignedAgreement(Document):
     """The owner's signature under an ODRL Agreement; `document` is its text, word for word."""
 

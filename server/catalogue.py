@@ -19,12 +19,12 @@ from policies.envelope import open_envelope, unverified_payload
 from policies.errors import PolicyError
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
-from policies.places import jurisdiction_of
 from policies.runconfig import config_to_json
 from policies.statements import (
     AGREEMENT_TYPE,
     PRODUCT_TYPE,
     WITHDRAWAL_TYPE,
+    AppFiling,
     ProductCard,
     SignedAgreement,
     Withdrawal,
@@ -36,7 +36,9 @@ from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.registrar import Registrar
-from server.rows import App, Product
+from server.registration_checks import check_filing, jurisdiction, require_newer
+from server.rows import App
+from server.standing import filing_of
 
 MAX_STATEMENT_BYTES: Final = 640 * 1024  # its base64 must fit into an entry of 1 MiB
 MAX_TITLE: Final = 200
@@ -83,7 +85,7 @@ class Catalogue:
             if before is not None and before.digest == digest:
                 return before.entry, card.id
             if before is not None:
-                _require_newer(card, before)
+                require_newer(card, before)
             if card.classification == "core":
                 raise RuleBroken(f"product {card.id}: data classified core is never listed")
             body: dict[str, Json] = {
@@ -94,11 +96,11 @@ class Catalogue:
                 "digest": digest,
                 "envelope": base64.b64encode(envelope).decode(),
                 "data_version": card.data_version,
-                "jurisdiction": _jurisdiction(card, owner.region if owner else ""),
+                "jurisdiction": jurisdiction(card, owner.region if owner else ""),
                 "personal_information": card.personal_information,
                 "subject_consent": card.subject_consent,
                 "filing_number": card.filing_number,
-                "readiness": dict(card.readiness),
+                "readiness": {str(name): figure for name, figure in card.readiness.items()},
             }
             now = self._edge.clock()
             entries = [
@@ -109,30 +111,42 @@ class Catalogue:
             ]
             return self._journal.commit(entries, key=f"product:{digest}").first_index, card.id
 
-    def register_app(self, fab: bytes, title: str) -> tuple[int, str]:
+    def register_app(
+        self, fab: bytes, title: str, filing: AppFiling | None = None
+    ) -> tuple[int, str]:
         """Register an app bundle; its SHA-256 is its id. The first title stays.
 
+        Args:
+            filing: what it is filed for. For an app that is registered, another filing than its
+                present one takes that one's place, also where it expired or was revoked; the same
+                one, or None, changes nothing.
+
         Raises:
-            BadInput: no Flower app bundle.
+            BadInput: no Flower app bundle, or a filing that has expired already.
         """
         if not 0 < len(title) <= MAX_TITLE:
             raise BadInput(f"title: expected 1 to {MAX_TITLE} characters, got {len(title)}")
         bundle = parse_bundle(fab)
+        if filing is not None:
+            check_filing(filing, self._edge.clock())
         with self._journal.writing():
             with self._journal.reading() as connection:
                 before = queries.app(connection, bundle.id)
             # A crash after this leaves a file that no entry names; registering again writes it
             # anew. It also mends a bundle that was lost from the disk.
             store_bundle(self._apps_folder, bundle.id, fab)
-            if before is not None:
-                return before.entry, bundle.id
+            if before is not None and (filing is None or filing == filing_of(before)):
+                return before.filing_entry, bundle.id
             body: dict[str, Json] = {
                 "app": bundle.id,
                 "title": title,
                 "size": bundle.size,
                 "config": config_to_json(bundle.config),
+                "filing": (filing or AppFiling()).to_json(),
             }
-            return self._log("AppRegistered", body, key=f"app:{bundle.id}"), bundle.id
+            # The key names the filing before: one may come back after another.
+            key = f"app:{bundle.id}" + (f":{before.filing_entry}" if before else "")
+            return self._log("AppRegistered", body, key=key), bundle.id
 
     def app(self, id: str) -> tuple[App, bytes]:
         """A registered app with its bundle; NotKnown, or Unavailable if the file is gone."""
@@ -269,26 +283,6 @@ def _check_parties(connection: Connection, caller: Identity, agreement: Agreemen
 def _require_own(caller: Identity, owner: str) -> None:
     if owner != caller.participant:
         raise NotAllowed(f"expected what belongs to {caller.participant}, got {owner!r:.80}'s")
-
-
-def _require_newer(card: ProductCard, before: Product) -> None:
-    if before.participant != card.participant or card.data_version <= before.data_version:
-        raise RuleBroken(
-            f"product {card.id}: expected a new id for other contents, or a data_version above "
-            f"{before.data_version} by its owner, is already registered"
-        )
-
-
-def _jurisdiction(card: ProductCard, region: str) -> str:
-    """What the card states, which must be the region's own; "" if neither is known."""
-    known = jurisdiction_of(region) if region else ""
-    stated = card.jurisdiction or known
-    if known and stated != known:
-        raise RuleBroken(
-            f"product {card.id}: expected the jurisdiction {known} of the owner's registered region "
-            f"{region}, got {stated}; leave it out, or enrol the node that processes it"
-        )
-    return stated
 
 
 def _require_same(what: str, before: str, now: str) -> None:

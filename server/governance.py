@@ -26,6 +26,7 @@ from server.journal import Journal, TransparencyLog
 from server.pki import Authority, Identity
 from server.queries import agreements
 from server.receipts import Receipts
+from server.register_views import product_document
 from server.registrar import Registrar
 from server.registry import Registry
 from server.rounds import Rounds
@@ -74,6 +75,7 @@ class Governance:
         self._withdrawals = Withdrawals()
         journal = Journal(log=log, registry=registry, on_applied=self._withdrawals.on_applied)
         self._journal = journal
+        self._edge = edge
         _start(journal, card, operator=operator, consumer=consumer, region=region)
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
@@ -125,7 +127,16 @@ class Governance:
             BadInput: another word.
         """
         with self._journal.reading() as connection:
-            return list_documents(connection, caller, what)
+            return list_documents(connection, caller, what, now=self._edge.clock())
+
+    def product(self, id: str) -> bytes:
+        """A product's card and certificate, as canonical JSON (`server.register_views`).
+
+        Raises:
+            NotKnown: no such product.
+        """
+        with self._journal.reading() as connection:
+            return product_document(connection, id, now=self._edge.clock())
 
     def watch_withdrawals(self, caller: Identity) -> Subscription:
         """The ended consents that concern the caller: those of before, then each as it happens.

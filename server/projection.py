@@ -20,13 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from policies.canonical import canonical_bytes
 from server import queries
 from server.errors import RegistryDamaged
+from server.registrations import REGISTRATIONS
 from server.tables import (
     AGREEMENTS,
-    APPS,
-    CERTIFICATES,
     INVITATIONS,
     PARTICIPANTS,
-    PRODUCTS,
     RECEIPTS,
     ROUNDS,
     RUNS,
@@ -88,60 +86,6 @@ def _enrolled(connection: Connection, index: int, _time: str, body: Body) -> Non
     connection.execute(insert(PARTICIPANTS), values)
     used = INVITATIONS.c.token == body["invitation"]
     connection.execute(update(INVITATIONS).where(used).values(used_by=body["request"]))
-
-
-def _product(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "id": body["product"],
-        "participant": body["participant"],
-        "rows": body["rows"],
-        "classification": body["classification"],
-        "digest": body["digest"],
-        "envelope": base64.b64decode(body["envelope"]),
-        "entry": index,
-        "data_version": body["data_version"],
-        "jurisdiction": body["jurisdiction"],
-        "personal_information": body["personal_information"],
-        "subject_consent": body["subject_consent"],
-        "filing_number": body["filing_number"],
-        "readiness": _text(body["readiness"]),
-        "certificate": None,
-    }
-    # A newer version takes the place of the one before; what is agreed about it goes on.
-    one = upsert(PRODUCTS).values(values)
-    connection.execute(one.on_conflict_do_update(index_elements=["id"], set_=values))
-
-
-def _certificate(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "entry": index,
-        "serial": body["serial"],
-        "product": body["product"],
-        "digest": body["digest"],
-        "not_before": body["not_before"],
-        "not_after": body["not_after"],
-        "envelope": base64.b64decode(body["envelope"]),
-    }
-    connection.execute(insert(CERTIFICATES), values)
-    of = (PRODUCTS.c.id == body["product"]) & (PRODUCTS.c.digest == body["digest"])
-    connection.execute(update(PRODUCTS).where(of).values(certificate=index))
-
-
-def _certificate_revoked(connection: Connection, index: int, time: str, body: Body) -> None:
-    values = {"revoked": time, "revocation_reason": body["reason"], "revocation_entry": index}
-    standing = (CERTIFICATES.c.serial == body["serial"]) & CERTIFICATES.c.revoked.is_(None)
-    connection.execute(update(CERTIFICATES).where(standing).values(values))
-
-
-def _app(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "id": body["app"],
-        "title": body["title"],
-        "size": body["size"],
-        "config": _text(body["config"]),
-        "entry": index,
-    }
-    connection.execute(insert(APPS), values)
 
 
 def _agreement(connection: Connection, index: int, _time: str, body: Body) -> None:
@@ -291,10 +235,7 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
     {
         "SpaceCreated": _space_created,
         "ParticipantEnrolled": _enrolled,
-        "ProductRegistered": _product,
-        "CertificateIssued": _certificate,
-        "CertificateRevoked": _certificate_revoked,
-        "AppRegistered": _app,
+        **REGISTRATIONS,
         "AgreementConcluded": _agreement,
         "ConsentWithdrawn": _withdrawn,
         "RunOpened": _run_opened,

@@ -1,4 +1,4 @@
-"""The registrar: signs a product's certificate, renews it, takes it back.
+"""The registrar: signs a product's certificate, renews it, takes it back; an app's filing likewise.
 
 The newest certificate for a product's newest version is the one that counts. Whether it stands is
 decided anew in every round (`server.standing`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime, timedelta
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,11 +21,11 @@ from server.edge import Edge
 from server.errors import BadInput, NotKnown
 from server.journal import Journal
 
-MAX_REASON = 1000
+MAX_REASON: Final = 1000
 
 
 class Registrar:
-    """Certificates. What changes returns (log index, serial).
+    """Certificates and filings. What changes returns (log index, serial or app).
 
     Args:
         space: its name, the issuer.
@@ -93,8 +94,7 @@ class Registrar:
             BadInput: no reason, or one that is too long.
             NotKnown: no such certificate.
         """
-        if not 0 < len(reason.strip()) <= MAX_REASON:
-            raise BadInput(f"reason: expected 1 to {MAX_REASON} characters, got {len(reason)}")
+        _check_reason(reason)
         with self._journal.writing():
             with self._journal.reading() as connection:
                 found = queries.certificate(connection, serial)
@@ -109,6 +109,27 @@ class Registrar:
             }
             entry = entry_bytes("CertificateRevoked", time=instant(self._edge.clock()), body=body)
             return self._journal.commit([entry], key=f"revoke:{serial}").first_index, serial
+
+    def revoke_filing(self, app: str, reason: str) -> tuple[int, str]:
+        """Take an app's filing back, from the next round on. The first revocation counts: later
+        ones get its index.
+
+        Raises:
+            BadInput: no reason, or one that is too long.
+            NotKnown: no such app.
+        """
+        _check_reason(reason)
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                found = queries.app(connection, app)
+            if found is None:
+                raise NotKnown(f"app {app[:64]!r}: expected the SHA-256 of a registered app")
+            if found.filing_revocation_entry is not None:
+                return found.filing_revocation_entry, app
+            body: dict[str, Json] = {"app": app, "reason": reason}
+            entry = entry_bytes("AppFilingRevoked", time=instant(self._edge.clock()), body=body)
+            key = f"unfile:{app}:{found.filing_entry}"
+            return self._journal.commit([entry], key=key).first_index, app
 
     def _entry(
         self, product: str, owner: str, digest: str, days: int, now: datetime
@@ -134,3 +155,8 @@ class Registrar:
         }
         entry = entry_bytes("CertificateIssued", time=certificate.not_before, body=body)
         return entry, certificate.serial
+
+
+def _check_reason(reason: str) -> None:
+    if not 0 < len(reason.strip()) <= len(reason) <= MAX_REASON:
+        raise BadInput(f"reason: expected 1 to {MAX_REASON} characters, got {len(reason)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -29,7 +29,7 @@ from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import RunRow
 from server.runs import abandon_entry, own_run
-from server.standing import certificate_reasons
+from server.standing import certificate_reasons, filing_reasons
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
 MAX_CACHED: Final = 10_000
@@ -112,9 +112,14 @@ class Rounds:
         now = self._edge.clock()
         time = instant(now)
         claims = queries.claims(connection, spec.agreements)
-        approved = queries.app(connection, spec.app) is not None
+        app = queries.app(connection, spec.app)
+        app_facts = (
+            [Reason("app-unregistered", f"app {spec.app} is not registered")]
+            if app is None
+            else filing_reasons(app, spec.purpose, now)
+        )
         candidates = [
-            self._candidate(claims[id], run, spec, ask.kind, online, approved, now)
+            self._candidate(claims[id], run, spec, ask.kind, online, app_facts, now)
             for id in spec.agreements
         ]
         decision = decide_round(candidates, min_cohort=spec.min_cohort)
@@ -161,7 +166,7 @@ class Rounds:
         spec: RunSpec,
         kind: str,
         online: Mapping[str, str],
-        approved: bool,
+        app_facts: Sequence[Reason],
         now: datetime,
     ) -> Candidate:
         facts: list[Reason] = []
@@ -170,8 +175,7 @@ class Rounds:
         if claim.classification == "core":
             facts.append(Reason("product-core", "data classified core is never used"))
         facts += certificate_reasons(claim, now)
-        if not approved:
-            facts.append(Reason("app-unregistered", f"app {spec.app} is not registered"))
+        facts += app_facts
         if claim.withdrawn is not None:
             text = f"{claim.participant} withdrew its consent at {claim.withdrawn}"
             facts.append(Reason("consent-withdrawn", text))

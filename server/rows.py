@@ -83,13 +83,24 @@ class CertificateRow:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A registered app; its bundle is a file beside the registry."""
+    """A registered app; its bundle is a file beside the registry.
+
+    Attributes:
+        filing: canonical JSON of its newest `policies.statements.AppFiling`.
+        filing_entry: log index of that one; `entry` is of the first.
+        filing_revoked: the moment it was taken back, None while it stands.
+    """
 
     id: str
     title: str
     size: int
     config: str
     entry: int
+    filing: str
+    filing_entry: int
+    filing_revoked: str | None
+    filing_revocation_reason: str | None
+    filing_revocation_entry: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The space's own Ed25519 keys as files: PKCS #8 in PEM, without password, readable by nobody else."""
+"""The space's own Ed25519 keys as files: PKCS #8 in PEM, without password, mode 0600."""
 
 from __future__ import annotations
 

@@ -5,11 +5,29 @@ Asked when a run is opened and again in every round; nothing is remembered in be
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Literal
 
 from policies.certificate import validity
+from policies.fields import parse_instant
+from policies.relations import PURPOSES, Relation, relate_purposes
 from policies.results import Reason
+from policies.statements import AppFiling
 from server.queries import Claim
+from server.rows import App
+
+CertificateState = Literal["missing", "revoked", "not-yet-valid", "expired", "valid"]
+FilingState = Literal["revoked", "expired", "valid"]
+
+
+def certificate_state(
+    not_before: str | None, not_after: str | None, revoked: str | None, now: datetime
+) -> CertificateState:
+    """How a product's newest certificate stands; all None where it has none."""
+    if not_before is None or not_after is None:
+        return "missing"
+    return "revoked" if revoked is not None else validity(not_before, not_after, now)
 
 
 def certificate_reasons(claim: Claim, now: datetime) -> list[Reason]:
@@ -17,16 +35,50 @@ def certificate_reasons(claim: Claim, now: datetime) -> list[Reason]:
 
     Codes: certificate-missing, -revoked, -not-yet-valid, -expired.
     """
-    start, end = claim.not_before, claim.not_after
-    if start is None or end is None:
-        text = f"version {claim.data_version} of {claim.product} has no certificate"
-        return [Reason("certificate-missing", f"{text}; the registrar issues one")]
-    if claim.revoked is not None:
-        text = f"the certificate {claim.serial} was revoked at {claim.revoked}"
-        return [Reason("certificate-revoked", text)]
-    found = validity(start, end, now)
-    if found == "not-yet-valid":
-        return [Reason("certificate-not-yet-valid", f"{claim.serial} is valid from {start} on")]
-    if found == "expired":
-        return [Reason("certificate-expired", f"{claim.serial} was valid until {end}")]
+    found = certificate_state(claim.not_before, claim.not_after, claim.revoked, now)
+    if found == "valid":
+        return []
+    text = {
+        "missing": (
+            f"version {claim.data_version} of {claim.product} has no certificate yet; "
+            "the space's registrar issues it"
+        ),
+        "revoked": f"{claim.serial} was revoked at {claim.revoked}",
+        "not-yet-valid": f"{claim.serial} is valid from {claim.not_before} on",
+        "expired": f"{claim.serial} was valid until {claim.not_after}",
+    }[found]
+    return [Reason(f"certificate-{found}", text)]
+
+
+def filing_of(app: App) -> AppFiling:
+    """An app's newest filing."""
+    return AppFiling.from_json(json.loads(app.filing))
+
+
+def filing_state(app: App, now: datetime) -> FilingState:
+    """How an app's newest filing stands."""
+    if app.filing_revoked is not None:
+        return "revoked"
+    expires = filing_of(app).expires
+    return "expired" if expires is not None and now >= parse_instant(expires) else "valid"
+
+
+def filing_reasons(app: App, purpose: str, now: datetime) -> list[Reason]:
+    """Why an app's filing does not let it run for a purpose; empty if it does.
+
+    Codes: app-filing-revoked, app-filing-expired, app-filing-purpose.
+    """
+    state, filing = filing_state(app, now), filing_of(app)
+    if state == "revoked":
+        text = f"the filing of app {app.id[:16]}… was revoked at {app.filing_revoked}"
+        return [Reason("app-filing-revoked", text)]
+    if state == "expired":
+        text = f"the filing of app {app.id[:16]}… was valid until {filing.expires}"
+        return [Reason("app-filing-expired", text)]
+    inside = (Relation.EQUAL, Relation.INSIDE)
+    if filing.purposes and not any(
+        relate_purposes(purpose, one, PURPOSES) in inside for one in filing.purposes
+    ):
+        text = f"app {app.id[:16]}… is filed for {', '.join(filing.purposes)}, not for {purpose}"
+        return [Reason("app-filing-purpose", text[:1000])]
     return []

@@ -103,6 +103,11 @@ APPS = Table(
     Column("size", Integer, nullable=False),
     Column("config", Text, nullable=False),
     Column("entry", Integer, nullable=False),
+    Column("filing", Text, nullable=False),
+    Column("filing_entry", Integer, nullable=False),
+    Column("filing_revoked", Text),
+    Column("filing_revocation_reason", Text),
+    Column("filing_revocation_entry", Integer),
 )
 AGREEMENTS = Table(
     "agreements",
