@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
+from policies.baseline import Baseline, barred
 from policies.canonical import Json, canonical_bytes, sha256_hex
 from policies.entries import EntryType, entry_bytes
 from policies.envelope import open_envelope, unverified_payload
 from policies.errors import PolicyError
+from policies.facts import product_facts
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
 from policies.runconfig import config_to_json
@@ -53,13 +55,21 @@ class Catalogue:
     Args:
         apps_folder: where bundles are kept.
         registrar: certifies what is registered.
+        laws: what may be listed at all.
     """
 
     def __init__(
-        self, *, journal: Journal, apps_folder: Path, registrar: Registrar, edge: Edge
+        self,
+        *,
+        journal: Journal,
+        apps_folder: Path,
+        registrar: Registrar,
+        laws: tuple[Baseline, ...],
+        edge: Edge,
     ) -> None:
         self._journal = journal
         self._registrar = registrar
+        self._laws = laws
         self._apps_folder = apps_folder
         self._edge = edge
 
@@ -71,8 +81,8 @@ class Catalogue:
         Raises:
             BadInput: malformed, or not signed with the caller's enrolled key.
             NotAllowed: another participant's.
-            RuleBroken: classified `core`, the id is taken by another card, or its jurisdiction is
-                not that of the owner's registered region.
+            RuleBroken: classified `core`, not to be listed by the space's laws, the id is taken by
+                another card, or its jurisdiction is not that of the owner's registered region.
         """
         with self._journal.writing():
             with self._journal.reading() as connection:
@@ -88,6 +98,8 @@ class Catalogue:
                 require_newer(card, before)
             if card.classification == "core":
                 raise RuleBroken(f"product {card.id}: data classified core is never listed")
+            for reason in barred(self._laws, "list", product_facts(card, "the product's card")):
+                raise RuleBroken(f"product {card.id}: {reason.code}: {reason.text}")
             body: dict[str, Json] = {
                 "product": card.id,
                 "participant": card.participant,
@@ -99,6 +111,7 @@ class Catalogue:
                 "jurisdiction": jurisdiction(card, owner.region if owner else ""),
                 "personal_information": card.personal_information,
                 "subject_consent": card.subject_consent,
+                "anonymization": card.anonymization,
                 "filing_number": card.filing_number,
                 "readiness": {str(name): figure for name, figure in card.readiness.items()},
             }

@@ -23,6 +23,7 @@ from server.edge import Edge
 from server.enrolment import Enrolment
 from server.errors import BadInput, SpaceError, Unavailable
 from server.journal import Journal, TransparencyLog
+from server.laws import Texts, adopt, read_laws
 from server.pki import Authority, Identity
 from server.queries import agreements
 from server.receipts import Receipts
@@ -41,6 +42,7 @@ class Governance:
     """Everything that governance does, by subject.
 
     Attributes:
+        baseline: the space's laws in force.
         enrolment, registrar, catalogue, runs, rounds, receipts: the operations.
 
     Args:
@@ -48,6 +50,7 @@ class Governance:
         operator, consumer: participant ids of the two that come with the space.
         registrar_key: signs products' certificates.
         region, auto_certify, certificate_days: as in `server.space.SpaceFile`.
+        laws: the baseline's documents by file name (`server.laws.read_laws`).
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
@@ -64,6 +67,7 @@ class Governance:
         region: str,
         auto_certify: bool,
         certificate_days: int,
+        laws: Texts,
         authority: Authority,
         apps_folder: Path,
         log: TransparencyLog,
@@ -80,6 +84,7 @@ class Governance:
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
         )
+        self.baseline = adopt(journal, laws, clock=edge.clock)
         self.registrar = Registrar(
             journal=journal,
             space=card.name,
@@ -89,10 +94,20 @@ class Governance:
             edge=edge,
         )
         self.catalogue = Catalogue(
-            journal=journal, apps_folder=apps_folder, registrar=self.registrar, edge=edge
+            journal=journal,
+            apps_folder=apps_folder,
+            registrar=self.registrar,
+            laws=self.baseline.laws,
+            edge=edge,
         )
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
-        self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
+        self.rounds = Rounds(
+            journal=journal,
+            space=card.name,
+            permit_key=permit_key,
+            baseline=self.baseline,
+            edge=edge,
+        )
         self.receipts = Receipts(journal=journal, edge=edge)
 
     def admit(self, caller: Identity, rpc: str) -> None:
@@ -207,6 +222,7 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             region=space.config.region,
             auto_certify=space.config.auto_certify,
             certificate_days=space.config.certificate_days,
+            laws=read_laws(space.baseline_folder),
             authority=space.authority(),
             apps_folder=space.apps_folder,
             log=log,

@@ -12,6 +12,7 @@ from policies.canonical import sha256_hex
 from server.rows import (
     AgreementRow,
     App,
+    BaselineRow,
     CertificateRow,
     Invitation,
     Participant,
@@ -23,6 +24,7 @@ from server.rows import (
 from server.tables import (
     AGREEMENTS,
     APPS,
+    BASELINES,
     CERTIFICATES,
     INVITATIONS,
     META,
@@ -42,6 +44,7 @@ class Claim:
     """What step 3 of a round needs to know about one agreement, its product and its owner.
 
     Attributes:
+        agreement_entry, participant_entry: log indices.
         product_entry: log index of the product's newest version.
         serial, not_before, not_after, revoked: of its certificate; None where it has none.
     """
@@ -58,11 +61,14 @@ class Claim:
     receipt_key: str
     fleet_key: str
     uses: int
+    agreement_entry: int
+    participant_entry: int
     product_entry: int
     data_version: int
     jurisdiction: str
     personal_information: bool
     subject_consent: str
+    anonymization: str
     filing_number: str
     serial: str | None
     not_before: str | None
@@ -88,6 +94,7 @@ _CERTIFICATES = (
     .join(PRODUCTS, PRODUCTS.c.certificate == CERTIFICATES.c.entry)
     .order_by(CERTIFICATES.c.entry)
 )
+_BASELINE = select(BASELINES).order_by(BASELINES.c.entry.desc()).limit(1)
 _APP = select(APPS).where(APPS.c.id == _ID)
 _APPS = select(APPS).order_by(APPS.c.entry)
 _AGREEMENT = select(AGREEMENTS).where(AGREEMENTS.c.id == _ID)
@@ -108,11 +115,14 @@ _CLAIMS = (
         PARTICIPANTS.c.receipt_key,
         PARTICIPANTS.c.fleet_key,
         func.coalesce(USES.c.count, 0).label("uses"),
+        AGREEMENTS.c.entry.label("agreement_entry"),
+        PARTICIPANTS.c.entry.label("participant_entry"),
         PRODUCTS.c.entry.label("product_entry"),
         PRODUCTS.c.data_version,
         PRODUCTS.c.jurisdiction,
         PRODUCTS.c.personal_information,
         PRODUCTS.c.subject_consent,
+        PRODUCTS.c.anonymization,
         PRODUCTS.c.filing_number,
         CERTIFICATES.c.serial,
         CERTIFICATES.c.not_before,
@@ -198,6 +208,11 @@ def certificates(connection: Connection) -> dict[str, CertificateRow]:
     """The newest certificate of each product's newest version, by product."""
     found = _all(connection, CertificateRow, _CERTIFICATES)
     return {row.product: row for row in found}
+
+
+def baseline(connection: Connection) -> BaselineRow | None:
+    """The baseline that was adopted last."""
+    return _one(connection, BaselineRow, _BASELINE)
 
 
 def app(connection: Connection, id: str) -> App | None:

@@ -44,6 +44,15 @@ def apps(connection: Connection, now: datetime) -> list[dict[str, Json]]:
     ]
 
 
+def laws(connection: Connection, _now: datetime) -> list[dict[str, Json]]:
+    """The laws in force, by file name, each with its text."""
+    row = queries.baseline(connection)
+    if row is None:
+        return []
+    when: dict[str, Json] = {"adopted": row.adopted, "index": row.entry}
+    return [{**one, **when} for one in json.loads(row.documents)]
+
+
 def product_document(connection: Connection, id: str, *, now: datetime) -> bytes:
     """One product as in the list, with its owner's card and its certificate's envelope.
 
@@ -84,6 +93,7 @@ def _product(one: Product, certificate: CertificateRow | None, now: datetime) ->
         "jurisdiction": one.jurisdiction,
         "personal_information": one.personal_information,
         "subject_consent": one.subject_consent,
+        "anonymization": one.anonymization,
         "filing_number": one.filing_number,
         "readiness": json.loads(one.readiness),
         "certificate": certificate_state(start, end, revoked, now),
@@ -96,5 +106,5 @@ def _product(one: Product, certificate: CertificateRow | None, now: datetime) ->
 
 
 REGISTER: Final[Mapping[str, Callable[[Connection, datetime], list[dict[str, Json]]]]] = (
-    MappingProxyType({"products": products, "apps": apps})
+    MappingProxyType({"products": products, "apps": apps, "baseline": laws})
 )

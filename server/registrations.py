@@ -1,4 +1,4 @@
-"""What entries about products, certificates and apps mean for the registry: see projection."""
+"""What entries about products, certificates, apps and law mean for the registry (projection)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from policies.canonical import canonical_bytes
-from server.tables import APPS, CERTIFICATES, PRODUCTS
+from server.tables import APPS, BASELINES, CERTIFICATES, PRODUCTS
 
 Body = Mapping[str, Any]
 
@@ -29,6 +29,7 @@ def _product(connection: Connection, index: int, _time: str, body: Body) -> None
         "jurisdiction": body["jurisdiction"],
         "personal_information": body["personal_information"],
         "subject_consent": body["subject_consent"],
+        "anonymization": body["anonymization"],
         "filing_number": body["filing_number"],
         "readiness": _text(body["readiness"]),
         "certificate": None,
@@ -89,6 +90,16 @@ def _filing_revoked(connection: Connection, index: int, time: str, body: Body) -
     connection.execute(update(APPS).where(standing).values(values))
 
 
+def _baseline(connection: Connection, index: int, time: str, body: Body) -> None:
+    values = {
+        "entry": index,
+        "adopted": time,
+        "digest": body["digest"],
+        "documents": _text(body["documents"]),
+    }
+    connection.execute(insert(BASELINES), values)
+
+
 def _text(value: object) -> str:
     return canonical_bytes(value).decode()
 
@@ -100,5 +111,6 @@ REGISTRATIONS: Final[Mapping[str, Callable[[Connection, int, str, Body], None]]]
         "CertificateRevoked": _certificate_revoked,
         "AppRegistered": _app,
         "AppFilingRevoked": _filing_revoked,
+        "BaselineAdopted": _baseline,
     }
 )

@@ -24,12 +24,13 @@ from server import queries, registry
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
+from server.laws import Adopted
 from server.pki import Identity
 from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
-from server.rows import RunRow
+from server.rows import Participant, RunRow
 from server.runs import abandon_entry, own_run
-from server.standing import certificate_reasons, filing_reasons
+from server.standing import certificate_reasons, filing_reasons, law_facts
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
 MAX_CACHED: Final = 10_000
@@ -55,13 +56,21 @@ class Rounds:
 
     Args:
         space: its name, which permits carry.
+        baseline: the space's laws; each decision names their digest.
         permit_key: signs permits, and nothing before its entry is durable.
     """
 
     def __init__(
-        self, *, journal: Journal, space: str, permit_key: Ed25519PrivateKey, edge: Edge
+        self,
+        *,
+        journal: Journal,
+        space: str,
+        permit_key: Ed25519PrivateKey,
+        baseline: Adopted,
+        edge: Edge,
     ) -> None:
         self._journal = journal
+        self._baseline = baseline
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
@@ -118,11 +127,14 @@ class Rounds:
             if app is None
             else filing_reasons(app, spec.purpose, now)
         )
+        recipient = queries.participant(connection, run.consumer)
         candidates = [
-            self._candidate(claims[id], run, spec, ask.kind, online, app_facts, now)
+            self._candidate(claims[id], run, spec, ask.kind, online, app_facts, recipient, now)
             for id in spec.agreements
         ]
-        decision = decide_round(candidates, min_cohort=spec.min_cohort)
+        decision = decide_round(
+            candidates, min_cohort=spec.min_cohort, baseline=self._baseline.laws
+        )
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {
@@ -139,6 +151,7 @@ class Rounds:
                 for claim in claims.values()
                 if claim.fleet_key in online
             },
+            "baseline": self._baseline.digest,
             "decision": report,
             "digest": digest_of(report),
         }
@@ -167,6 +180,7 @@ class Rounds:
         kind: str,
         online: Mapping[str, str],
         app_facts: Sequence[Reason],
+        recipient: Participant | None,
         now: datetime,
     ) -> Candidate:
         facts: list[Reason] = []
@@ -190,10 +204,12 @@ class Rounds:
         }
         if claim.region:
             state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
+        agreement = self._agreement(claim)
+        state |= law_facts(claim, agreement, kind, recipient)
         return Candidate(
             participant=claim.participant,
             product=claim.product,
-            agreement=self._agreement(claim),
+            agreement=agreement,
             facts=facts,
             state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),

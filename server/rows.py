@@ -60,6 +60,7 @@ class Product:
     jurisdiction: str
     personal_information: bool
     subject_consent: str
+    anonymization: str
     filing_number: str
     readiness: str
     certificate: int | None
@@ -79,6 +80,16 @@ class CertificateRow:
     revoked: str | None
     revocation_reason: str | None
     revocation_entry: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineRow:
+    """An adopted baseline of law; `documents` is the canonical JSON list of its entry."""
+
+    entry: int
+    adopted: str
+    digest: str
+    documents: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
 consumer/  tls.crt tls.key ca.crt consumer.json models/
+baseline/                       the space's laws (*.jsonld), which governance adopts as it starts
 log/                            the published log: what an auditor copies
 apps/                           registered app bundles, by SHA-256
 """
@@ -35,6 +36,7 @@ from policies.places import Region
 from policies.space import Address, SpaceCard
 from server.errors import CertificateError, SpaceError
 from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
+from server.laws import default_laws, read_laws, write_laws
 from server.pki import Authority, Identity, Issued, create_ca, issue_server, load_ca, new_client
 from server.signing_keys import key_file, load_key
 
@@ -51,6 +53,7 @@ _FOLDERS = (
     "consumer/models",
     "log",
     "apps",
+    "baseline",
 )
 
 
@@ -121,6 +124,11 @@ class Space:
         return self.folder / "apps"
 
     @property
+    def baseline_folder(self) -> Path:
+        """The space's laws."""
+        return self.folder / "baseline"
+
+    @property
     def operator_folder(self) -> Path:
         """The operator's client certificate, for `server.governance_client`."""
         return self.folder / "operator"
@@ -175,6 +183,7 @@ def init_space(
     region: str = "",
     auto_certify: bool = True,
     certificate_days: int = CERTIFICATE_DAYS,
+    baseline: Path | None = None,
 ) -> Space:
     """Make a space with all its keys; on an error nothing is left behind.
 
@@ -186,6 +195,8 @@ def init_space(
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
         region, auto_certify, certificate_days: as in `SpaceFile`.
+        baseline: a folder with the space's laws; None takes those of mainland China that come
+            with this distribution.
 
     Raises:
         SpaceError: the folder is in the way or cannot be written, or an argument is malformed.
@@ -197,6 +208,7 @@ def init_space(
         raise SpaceError(f"{folder.parent}: expected a folder to make the space in, got none")
     if operator == consumer:
         raise SpaceError(f"operator and consumer: expected two participants, got {operator} twice")
+    laws = default_laws() if baseline is None else read_laws(baseline)
     # Built aside and renamed: a crash before the rename leaves a hidden folder and no space.
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
@@ -226,6 +238,7 @@ def init_space(
                 version=1, space=card.name, participant=participant, governance=card.governance
             )
             write_public(work / sub / f"{sub}.json", _people_json(place))
+        write_laws(work / "baseline", laws)
         write_public(work / "space.json", _people_json(config))
         work.rename(folder)
     except (DocumentError, ValueError, KeyRefused, CertificateError, OSError) as error:

@@ -1,4 +1,5 @@
-"""Whether what was registered may be used now: certificates and filings, as typed reasons.
+"""Whether what was registered may be used now: certificates and filings, as typed reasons, and
+what registrations say to the laws.
 
 Asked when a run is opened and again in every round; nothing is remembered in between.
 """
@@ -10,12 +11,14 @@ from datetime import datetime
 from typing import Literal
 
 from policies.certificate import validity
+from policies.facts import agreement_facts, crossing_facts, product_facts
 from policies.fields import parse_instant
+from policies.odrl import Agreement
 from policies.relations import PURPOSES, Relation, relate_purposes
-from policies.results import Reason
+from policies.results import Reason, Value
 from policies.statements import AppFiling
 from server.queries import Claim
-from server.rows import App
+from server.rows import App, Participant
 
 CertificateState = Literal["missing", "revoked", "not-yet-valid", "expired", "valid"]
 FilingState = Literal["revoked", "expired", "valid"]
@@ -48,6 +51,28 @@ def certificate_reasons(claim: Claim, now: datetime) -> list[Reason]:
         "expired": f"{claim.serial} was valid until {claim.not_after}",
     }[found]
     return [Reason(f"certificate-{found}", text)]
+
+
+def law_facts(
+    claim: Claim, agreement: Agreement, action: str, recipient: Participant | None
+) -> dict[str, Value]:
+    """The left values that laws ask for, each with the log entry that says it.
+
+    Args:
+        recipient: who receives the round's result.
+    """
+    region = recipient.region if recipient else ""
+    entries = f"log entries {claim.participant_entry}, {claim.product_entry}"
+    return {
+        **product_facts(claim, f"log entry {claim.product_entry}"),
+        **agreement_facts(agreement, action, region, f"log entry {claim.agreement_entry}"),
+        **crossing_facts(
+            claim.jurisdiction,
+            claim.region,
+            region,
+            f"{entries} and {recipient.entry}" if recipient else entries,
+        ),
+    }
 
 
 def filing_of(app: App) -> AppFiling:

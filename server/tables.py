@@ -76,6 +76,7 @@ PRODUCTS = Table(
     Column("jurisdiction", Text, nullable=False),
     Column("personal_information", Boolean, nullable=False),
     Column("subject_consent", Text, nullable=False),
+    Column("anonymization", Text, nullable=False),
     Column("filing_number", Text, nullable=False),
     Column("readiness", Text, nullable=False),
     # Of the newest certificate for this version; one of an earlier version says nothing here.
@@ -94,6 +95,14 @@ CERTIFICATES = Table(
     Column("revoked", Text),
     Column("revocation_reason", Text),
     Column("revocation_entry", Integer),
+)
+BASELINES = Table(
+    "baselines",
+    METADATA,
+    Column("entry", Integer, primary_key=True),
+    Column("adopted", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("documents", Text, nullable=False),
 )
 APPS = Table(
     "apps",

@@ -40,6 +40,7 @@ from server.enrolment import Enrolled, Enrolling
 from server.errors import SuperLinkUnavailable
 from server.governance import Governance
 from server.keys import key_pem
+from server.laws import read_laws
 from server.pki import Identity
 from server.receipt_checks import Arrived
 from server.registry import Registry
@@ -157,6 +158,7 @@ class Site:
             region=self.space.config.region,
             auto_certify=self.space.config.auto_certify,
             certificate_days=self.space.config.certificate_days,
+            laws=read_laws(self.space.baseline_folder),
             authority=self.space.authority(),
             apps_folder=self.space.apps_folder,
             log=self.log,
@@ -365,14 +367,13 @@ def make_space(
 ) -> Space:
     return init_space(
         folder,
-        region="CN-GD",
         name=SPACE,
         governance_address=f"127.0.0.1:{ports[0]}",
         enrolment_address=f"127.0.0.1:{ports[1]}",
         superlink_address="127.0.0.1:19445",
         hosts=["127.0.0.1"],
         now=now,
-        **changes,
+        **({"region": "CN-GD"} | changes),
     )
 
 
@@ -420,7 +421,7 @@ def product_envelope(node: Node, now: datetime, **changes: Any) -> bytes:
         "columns": [{"name": "age", "type": "integer", "role": "feature"}],
         "modality": "tabular",
         "classification": "general",
-        "personal_information": True,
+        "personal_information": False,
         "registered": instant(now),
     }
     key = changes.pop("key", node.receipt)
