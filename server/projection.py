@@ -20,12 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from policies.canonical import canonical_bytes
 from server import queries
 from server.errors import RegistryDamaged
+from server.registrations import REGISTRATIONS
 from server.tables import (
     AGREEMENTS,
-    APPS,
     INVITATIONS,
     PARTICIPANTS,
-    PRODUCTS,
     RECEIPTS,
     ROUNDS,
     RUNS,
@@ -61,7 +60,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "title": person["participant"],
             "role": person["role"],
             "sector": "",
-            "region": "",
+            "region": person["region"],
             "active": True,
             "entry": index,
         }
@@ -87,30 +86,6 @@ def _enrolled(connection: Connection, index: int, _time: str, body: Body) -> Non
     connection.execute(insert(PARTICIPANTS), values)
     used = INVITATIONS.c.token == body["invitation"]
     connection.execute(update(INVITATIONS).where(used).values(used_by=body["request"]))
-
-
-def _product(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "id": body["product"],
-        "participant": body["participant"],
-        "rows": body["rows"],
-        "classification": body["classification"],
-        "digest": body["digest"],
-        "envelope": base64.b64decode(body["envelope"]),
-        "entry": index,
-    }
-    connection.execute(insert(PRODUCTS), values)
-
-
-def _app(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "id": body["app"],
-        "title": body["title"],
-        "size": body["size"],
-        "config": _text(body["config"]),
-        "entry": index,
-    }
-    connection.execute(insert(APPS), values)
 
 
 def _agreement(connection: Connection, index: int, _time: str, body: Body) -> None:
@@ -264,8 +239,7 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
     {
         "SpaceCreated": _space_created,
         "ParticipantEnrolled": _enrolled,
-        "ProductRegistered": _product,
-        "AppRegistered": _app,
+        **REGISTRATIONS,
         "AgreementConcluded": _agreement,
         "ConsentWithdrawn": _withdrawn,
         "RunOpened": _run_opened,
