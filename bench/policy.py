@@ -3,8 +3,9 @@
     python bench/policy.py [--repeats 9] [--json FILE]
 
 One policy with five constraints in four engines (`bench/policy_engines.py`), in turn in one
-process; each figure is the median of the repeats, processor time beside wall time. Read ratios;
-absolutes belong to the machine. The others give a decision; ours gives the report of every constraint too.
+process; each figure is the median of the repeats, processor time beside wall time. The others give
+a decision; ours gives the report of every constraint too. Read ratios: absolutes belong to the
+machine.
 """
 
 from __future__ import annotations
