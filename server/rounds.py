@@ -15,7 +15,7 @@ from policies.canonical import Json, digest_of
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
-from policies.evaluate import Reason, Request, Value
+from policies.evaluate import Reason, Request
 from policies.fields import instant
 from policies.odrl import Agreement, parse_agreement
 from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
@@ -24,6 +24,7 @@ from server import queries, registry
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
+from server.left_values import left_values
 from server.pki import Identity
 from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
@@ -175,21 +176,12 @@ class Rounds:
             facts.append(Reason("consent-withdrawn", text))
         if claim.fleet_key not in online:
             facts.append(Reason("offline", f"the node of {claim.participant} is not online"))
-        declared = f"log entry {run.entry}"
-        state = {
-            "purpose": Value(spec.purpose, declared),
-            "dateTime": Value(now, "clock of governance"),
-            "count": Value(claim.uses + 1, "permits so far, plus this one"),
-            "recipient": Value(run.consumer, declared),
-        }
-        if claim.region:
-            state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
         return Candidate(
             participant=claim.participant,
             product=claim.product,
             agreement=self._agreement(claim),
             facts=facts,
-            state=state,
+            state=left_values(claim, run, spec, kind, now),
             request=Request(target=claim.product, assignee=run.consumer, action=kind),
         )
 
