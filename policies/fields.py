@@ -6,6 +6,7 @@ digits, since `\\d` would also take those of other scripts.
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Self
@@ -31,6 +32,8 @@ Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Decimal = Annotated[
     str, Field(pattern=r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?$", max_length=40)
 ]
+# Not negative, without an exponent or a trailing zero: one spelling of one amount.
+Amount = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$")]
 
 
 class Document(BaseModel):
@@ -83,6 +86,12 @@ def parse_instant(text: str) -> datetime:
 
 def _no_instant(text: str) -> DocumentError:
     return DocumentError("$", "a moment like 2026-01-31T08:00:00.000Z", repr(text[:40]))
+
+
+def amount_text(amount: decimal.Decimal) -> str:
+    """An amount as `Amount` spells it; sums may have more digits than one amount."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def json_path(steps: Iterable[str | int]) -> str:
