@@ -198,7 +198,9 @@ class Worker:
                 round=body.round,
                 started=instant(current.started),
                 expires=body.expires,
+                metered_s=member.metered_s,
             ),
+            member=member,
             expected_uses=admission.uses,
             seen=admission.seen,
         )

@@ -53,7 +53,7 @@ class Amounts:
     paid: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        if min(self.uses, self.metered_s, self.epsilon, self.paid) < 0:
+        if self.uses < 0 or self.metered_s < 0 or self.epsilon < 0 or self.paid < 0:
             raise AccountError(f"amounts: expected none below 0, got {self}")
 
     def plus(self, other: Amounts) -> Amounts:

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from policies.account import metered_seconds
 from policies.canonical import Json, digest_of, sha256_hex
 from policies.entries import entry_bytes
 from policies.evaluate import Reason
-from policies.fields import Decimal, Id, Sha256, instant
+from policies.fields import Decimal, Id, Sha256, instant, parse_instant
 from policies.permit import PermitBody
 from policies.statements import RunSpec
 from server import queries
@@ -55,7 +56,10 @@ class _Judging:
             body |= result.to_json() | {"receipt": sha256_hex(one.receipt), "reported": False}
             return entry_bytes("ReceiptRefused", time=self.time, body=body)
         self.accepted.add(result.participant)
+        reserved = self.round_.members[one.node_id].metered_s
+        started, finished = parse_instant(result.started), parse_instant(result.finished)
         body |= {
+            "metered_s": metered_seconds(started, finished, reserved),
             "rows_used": result.rows_used,
             "rows_held_back": result.rows_held_back,
             "update": result.update,

@@ -6,30 +6,33 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
+from policies.account import Voucher
 from policies.canonical import Json, digest_of
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
-from policies.evaluate import Reason, Request
+from policies.evaluate import Reason, Request, Value
 from policies.fields import instant
 from policies.odrl import Agreement, parse_agreement
 from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
-from server import queries, registry
+from server import accounts, queries, registry
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
-from server.left_values import left_values
+from server.left_values import decision_time, left_values
 from server.pki import Identity
 from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import RunRow
 from server.runs import abandon_entry, own_run
+from server.vouchers import decide_covered
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
 MAX_CACHED: Final = 10_000
@@ -109,15 +112,24 @@ class Rounds:
         online: Mapping[str, str],
     ) -> list[bytes]:
         """Step 3: the entries that say what was decided; counters are theirs to move."""
-        now = self._edge.clock()
-        time = instant(now)
+        clock = self._edge.clock()
+        now, time = decision_time(clock, queries.last_decided(connection)), instant(clock)
         claims = queries.claims(connection, spec.agreements)
+        spent = accounts.accounts(connection, spec.agreements)
+        voucher = _voucher(connection, run, spec)
         approved = queries.app(connection, spec.app) is not None
-        candidates = [
-            self._candidate(claims[id], run, spec, ask.kind, online, approved, now)
-            for id in spec.agreements
-        ]
-        decision = decide_round(candidates, min_cohort=spec.min_cohort)
+        candidates = []
+        for id in spec.agreements:
+            state = left_values(claims[id], spent[id], run, spec, ask.kind, now, voucher)
+            candidates.append(
+                self._candidate(claims[id], run, spec, ask.kind, online, approved, state)
+            )
+        decision = decide_covered(
+            candidates,
+            lambda some: decide_round(some, min_cohort=spec.min_cohort),
+            pays=Decimal(spec.pays),
+            voucher=voucher,
+        )
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {
@@ -145,7 +157,7 @@ class Rounds:
         try:
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
-                permit = self._permit(run, spec, ask, attempt, decision, claims, now)
+                permit = self._permit(run, spec, ask, attempt, decision, claims, clock)
                 entries.append(permit.entry())
         except PolicyError as error:
             raise RuleBroken(
@@ -162,7 +174,7 @@ class Rounds:
         kind: str,
         online: Mapping[str, str],
         approved: bool,
-        now: datetime,
+        state: Mapping[str, Value],
     ) -> Candidate:
         facts: list[Reason] = []
         if not claim.active:
@@ -181,7 +193,7 @@ class Rounds:
             product=claim.product,
             agreement=self._agreement(claim),
             facts=facts,
-            state=left_values(claim, run, spec, kind, now),
+            state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),
         )
 
@@ -221,8 +233,9 @@ class Rounds:
             config=digest_of(json.loads(run.config)),
             model=ask.model,
             metrics=list(spec.metrics),
-            cohort=[_member(by_product[verdict.product]) for verdict in decision.permitted],
+            cohort=[_member(by_product[one.product], spec) for one in decision.permitted],
             min_cohort=spec.min_cohort,
+            voucher=spec.voucher if spec.pays != "0" else "",
             limits=Limits(wall_s=spec.deadline_s, memory_bytes=spec.memory_bytes),
             decision=decision.digest,
             issued=instant(now),
@@ -263,11 +276,21 @@ class Rounds:
         )
 
 
-def _member(claim: Claim) -> CohortMember:
+def _voucher(connection: Connection, run: RunRow, spec: RunSpec) -> Voucher | None:
+    """The voucher that the run pays from; None where it pays nothing."""
+    found = accounts.voucher(connection, spec.voucher) if spec.pays != "0" else None
+    return found if found is not None and found.consumer == run.consumer else None
+
+
+def _member(claim: Claim, spec: RunSpec) -> CohortMember:
     return CohortMember(
         participant=claim.participant,
         product=claim.product,
         agreement=claim.agreement,
         key=queries.key_id_of(claim.receipt_key),
         max_rows=claim.rows,
+        metered_s=spec.deadline_s,
+        epsilon=spec.epsilon,
+        pays=spec.pays,
+        duties=[],
     )

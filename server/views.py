@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from policies.account import Account
 from policies.canonical import Json, canonical_bytes
+from policies.fields import amount_text, instant
 from policies.statements import RoundItem
-from server import queries
+from server import accounts, queries
 from server.errors import BadInput
 from server.pki import Identity
 from server.rows import AgreementRow, ReceiptRow, RoundRow, RunRow
@@ -167,6 +169,8 @@ def _apps(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
 
 
 def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    rows = [row for row in queries.agreements(connection) if may_see_agreement(caller, row)]
+    spent = accounts.accounts(connection, [row.id for row in rows])
     return [
         {
             "agreement": one.id,
@@ -174,12 +178,39 @@ def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json
             "assigner": one.assigner,
             "assignee": one.assignee,
             "document": one.document,
-            "uses": queries.uses(connection, one.id),
+            **_spent(spent[one.id]),
             "withdrawn": one.withdrawn,
             "index": one.entry,
         }
-        for one in queries.agreements(connection)
-        if may_see_agreement(caller, one)
+        for one in rows
+    ]
+
+
+def _spent(account: Account) -> dict[str, Json]:
+    """What counts against an agreement's limits: settled uses and those that are under way."""
+    total = account.total
+    return {
+        "uses": total.uses,
+        "outstanding": len(account.outstanding),
+        "metered_s": total.metered_s,
+        "epsilon": amount_text(total.epsilon),
+        "paid": amount_text(total.paid),
+        "first_use": None if account.first is None else instant(account.first),
+    }
+
+
+def _vouchers(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "voucher": one.id,
+            "consumer": one.consumer,
+            "amount": amount_text(one.amount),
+            "spent": amount_text(one.spent),
+            "balance": amount_text(one.balance),
+            "index": index,
+        }
+        for index, one in accounts.vouchers(connection)
+        if caller.role in _SEES_ALL or caller.participant == one.consumer
     ]
 
 
@@ -208,5 +239,6 @@ _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = 
         "apps": _apps,
         "agreements": _agreements,
         "runs": _runs,
+        "vouchers": _vouchers,
     }
 )

@@ -47,6 +47,10 @@ def member(participant: str, key: str, **changes: Any) -> dict[str, Any]:
         "agreement": f"agreement-{participant}",
         "key": key,
         "max_rows": 100,
+        "metered_s": 60,
+        "epsilon": "0",
+        "pays": "0",
+        "duties": [],
     } | changes
 
 
@@ -68,6 +72,7 @@ def body(**changes: Any) -> PermitBody:
         "metrics": ["loss"],
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
+        "voucher": "",
         "limits": {"wall_s": 60, "memory_bytes": 1 << 28},
         "decision": "e" * 64,
         "issued": instant(NOW),
