@@ -22,8 +22,8 @@ from clients.errors import refused
 from clients.holdings import is_approved
 from clients.records import AgreementRecord, SeenCheckpoint, Use
 from clients.schema import AGREEMENTS, SEEN, USES
-from policies.fields import amount_text
 from policies.permit import CohortMember
+from policies.values import decimal_text
 
 
 class Uses(Database):
@@ -123,9 +123,7 @@ class Uses(Database):
         return [Use(**row._mapping) for row in self._all(query)]
 
 
-def _reserve(
-    connection: Connection, use: Use, member: CohortMember, expected_uses: int
-) -> None:
+def _reserve(connection: Connection, use: Use, member: CohortMember, expected_uses: int) -> None:
     row = connection.execute(select(AGREEMENTS).where(AGREEMENTS.c.id == use.agreement)).one()
     before = AgreementRecord(**row._mapping)
     if before.uses != expected_uses:
@@ -138,13 +136,11 @@ def _reserve(
     values = {
         "uses": left.uses,
         "metered_s": left.metered_s,
-        "epsilon": amount_text(left.epsilon),
-        "paid": amount_text(left.paid),
+        "epsilon": decimal_text(left.epsilon),
+        "paid": decimal_text(left.paid),
         "first_use": before.first_use or use.started,
     }
-    connection.execute(
-        update(AGREEMENTS).where(AGREEMENTS.c.id == use.agreement).values(values)
-    )
+    connection.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == use.agreement).values(values))
 
 
 def _check_allowed(connection: Connection, *, agreement: str, app: str) -> None:

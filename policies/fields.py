@@ -6,7 +6,6 @@ digits, since `\\d` would also take those of other scripts.
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Self
@@ -22,6 +21,7 @@ _MAX_KEY_SHOWN = 60
 Version = Annotated[int, Field(ge=1, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+MaybeId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127})?$")]
 ParticipantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 # The form only: that it is a moment of the calendar is for `parse_instant` to say.
 Instant = Annotated[
@@ -86,12 +86,6 @@ def parse_instant(text: str) -> datetime:
 
 def _no_instant(text: str) -> DocumentError:
     return DocumentError("$", "a moment like 2026-01-31T08:00:00.000Z", repr(text[:40]))
-
-
-def amount_text(amount: decimal.Decimal) -> str:
-    """An amount as `Amount` spells it; sums may have more digits than one amount."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def json_path(steps: Iterable[str | int]) -> str:

@@ -7,8 +7,10 @@ therefore rebuilds the entry from the body and checks that it was logged before 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field
@@ -16,11 +18,26 @@ from pydantic import Field
 from policies.canonical import canonical_bytes, sha256_hex
 from policies.entries import entry_bytes
 from policies.envelope import open_envelope, sign_envelope
-from policies.fields import Amount, Count, Document, Id, Instant, ParticipantId, Sha256, Version
+from policies.fields import (
+    Amount,
+    Count,
+    Document,
+    Id,
+    Instant,
+    MaybeId,
+    ParticipantId,
+    Sha256,
+    Version,
+)
 
 PERMIT_TYPE = "application/vnd.tdspace.permit+json"
 
 Kind = Literal["train", "evaluate"]
+
+EVENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"train": "training-round", "evaluate": "evaluation-round"}
+)
+"""The left value of `event` for each kind of round."""
 
 
 class CohortMember(Document):
@@ -85,7 +102,7 @@ class PermitBody(Document):
     metrics: Annotated[list[Id], Field(max_length=16)]
     cohort: Annotated[list[CohortMember], Field(min_length=1, max_length=10_000)]
     min_cohort: Annotated[int, Field(ge=1, le=10_000)]
-    voucher: Id | Literal[""]
+    voucher: MaybeId
     limits: Limits
     decision: Sha256
     issued: Instant

@@ -12,6 +12,7 @@ from policies.fields import (
     Document,
     Id,
     Instant,
+    MaybeId,
     ParticipantId,
     Sha256,
     Text,
@@ -95,7 +96,7 @@ class RunSpec(Document):
     config: dict[Id, bool | int | str | dict[Literal["float"], str]]
     epsilon: Amount = "0"
     pays: Amount = "0"
-    voucher: Id | Literal[""] = ""
+    voucher: MaybeId = ""
 
 
 class RoundItem(Document):

@@ -21,6 +21,7 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "Invite": _OPERATOR,
         "RegisterApp": _OPERATOR,
+        "IssueVoucher": _OPERATOR,
         "RegisterProduct": _NODE,
         "ConcludeAgreement": _NODE,
         "Withdraw": _NODE,

@@ -22,7 +22,8 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from policies.account import Account, Amounts, Voucher
-from policies.fields import amount_text, parse_instant
+from policies.fields import parse_instant
+from policies.values import decimal_text
 from server.tables import ACCOUNTS, RESERVATIONS, VOUCHERS
 
 Body = Mapping[str, Any]
@@ -128,7 +129,7 @@ def reserve(connection: Connection, body: Body) -> None:
         for member in cohort:
             after = after.spend(Decimal(member["pays"]))
         spent = update(VOUCHERS).where(VOUCHERS.c.id == before.id)
-        connection.execute(spent.values(spent=amount_text(after.spent)))
+        connection.execute(spent.values(spent=decimal_text(after.spent)))
 
 
 def commit(connection: Connection, body: Body) -> None:
@@ -165,8 +166,8 @@ def _settle(
                 "of": before.agreement,
                 "uses": total.uses,
                 "metered_s": total.metered_s,
-                "epsilon": amount_text(total.epsilon),
-                "paid": amount_text(total.paid),
+                "epsilon": decimal_text(total.epsilon),
+                "paid": decimal_text(total.paid),
             }
         )
     connection.execute(_WRITE, writes)

@@ -32,6 +32,7 @@ from server.runs import Runs
 from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
+from server.vouchers import Vouchers
 from server.withdrawals import Subscription, Withdrawals, notice_of
 
 
@@ -39,7 +40,7 @@ class Governance:
     """Everything that governance does, by subject.
 
     Attributes:
-        enrolment, catalogue, runs, rounds, receipts: the operations.
+        enrolment, catalogue, runs, rounds, receipts, vouchers: the operations.
 
     Args:
         card: of the space.
@@ -75,6 +76,7 @@ class Governance:
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
         self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
         self.receipts = Receipts(journal=journal, edge=edge)
+        self.vouchers = Vouchers(journal=journal, edge=edge)
 
     def admit(self, caller: Identity, rpc: str) -> None:
         """Returns only if this caller may call this RPC; each operation checks whose things it is.

@@ -14,12 +14,13 @@ from typing import Final
 from policies.account import Account, Amounts, Voucher
 from policies.evaluate import Value
 from policies.fields import parse_instant
+from policies.operands import FULFILLED, PENDING
+from policies.permit import EVENTS
 from policies.statements import RunSpec
 from server.queries import Claim
 from server.rows import RunRow
 
 MAX_STEP_BACK: Final = timedelta(minutes=5)
-EVENTS: Final = {"train": "training-round", "evaluate": "evaluation-round"}
 
 
 def decision_time(clock: datetime, last: str | None) -> datetime:
@@ -91,12 +92,12 @@ def _counted(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]
 
 def _duties(run: RunRow, spec: RunSpec, voucher: Voucher | None) -> dict[str, Value]:
     """Pre-duties: `fulfilled`, or `pending` with what is missing."""
-    compensated = Value("pending", "the run pays nothing")
+    compensated = Value(PENDING, "the run pays nothing")
     if voucher is not None and spec.pays != "0":
-        compensated = Value("fulfilled", f"{voucher.id} pays {spec.pays} units for each use")
+        compensated = Value(FULFILLED, f"{voucher.id} pays {spec.pays} units for each use")
     return {
         "compensate": compensated,
-        "inform": Value("fulfilled", f"log entry {run.entry}, which the owner can read"),
-        "obtainConsent": Value("pending", "the product names no table of consents"),
-        "anonymize": Value("pending", "the product names no method of anonymization"),
+        "inform": Value(FULFILLED, f"log entry {run.entry}, which the owner can read"),
+        "obtainConsent": Value(PENDING, "the product names no table of consents"),
+        "anonymize": Value(PENDING, "the product names no method of anonymization"),
     }

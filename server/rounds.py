@@ -19,10 +19,10 @@ from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.evaluate import Reason, Request, Value
 from policies.fields import instant
-from policies.odrl import Agreement, parse_agreement
 from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
 from server import accounts, queries, registry
+from server.agreements import Agreements
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
@@ -30,12 +30,11 @@ from server.left_values import decision_time, left_values
 from server.pki import Identity
 from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
-from server.rows import RunRow
+from server.rows import RoundRow, RunRow
 from server.runs import abandon_entry, own_run
 from server.vouchers import decide_covered
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
-MAX_CACHED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class RoundAnswer:
     """The decision; `permit` is empty when nobody is permitted.
 
     Attributes:
-        verdicts: objects with participant, product, node_id, permitted and reasons.
+        verdicts: objects with participant, product, node_id, permitted, reasons and duties.
         decision_index: log index of `RoundDecided`.
     """
 
@@ -68,7 +67,7 @@ class Rounds:
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
-        self._agreements: dict[str, Agreement] = {}  # they never change once concluded
+        self._agreements = Agreements()
 
     def authorize(self, caller: Identity, ask: RoundAsk) -> RoundAnswer:
         """Decide a round and, if anybody may take part, permit it. Safe to send again: the same
@@ -191,20 +190,12 @@ class Rounds:
         return Candidate(
             participant=claim.participant,
             product=claim.product,
-            agreement=self._agreement(claim),
+            agreement=self._agreements.of(claim),
             facts=facts,
             state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),
+            rows=claim.rows,
         )
-
-    def _agreement(self, claim: Claim) -> Agreement:
-        found = self._agreements.get(claim.agreement)
-        if found is None:
-            if len(self._agreements) >= MAX_CACHED:
-                self._agreements.clear()
-            found = parse_agreement(claim.document.encode())
-            self._agreements[claim.agreement] = found
-        return found
 
     def _permit(
         self,
@@ -233,13 +224,26 @@ class Rounds:
             config=digest_of(json.loads(run.config)),
             model=ask.model,
             metrics=list(spec.metrics),
-            cohort=[_member(by_product[one.product], spec) for one in decision.permitted],
+            cohort=[self._member(by_product[one.product], spec) for one in decision.permitted],
             min_cohort=spec.min_cohort,
             voucher=spec.voucher if spec.pays != "0" else "",
             limits=Limits(wall_s=spec.deadline_s, memory_bytes=spec.memory_bytes),
             decision=decision.digest,
             issued=instant(now),
             expires=instant(now + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),
+        )
+
+    def _member(self, claim: Claim, spec: RunSpec) -> CohortMember:
+        return CohortMember(
+            participant=claim.participant,
+            product=claim.product,
+            agreement=claim.agreement,
+            key=queries.key_id_of(claim.receipt_key),
+            max_rows=claim.rows,
+            metered_s=spec.deadline_s,
+            epsilon=spec.epsilon,
+            pays=spec.pays,
+            duties=list(self._agreements.of(claim).post_duties),
         )
 
     def _sign(self, connection: Connection, run_id: str, request_id: str) -> None:
@@ -271,26 +275,22 @@ class Rounds:
         return RoundAnswer(
             permit=row.permit or b"",
             permit_id=row.permit_id or "",
-            verdicts=tuple(json.loads(row.verdicts)),
+            verdicts=_with_duties(row),
             decision_index=row.decision_entry,
         )
+
+
+def _with_duties(row: RoundRow) -> tuple[Mapping[str, Any], ...]:
+    """The verdicts, each with what is owed to it after the use."""
+    cohort = json.loads(row.permit_body)["cohort"] if row.permit_body else []
+    owed = {(member["participant"], member["product"]): member["duties"] for member in cohort}
+    return tuple(
+        one | {"duties": owed.get((one["participant"], one["product"]), [])}
+        for one in json.loads(row.verdicts)
+    )
 
 
 def _voucher(connection: Connection, run: RunRow, spec: RunSpec) -> Voucher | None:
     """The voucher that the run pays from; None where it pays nothing."""
     found = accounts.voucher(connection, spec.voucher) if spec.pays != "0" else None
     return found if found is not None and found.consumer == run.consumer else None
-
-
-def _member(claim: Claim, spec: RunSpec) -> CohortMember:
-    return CohortMember(
-        participant=claim.participant,
-        product=claim.product,
-        agreement=claim.agreement,
-        key=queries.key_id_of(claim.receipt_key),
-        max_rows=claim.rows,
-        metered_s=spec.deadline_s,
-        epsilon=spec.epsilon,
-        pays=spec.pays,
-        duties=[],
-    )

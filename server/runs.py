@@ -295,7 +295,7 @@ def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[s
         if voucher is None or voucher.consumer != caller.participant:
             raise NotKnown(
                 f"voucher {spec.voucher!r}: expected one of {caller.participant}, since each use "
-                f"pays {spec.pays} units; the operator issues them with: tds space voucher"
+                f"pays {spec.pays} units; the operator issues them with: tds voucher issue"
             )
     try:
         fused = fuse_config(config_from_json(json.loads(app.config)), spec_overrides(spec))

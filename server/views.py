@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from policies.account import Account
 from policies.canonical import Json, canonical_bytes
-from policies.fields import amount_text, instant
+from policies.fields import instant
 from policies.statements import RoundItem
+from policies.values import decimal_text
 from server import accounts, queries
 from server.errors import BadInput
 from server.pki import Identity
@@ -193,8 +194,8 @@ def _spent(account: Account) -> dict[str, Json]:
         "uses": total.uses,
         "outstanding": len(account.outstanding),
         "metered_s": total.metered_s,
-        "epsilon": amount_text(total.epsilon),
-        "paid": amount_text(total.paid),
+        "epsilon": decimal_text(total.epsilon),
+        "paid": decimal_text(total.paid),
         "first_use": None if account.first is None else instant(account.first),
     }
 
@@ -204,9 +205,9 @@ def _vouchers(connection: Connection, caller: Identity) -> list[dict[str, Json]]
         {
             "voucher": one.id,
             "consumer": one.consumer,
-            "amount": amount_text(one.amount),
-            "spent": amount_text(one.spent),
-            "balance": amount_text(one.balance),
+            "amount": decimal_text(one.amount),
+            "spent": decimal_text(one.spent),
+            "balance": decimal_text(one.balance),
             "index": index,
         }
         for index, one in accounts.vouchers(connection)

@@ -23,7 +23,8 @@ from policies.canonical import Json
 from policies.cohort import Candidate, RoundDecision
 from policies.entries import entry_bytes
 from policies.evaluate import Reason
-from policies.fields import Amount, amount_text, instant
+from policies.fields import Amount, instant
+from policies.values import decimal_text
 from server import accounts, queries
 from server.edge import Edge
 from server.errors import BadInput, NotKnown, RuleBroken
@@ -58,7 +59,7 @@ class Vouchers:
                 person = queries.participant(connection, consumer)
             if before is not None:
                 index, found = before
-                if (found.consumer, amount_text(found.amount)) != (consumer, amount):
+                if (found.consumer, decimal_text(found.amount)) != (consumer, amount):
                     raise RuleBroken(f"request {request_id}: expected the voucher it was used for")
                 return index, found.id
             if person is None or person.role != "consumer" or not person.active:
@@ -92,7 +93,7 @@ def decide_covered(
     if pays == 0:
         return decision
     covered = voucher.covered(pays) if voucher is not None else 0
-    balance = amount_text(voucher.balance) if voucher is not None else "0"
+    balance = decimal_text(voucher.balance) if voucher is not None else "0"
     text = f"the run's voucher holds {balance} units, which pays for {covered} at {pays} each"
     while len(decision.permitted) > covered:
         out = {(one.participant, one.product) for one in decision.permitted[covered:]}

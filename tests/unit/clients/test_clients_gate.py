@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.errors import GateRefused, GovernanceRefused, GovernanceUnavailable
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
-from clients.records import AgreementRecord, SeenCheckpoint
+from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.note import NoteSigner
 from ledger.tree import Tree, leaf_hash
@@ -117,6 +117,10 @@ def record(document: bytes, **changes: Any) -> AgreementRecord:
         "document": document,
         "concluded": instant(NOW),
         "uses": 0,
+        "metered_s": 0,
+        "epsilon": "0",
+        "paid": "0",
+        "first_use": None,
         "withdrawn": None,
         "reason": None,
     }
@@ -135,6 +139,8 @@ class World:
     records: dict[str, AgreementRecord] = field(
         default_factory=lambda: {"agreement-clinic-a": record(agreement())}
     )
+    keys: GateKeys = KEYS
+    own_product: ProductRecord | None = None
     seen: SeenCheckpoint | None = None
     asked: list[tuple[int, int]] = field(default_factory=list)
     fetch: Callable[[int, int], Sequence[bytes]] | None = None
@@ -150,6 +156,9 @@ class World:
 
     def agreement(self, agreement: str) -> AgreementRecord | None:
         return self.records.get(agreement)
+
+    def product(self, product: str) -> ProductRecord | None:
+        return self.own_product
 
     def head(self, tree: Tree | None = None, signer: NoteSigner = LOG) -> SeenCheckpoint:
         tree = tree if tree is not None else self.tree
@@ -184,7 +193,7 @@ class World:
         return check_permit(
             envelope,
             facts=self.facts,
-            keys=KEYS,
+            keys=self.keys,
             view=self,
             now=self.now,
             fetch_consistency=self.consistency,

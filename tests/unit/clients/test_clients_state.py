@@ -20,6 +20,7 @@ from ledger.errors import LogUnavailable
 from ledger.log import Appended
 from ledger.note import NoteSigner
 from policies.entries import parse_entry
+from policies.permit import CohortMember
 
 TIME = "2026-03-01T12:00:00.000Z"
 APP = "a" * 64
@@ -34,6 +35,18 @@ USE = Use(
     round=1,
     started=TIME,
     expires=TIME,
+    metered_s=60,
+)
+MEMBER = CohortMember(
+    participant="clinic-a",
+    product="clinic-a/cytology",
+    agreement="agreement-1",
+    key="f" * 64,
+    max_rows=100,
+    metered_s=60,
+    epsilon="0.5",
+    pays="10",
+    duties=[],
 )
 PRODUCT = ProductRecord(id="clinic-a/x", file="/data/x.json", digest="1" * 64, rows=5, card=b"one")
 
@@ -75,7 +88,7 @@ def code(call: Callable[[], object]) -> str:
 
 
 def begin(state: NodeState, use: Use = USE, *, uses: int = 0, seen: SeenCheckpoint = SEEN) -> None:
-    state.begin_use(use, expected_uses=uses, seen=seen)
+    state.begin_use(use, member=MEMBER, expected_uses=uses, seen=seen)
 
 
 def test_a_begun_use_survives_a_restart_whole(state: NodeState, path: Path) -> None:

@@ -17,7 +17,7 @@ from policies.account import (
     whole_seconds,
 )
 from policies.errors import AccountError
-from policies.fields import amount_text
+from policies.values import decimal_text
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 USE = Amounts(1, 30, Decimal("0.5"), Decimal(10))
@@ -86,7 +86,7 @@ def test_sums_are_exact_at_both_ends() -> None:
     large = Amounts(paid=Decimal("999999999999999999"))
     small = Amounts(paid=Decimal("0.000000000000000001"))
     total = large.plus(small)
-    assert amount_text(total.paid) == "999999999999999999.000000000000000001"
+    assert decimal_text(total.paid) == "999999999999999999.000000000000000001"
     assert total.plus(small).paid - total.paid == small.paid
 
 
@@ -131,7 +131,7 @@ def test_a_voucher_never_pays_more_than_it_holds() -> None:
     [("0", "0"), ("0.50", "0.5"), ("10", "10"), ("1E+2", "100"), ("0E-18", "0"), ("1.0", "1")],
 )
 def test_an_amount_has_one_spelling(value: str, text: str) -> None:
-    assert amount_text(Decimal(value)) == text
+    assert decimal_text(Decimal(value)) == text
 
 
 def _s(seconds: float) -> timedelta:

@@ -56,6 +56,9 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "memory_bytes": 1 << 30,
         "metrics": ["accuracy"],
         "config": {"lr": {"float": "0.1"}, "epochs": 1, "shuffle": True, "name": "x"},
+        "epsilon": "0.5",
+        "pays": "10",
+        "voucher": "voucher-1",
     },
     RoundItem: {
         "participant": "clinic-a",
