@@ -267,6 +267,10 @@ def _voucher(connection: Connection, index: int, _time: str, body: Body) -> None
     accounts.issue(connection, index, body)
 
 
+def _alarm(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
+    """Changes nothing: the decision beside it already refuses."""
+
+
 def _text(value: object) -> str:
     return canonical_bytes(value).decode()
 
@@ -282,6 +286,7 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "RunOpened": _run_opened,
         "RunResumed": _run_resumed,
         "RunEnded": _run_ended,
+        "EnginesDisagreed": _alarm,
         "RoundDecided": _decided,
         "PermitIssued": _permit,
         "ReceiptAccepted": _accepted,

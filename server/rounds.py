@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,6 +33,7 @@ from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import RoundRow, RunRow
 from server.runs import abandon_entry, own_run
+from server.second_key import Disagreement, SecondKey, decide_with_two_keys
 from server.vouchers import decide_covered
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
@@ -58,16 +60,24 @@ class Rounds:
     Args:
         space: its name, which permits carry.
         permit_key: signs permits, and nothing before its entry is durable.
+        second_key: an engine that has to permit as well; None where a space has one key.
     """
 
     def __init__(
-        self, *, journal: Journal, space: str, permit_key: Ed25519PrivateKey, edge: Edge
+        self,
+        *,
+        journal: Journal,
+        space: str,
+        permit_key: Ed25519PrivateKey,
+        edge: Edge,
+        second_key: SecondKey | None = None,
     ) -> None:
         self._journal = journal
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
         self._agreements = Agreements()
+        self._second_key = second_key
 
     def authorize(self, caller: Identity, ask: RoundAsk) -> RoundAnswer:
         """Decide a round and, if anybody may take part, permit it. Safe to send again: the same
@@ -123,12 +133,9 @@ class Rounds:
             candidates.append(
                 self._candidate(claims[id], run, spec, ask.kind, online, approved, state)
             )
-        decision = decide_covered(
-            candidates,
-            lambda some: decide_round(some, min_cohort=spec.min_cohort),
-            pays=Decimal(spec.pays),
-            voucher=voucher,
-        )
+        decide = partial(decide_round, min_cohort=spec.min_cohort)
+        covered = partial(decide_covered, decide=decide, pays=Decimal(spec.pays), voucher=voucher)
+        decision, alarms = decide_with_two_keys(candidates, self._second_key, covered)
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {
@@ -154,6 +161,7 @@ class Rounds:
             for one in queries.open_rounds(connection, run.id)
         ]
         try:
+            entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
                 permit = self._permit(run, spec, ask, attempt, decision, claims, clock)
@@ -278,6 +286,13 @@ class Rounds:
             verdicts=_with_duties(row),
             decision_index=row.decision_entry,
         )
+
+
+def _alarm(one: Disagreement, *, run: str, ask: RoundAsk, time: str) -> bytes:
+    """Two engines decided differently: somebody has to look which of them is wrong."""
+    where: dict[str, Json] = {"run": run, "round": ask.round, "kind": ask.kind}
+    body = where | {"request_id": ask.request_id} | one.to_json()
+    return entry_bytes("EnginesDisagreed", time=time, body=body)
 
 
 def _with_duties(row: RoundRow) -> tuple[Mapping[str, Any], ...]:

@@ -69,6 +69,10 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "rows": 0,
     },
 }
+# What holds where a field is left out; all other fields must be there.
+DEFAULTS: dict[type[Document], dict[str, Any]] = {
+    RunSpec: {"epsilon": "0", "pays": "0", "voucher": ""},
+}
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
@@ -80,7 +84,13 @@ def test_reads_back_through_its_one_spelling(kind: type[Document]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(kind, field) for kind, fields in DOCUMENTS.items() for field in fields]
+    ("kind", "field"),
+    [
+        (kind, field)
+        for kind, fields in DOCUMENTS.items()
+        for field in fields
+        if field not in DEFAULTS.get(kind, {})
+    ],
 )
 def test_no_field_may_be_left_out_or_null(kind: type[Document], field: str) -> None:
     for fault in (
@@ -90,6 +100,12 @@ def test_no_field_may_be_left_out_or_null(kind: type[Document], field: str) -> N
         with pytest.raises(DocumentError) as caught:
             kind.from_json(fault)
         assert caught.value.where == f"$.{field}"
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_what_holds_where_a_field_is_left_out(kind: type[Document]) -> None:
+    given = {key: v for key, v in DOCUMENTS[kind].items() if key not in DEFAULTS[kind]}
+    assert kind.from_json(given).to_json() == given | DEFAULTS[kind]
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
@@ -146,6 +162,12 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (RunSpec, {"metrics": ["a"] * 17}, "$.metrics"),
         (RunSpec, {"config": {"two words": 1}}, "$.config.two words.[key]"),
         (RoundItem, {"outcome": "lost"}, "$.outcome"),
+        (RunSpec, {"epsilon": "-1"}, "$.epsilon"),
+        (RunSpec, {"epsilon": 0.5}, "$.epsilon"),
+        (RunSpec, {"epsilon": "0.50"}, "$.epsilon"),
+        (RunSpec, {"pays": "1e3"}, "$.pays"),
+        (RunSpec, {"pays": "NaN"}, "$.pays"),
+        (RunSpec, {"voucher": "two words"}, "$.voucher"),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),
