@@ -17,7 +17,7 @@ from policies.cohort import Company
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError
 from policies.evaluate import Value
-from policies.fields import parse_instant
+from policies.fields import instant, parse_instant
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS, CohortMember, PermitBody
@@ -57,7 +57,7 @@ def own_values(known: Sources) -> dict[str, Value]:
         "event": Value(EVENTS[body.kind], permit),
         "algorithm": Value(body.app, permit),
         "payAmount": Value(Decimal(known.member.pays), permit),
-        "dateTime": Value(known.now, "the node's clock"),
+        "dateTime": Value(_now(known), "the node's clock"),
     }
     if known.region:
         values["spatial"] = Value(known.region, "the node's own configuration")
@@ -72,10 +72,15 @@ def _counted(known: Sources) -> dict[str, Value]:
     if known.member.epsilon != "0":
         values["epsilon"] = Value(left.epsilon, _OWN)
     first = known.record.first_use
-    elapsed = 0 if first is None else whole_seconds(parse_instant(first), known.now)
+    elapsed = 0 if first is None else whole_seconds(parse_instant(first), _now(known))
     if elapsed is not None:
         values["elapsedTime"] = Value(elapsed, "the first use under the agreement")
     return values
+
+
+def _now(known: Sources) -> datetime:
+    """In milliseconds, as the first use was recorded."""
+    return parse_instant(instant(known.now))
 
 
 def _company(known: Sources) -> dict[str, Value]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from policies.account import Account, Amounts, Voucher
 from policies.evaluate import Value
-from policies.fields import parse_instant
+from policies.fields import instant, parse_instant
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS
 from policies.statements import RunSpec
@@ -24,7 +24,7 @@ MAX_STEP_BACK: Final = timedelta(minutes=5)
 
 
 def decision_time(clock: datetime, last: str | None) -> datetime:
-    """The moment that policies are evaluated at: never before an earlier decision's.
+    """The moment that policies are evaluated at, in milliseconds: never before an earlier one's.
 
     So a limit of time that was reached stays reached when the clock is set back a little. A clock
     that was set back by more than `MAX_STEP_BACK` was wrong before, and is believed.
@@ -33,8 +33,9 @@ def decision_time(clock: datetime, last: str | None) -> datetime:
         clock: what governance's clock says, aware.
         last: the latest moment of any decision so far.
     """
-    before = parse_instant(last) if last is not None else clock
-    return before if clock < before <= clock + MAX_STEP_BACK else clock
+    now = parse_instant(instant(clock))
+    before = parse_instant(last) if last is not None else now
+    return before if now < before <= now + MAX_STEP_BACK else now
 
 
 def use_amounts(spec: RunSpec) -> Amounts:
