@@ -83,6 +83,8 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
         "model": close.get("model"),
         "metrics": close.get("metrics", {}),
         "quorum_met": close.get("quorum_met"),
+        "duties": close.get("duties", {}),
+        "derived": close.get("derived"),
         "items": [items[key].to_json() for key in sorted(items)],
     }
     return canonical_bytes(document)
