@@ -36,6 +36,7 @@ from server.second_key import SecondKey
 from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
+from server.vouchers import Vouchers
 from server.withdrawals import Subscription, Withdrawals, notice_of
 
 
@@ -44,7 +45,7 @@ class Governance:
 
     Attributes:
         baseline: the space's laws in force.
-        enrolment, registrar, catalogue, runs, rounds, receipts: the operations.
+        enrolment, registrar, catalogue, runs, rounds, receipts, vouchers: the operations.
 
     Args:
         card: of the space.
@@ -113,6 +114,7 @@ class Governance:
             second_key=second_key,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
+        self.vouchers = Vouchers(journal=journal, edge=edge)
 
     def admit(self, caller: Identity, rpc: str) -> None:
         """Returns only if this caller may call this RPC; each operation checks whose things it is.
