@@ -33,6 +33,7 @@ class SpaceCard(Document):
         log_key: note verifier key of the space's log.
         ca_pem: certificate of the space's CA.
         governance, enrolment, superlink: host:port.
+        contracts: host:port of the Dataspace Protocol's endpoint; None if there is none.
     """
 
     version: Version
@@ -44,6 +45,7 @@ class SpaceCard(Document):
     enrolment: Address
     superlink: Address
     created: Instant
+    contracts: Address | None = None
 
 
 class JoinFile(Document):

@@ -37,6 +37,10 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "GetRun": _EVERYBODY,
         "GetApp": _EVERYBODY,
         "List": _EVERYBODY,
+        "PublishOffer": _NODE,
+        "Negotiate": _NODE,
+        "MoveTransfer": _NODE | _CONSUMER,
+        "IssueToken": _EVERYBODY,
     }
 )
 

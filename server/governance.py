@@ -19,10 +19,11 @@ from policies.errors import DocumentError
 from policies.space import SpaceCard
 from server.access import check_enrolled, check_role
 from server.catalogue import Catalogue
+from server.dsp.contracts import Contracts
 from server.edge import Edge
 from server.enrolment import Enrolment
 from server.errors import BadInput, SpaceError, Unavailable
-from server.journal import Journal, TransparencyLog
+from server.journal import Journal, Listener, TransparencyLog
 from server.pki import Authority, Identity
 from server.queries import agreements
 from server.receipts import Receipts
@@ -39,7 +40,7 @@ class Governance:
     """Everything that governance does, by subject.
 
     Attributes:
-        enrolment, catalogue, runs, rounds, receipts: the operations.
+        enrolment, catalogue, runs, rounds, receipts, contracts: the operations.
 
     Args:
         card: of the space.
@@ -47,6 +48,7 @@ class Governance:
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
+        consumer_key: that consumer's key for statements; None if it has none.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Governance:
         registry: Registry,
         superlink: SuperLink,
         edge: Edge,
+        consumer_key: str | None = None,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
-        journal = Journal(log=log, registry=registry, on_applied=self._withdrawals.on_applied)
+        self._listeners: list[Listener] = [self._withdrawals.on_applied]
+        journal = Journal(log=log, registry=registry, on_applied=self._on_applied)
         self._journal = journal
-        _start(journal, card, operator=operator, consumer=consumer)
+        _start(journal, card, operator=operator, consumer=consumer, consumer_key=consumer_key)
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
         )
@@ -75,6 +79,15 @@ class Governance:
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
         self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
         self.receipts = Receipts(journal=journal, edge=edge)
+        self.contracts = Contracts(journal=journal, card=card, operator=operator, edge=edge)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this listener, too, of each entry once its effects are durable (`Journal`)."""
+        self._listeners.append(listener)
+
+    def _on_applied(self, index: int, kind: str, data: bytes) -> None:
+        for listener in self._listeners:
+            listener(index, kind, data)
 
     def admit(self, caller: Identity, rpc: str) -> None:
         """Returns only if this caller may call this RPC; each operation checks whose things it is.
@@ -102,7 +115,8 @@ class Governance:
             raise BadInput(f"consistency: {error}") from error
 
     def list(self, caller: Identity, what: str) -> list[bytes]:
-        """Canonical JSON documents of participants, products, apps, agreements or runs.
+        """Canonical JSON documents of participants, products, apps, agreements, runs, offers,
+        negotiations or transfers.
 
         Raises:
             BadInput: another word.
@@ -181,16 +195,19 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             registry=registry,
             superlink=superlink,
             edge=edge,
+            consumer_key=space.config.consumer_key,
         )
         return OpenGovernance(governance, stack.pop_all())
 
 
-def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str) -> None:
+def _start(
+    journal: Journal, card: SpaceCard, *, operator: str, consumer: str, consumer_key: str | None
+) -> None:
     body: dict[str, Json] = {
         "space": card.to_json(),
         "participants": [
-            {"participant": operator, "role": "operator"},
-            {"participant": consumer, "role": "consumer"},
+            {"participant": operator, "role": "operator", "receipt_key": None},
+            {"participant": consumer, "role": "consumer", "receipt_key": consumer_key},
         ],
     }
     # The card's own time, so that a first start that broke off finds its own entry again.

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from policies.canonical import canonical_bytes
 from server import queries
+from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
 from server.tables import (
     AGREEMENTS,
@@ -64,6 +65,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "region": "",
             "active": True,
             "entry": index,
+            "receipt_key": person.get("receipt_key"),
         }
         connection.execute(insert(PARTICIPANTS), values)
 
@@ -123,6 +125,7 @@ def _agreement(connection: Connection, index: int, _time: str, body: Body) -> No
         "digest": body["digest"],
         "envelope": base64.b64decode(body["envelope"]),
         "entry": index,
+        "negotiation": body.get("negotiation"),
     }
     connection.execute(insert(AGREEMENTS), values)
 
@@ -273,5 +276,8 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "ReceiptRefused": _refused,
         "RoundClosed": _closed,
         "RoundAbandoned": _abandoned,
+        "OfferPublished": dsp.offer_published,
+        "NegotiationStep": dsp.negotiation_step,
+        "TransferStep": dsp.transfer_step,
     }
 )

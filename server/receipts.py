@@ -21,6 +21,7 @@ from policies.fields import Decimal, Id, Sha256, instant
 from policies.permit import PermitBody
 from policies.statements import RunSpec
 from server import queries
+from server.dsp.transfer_steps import on_run_ended
 from server.edge import Edge
 from server.errors import BadInput, RuleBroken
 from server.journal import Journal
@@ -229,6 +230,8 @@ class Receipts:
             entries.append(
                 end_entry(run, state="COMPLETED", reason=reason, time=time, last_close=close_index)
             )
+            with self._journal.reading() as connection:
+                entries += on_run_ended(connection, run=run.id, state="COMPLETED", time=time)
         return entries
 
 

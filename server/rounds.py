@@ -21,6 +21,7 @@ from policies.odrl import Agreement, parse_agreement
 from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
 from server import queries, registry
+from server.dsp.transfer_steps import with_held
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
@@ -116,7 +117,9 @@ class Rounds:
             self._candidate(claims[id], run, spec, ask.kind, online, approved, now)
             for id in spec.agreements
         ]
-        decision = decide_round(candidates, min_cohort=spec.min_cohort)
+        decision = decide_round(
+            with_held(connection, run.id, candidates), min_cohort=spec.min_cohort
+        )
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {

@@ -6,7 +6,7 @@ keys/      permit.key log.key   Ed25519, PKCS #8
 governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
-consumer/  tls.crt tls.key ca.crt consumer.json models/
+consumer/  tls.crt tls.key ca.crt consumer.json statement.key models/ contracts/
 log/                            the published log: what an auditor copies
 apps/                           registered app bundles, by SHA-256
 """
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,18 +30,21 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from pydantic import Field
 
 from ledger.errors import KeyRefused
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, parse_json
 from policies.errors import DocumentError
-from policies.fields import Document, Id, ParticipantId, Version, instant
+from policies.fields import Document, Id, ParticipantId, Sha256, Version, instant
 from policies.space import Address, SpaceCard
 from server.errors import CertificateError, SpaceError
 from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
 from server.pki import Authority, Identity, Issued, create_ca, issue_server, load_ca, new_client
 
 MAX_CONFIG_BYTES = 65_536
+STATEMENT_KEY = "statement.key"
+CallbackBase = Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]{1,500}$")]
 _FOLDERS = (
     "ca",
     "keys",
@@ -50,18 +54,27 @@ _FOLDERS = (
     "operator",
     "consumer",
     "consumer/models",
+    "consumer/contracts",
     "log",
     "apps",
 )
 
 
 class SpaceFile(Document):
-    """`space.json`."""
+    """`space.json`.
+
+    Attributes:
+        consumer_key: raw Ed25519 public key of the consumer's statements, hexadecimal.
+        callbacks: where the endpoint may call participants back; each a URL that the address in
+            their messages must begin with. Who is not named is not called: they ask.
+    """
 
     version: Version
     card: SpaceCard
     operator: ParticipantId
     consumer: ParticipantId
+    consumer_key: Sha256 | None = None
+    callbacks: dict[ParticipantId, CallbackBase] = Field(default={})
 
 
 class ClientFile(Document):
@@ -147,6 +160,11 @@ class Space:
         return Issued(read_file(folder / "tls.crt"), read_secret(folder / "tls.key"))
 
 
+def load_statement_key(folder: Path) -> Ed25519PrivateKey:
+    """The key in a consumer's folder that signs its statements; errors as `Space.permit_key`."""
+    return _load_ed25519(folder / STATEMENT_KEY)
+
+
 def init_space(
     folder: Path,
     *,
@@ -158,6 +176,7 @@ def init_space(
     now: datetime,
     operator: str = "operator",
     consumer: str = "consortium",
+    contracts_address: str | None = None,
 ) -> Space:
     """Make a space with all its keys; on an error nothing is left behind.
 
@@ -168,6 +187,7 @@ def init_space(
         hosts: names and addresses for the two server certificates; this machine's own are added.
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
+        contracts_address: host:port of the Dataspace Protocol's endpoint; None for none.
 
     Raises:
         SpaceError: the folder is in the way or cannot be written, or an argument is malformed.
@@ -191,8 +211,15 @@ def init_space(
             hosts=hosts,
             people=(operator, consumer),
             now=now,
+            contracts=contracts_address,
         )
-        config = SpaceFile(version=1, card=card, operator=operator, consumer=consumer)
+        config = SpaceFile(
+            version=1,
+            card=card,
+            operator=operator,
+            consumer=consumer,
+            consumer_key=_new_statement_key(work / "consumer"),
+        )
         for sub, participant in (("operator", operator), ("consumer", consumer)):
             place = ClientFile(
                 version=1, space=card.name, participant=participant, governance=card.governance
@@ -250,6 +277,7 @@ def _make_keys(
     hosts: Sequence[str],
     people: tuple[str, str],
     now: datetime,
+    contracts: str | None,
 ) -> SpaceCard:
     ca = create_ca(name, now=now)
     write_public(work / "ca" / "ca.crt", ca.certificate_pem)
@@ -276,7 +304,14 @@ def _make_keys(
         enrolment=addresses[1],
         superlink=addresses[2],
         created=instant(now),
+        contracts=contracts,
     )
+
+
+def _new_statement_key(folder: Path) -> str:
+    key = Ed25519PrivateKey.generate()
+    write_secret(folder / STATEMENT_KEY, _ed25519_pem(key))
+    return key.public_key().public_bytes_raw().hex()
 
 
 def _write_pair(folder: Path, issued: Issued) -> None:

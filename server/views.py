@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from policies.canonical import Json, canonical_bytes
 from policies.statements import RoundItem
 from server import queries
+from server.dsp.views import DSP_LISTS
 from server.errors import BadInput
 from server.pki import Identity
 from server.rows import AgreementRow, ReceiptRow, RoundRow, RunRow
@@ -176,6 +177,7 @@ def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json
             "document": one.document,
             "uses": queries.uses(connection, one.id),
             "withdrawn": one.withdrawn,
+            "negotiation": one.negotiation,
             "index": one.entry,
         }
         for one in queries.agreements(connection)
@@ -208,5 +210,6 @@ _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = 
         "apps": _apps,
         "agreements": _agreements,
         "runs": _runs,
+        **DSP_LISTS,
     }
 )
