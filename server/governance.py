@@ -6,6 +6,7 @@ same request, also after a crash between any two durable steps (`server.journal`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from policies.errors import DocumentError
 from policies.space import SpaceCard
 from server.access import check_enrolled, check_role
 from server.catalogue import Catalogue
+from server.dsp.callbacks import Callbacks
 from server.dsp.contracts import Contracts
 from server.edge import Edge
 from server.enrolment import Enrolment
@@ -84,6 +86,12 @@ class Governance:
     def listen(self, listener: Listener) -> None:
         """Tell this listener, too, of each entry once its effects are durable (`Journal`)."""
         self._listeners.append(listener)
+
+    def call_back(self, bases: Mapping[str, str]) -> Callbacks:
+        """Tell these participants of the provider's steps from now on; close what is returned."""
+        callbacks = Callbacks(journal=self._journal, bases=bases, ca_pem=self.card.ca_pem)
+        self.listen(callbacks.on_applied)
+        return callbacks
 
     def _on_applied(self, index: int, kind: str, data: bytes) -> None:
         for listener in self._listeners:
@@ -197,6 +205,8 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             edge=edge,
             consumer_key=space.config.consumer_key,
         )
+        if space.config.callbacks:
+            stack.callback(governance.call_back(space.config.callbacks).close)
         return OpenGovernance(governance, stack.pop_all())
 
 

@@ -133,6 +133,7 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
             "region": one.region,
             "node_id": one.node_id,
             "log_key": one.log_key,
+            "receipt_key": one.receipt_key,
             "active": one.active,
             "index": one.entry,
         }

@@ -48,6 +48,7 @@ class DcatCatalogue:
         self._operator = operator
         self._edge = edge
         self._id = f"urn:tdspace:catalog:{space}"
+        self.url = url
         self._service = documents.data_service(f"urn:tdspace:service:{space}", url)
 
     @property

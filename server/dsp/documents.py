@@ -6,11 +6,13 @@ which other connectors pass over: a consumer without a callback reads offer and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from policies.canonical import Json
 from policies.odrl import CONTEXT
+from server.dsp.rows import NegotiationRow, TransferRow
 
 BASE: Final = "/dsp/2025-1"
 FORMAT: Final = "FederatedTraining"
@@ -73,6 +75,22 @@ def negotiation(provider_pid: str, consumer_pid: str, state: str, extra: Mapping
     """A ContractNegotiation; `extra` by names that `EXTENSION` makes IRIs of."""
     more = {EXTENSION + name: value for name, value in extra.items()}
     return _process("ContractNegotiation", provider_pid, consumer_pid, state=state) | more
+
+
+def negotiation_document(row: NegotiationRow) -> Out:
+    """A negotiation; the offer on the table, the agreement and its envelope under our IRIs."""
+    extra: dict[str, Json] = {}
+    if row.state == "OFFERED":
+        extra["offer"] = json.loads(row.document)
+    if row.agreement_document is not None and row.envelope is not None:
+        extra["agreement"] = row.agreement_document
+        extra["signature"] = json.loads(row.envelope)
+    return negotiation(row.id, row.consumer_pid, row.state, extra)
+
+
+def transfer_document(row: TransferRow) -> Out:
+    """A transfer process."""
+    return transfer(row.id, row.consumer_pid, row.state)
 
 
 def transfer(provider_pid: str, consumer_pid: str, state: str) -> Out:

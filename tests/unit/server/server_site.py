@@ -159,6 +159,7 @@ class Site:
             registry=registry,
             superlink=self.superlink,
             edge=Edge(clock=lambda: self.now, random_bytes=self.random_bytes),
+            consumer_key=self.space.config.consumer_key,
         )
         self.registry = registry
 
@@ -363,6 +364,7 @@ def make_space(folder: Path, *, now: datetime, ports: tuple[int, int] = (19443, 
         governance_address=f"127.0.0.1:{ports[0]}",
         enrolment_address=f"127.0.0.1:{ports[1]}",
         superlink_address="127.0.0.1:19445",
+        contracts_address="127.0.0.1:19446",
         hosts=["127.0.0.1"],
         now=now,
     )
