@@ -1,13 +1,21 @@
 """The decision over a round's cohort (DESIGN.md, step 3): who may take part, together.
 
-Leaving one candidate out can break another's `minParticipants`, so the cohort is decided as a
+Leaving one candidate out can break what another asks of its company, so the cohort is decided as a
 whole: it is the largest set whose every member is permitted when exactly that set takes part.
 
 Why there is one largest such set: let F(S) be the candidates that are permitted when the
-participants of S take part. `minParticipants` allows only `gteq`, and intake refuses it in
-prohibitions and under `xone`, so more participants never turn a permit into a denial: F is monotone
-on the finite lattice of subsets. By Knaster and Tarski F has a greatest fixed point, and iterating
-F from the full set reaches it, whatever the order of the candidates.
+participants of S take part. `minParticipants`, `rowShare` and `togetherWith` may stand only in
+permissions and not under `xone`, and with the operators they allow a larger S never turns a permit
+into a denial: F is monotone on the finite lattice of subsets. By Knaster and Tarski F has a
+greatest fixed point, and iterating F from the full set reaches it, in whatever order.
+
+`notTogetherWith` runs the other way: a larger S can turn a permit into a denial. So each pass holds
+fixed who *might* take part, and the passes alternate (Van Gelder, The alternating fixpoint of logic
+programs with negation, 1993): from the largest set that is possible follows the set that is
+certain, from that a smaller possible one, until neither changes. The certain set is the answer:
+each of its members is permitted when exactly that set takes part. Two that exclude each other are
+both possible and neither certain; as everywhere, what cannot be decided is denied. The run may be
+opened again with the agreement of one of them.
 """
 
 from __future__ import annotations
@@ -16,11 +24,13 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 
 from policies.canonical import Json, digest_of
 from policies.errors import PolicyError
 from policies.evaluate import Effect, Reason, Report, Request, Value, evaluate
+from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
 
@@ -32,7 +42,8 @@ class Candidate:
     Attributes:
         agreement: the one it would be used under; None is a refusal.
         facts: hard refusals found before policy, such as a withdrawn consent.
-        state: every known left value but `minParticipants`, which is decided here.
+        state: every known left value but those of the cohort, which are decided here.
+        rows: of the product, for its share in the cohort; 0 if not known.
     """
 
     participant: str
@@ -41,6 +52,7 @@ class Candidate:
     facts: Sequence[Reason]
     state: Mapping[str, Value]
     request: Request
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,7 @@ class Verdict:
 
     Attributes:
         reasons: never empty; for people and programs.
-        report: made with the number of participants that was left when this verdict fell; None
+        report: made with the cohort that was left when this verdict fell; None
             where a hard refusal made evaluation needless. It says PERMIT also where the candidate
             was refused with `cohort-too-small`, which is no matter of its agreement.
     """
@@ -102,13 +114,17 @@ class RoundDecision:
 
 
 def decide_round(
-    candidates: Iterable[Candidate], *, min_cohort: int = 1, purposes: Purposes = PURPOSES
+    candidates: Iterable[Candidate],
+    *,
+    min_cohort: int = 1,
+    purposes: Purposes = PURPOSES,
+    baseline: tuple[Baseline, ...] = (),
 ) -> RoundDecision:
     """Decide who takes part in one round; the order of the candidates does not matter.
 
     Args:
         min_cohort: distinct participants below which nobody takes part.
-        purposes: as for `evaluate`.
+        purposes, baseline: as for `evaluate`.
 
     Raises:
         PolicyError: a candidate stands twice, or `min_cohort` is below 1.
@@ -122,8 +138,12 @@ def decide_round(
                 f"candidates: expected each product once, got {one.product} of "
                 f"{one.participant} twice; give one agreement for it"
             )
-    standing = [_Standing(one, purposes) for one in ordered if one.agreement and not one.facts]
-    remaining = _settle(standing)
+    standing = [
+        _Standing(one, one.agreement, purposes, baseline)
+        for one in ordered
+        if one.agreement and not one.facts
+    ]
+    remaining = _alternate(standing)
     reports = {(one.candidate.participant, one.candidate.product): one.report for one in standing}
     verdicts = [
         _verdict(one, reports.get((one.participant, one.product)), remaining, min_cohort)
@@ -132,16 +152,69 @@ def decide_round(
     return RoundDecision(min_cohort, tuple(verdicts))
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Who takes part, as far as a candidate's policy may ask.
+
+    Attributes:
+        participants: distinct ones.
+        rows: of all their products.
+        possible: those that cannot be ruled out.
+    """
+
+    participants: Mapping[str, int]
+    rows: int
+    possible: frozenset[str]
+
+    def values(self, agreement: Agreement, participant: str, rows: int) -> dict[str, Value]:
+        """The left values that depend on the cohort, for one member of it.
+
+        Only those of the participants that the agreement names are listed: a report would else
+        repeat the whole cohort for each of its members.
+        """
+        found = {"minParticipants": Value(len(self.participants), _COHORT)}
+        if agreement.partners:
+            others = agreement.partners - {participant}
+            here = tuple(sorted(name for name in others if name in self.participants))
+            maybe = tuple(sorted(others & self.possible))
+            found["togetherWith"] = Value(here, _COHORT)
+            found["notTogetherWith"] = Value(maybe, _COHORT)
+        if agreement.has_share and 0 < rows <= self.rows:
+            found["rowShare"] = Value(row_share(rows, self.rows), _COHORT)
+        return found
+
+
+_COHORT = "the round's cohort"
+
+
+def row_share(rows: int, total: int) -> Decimal:
+    """A product's share of all rows, rounded up at six digits: never less than it is."""
+    return Decimal(-(-rows * 10**6 // total)).scaleb(-6)
+
+
 class _Standing:
-    """A candidate without hard refusals: how many participants it needs, and its last report."""
+    """A candidate without hard refusals: how many participants it needs, and its last report.
 
-    __slots__ = ("candidate", "needs", "purposes", "report")
+    Attributes:
+        selective: whether it asks for more of its company than a number of participants.
+    """
 
-    def __init__(self, candidate: Candidate, purposes: Purposes) -> None:
+    __slots__ = ("agreement", "baseline", "candidate", "needs", "purposes", "report", "selective")
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        agreement: Agreement,
+        purposes: Purposes,
+        baseline: tuple[Baseline, ...],
+    ) -> None:
         self.candidate = candidate
+        self.agreement = agreement
         self.purposes = purposes
+        self.baseline = baseline
+        self.selective = bool(agreement.partners) or agreement.has_share
         self.report: Report
-        self.needs: int | None = self._needs()
+        self.needs: int | None = 0 if self.selective else self._needs()
 
     def _needs(self) -> int | None:
         """The fewest participants with which it is permitted; None: with no number of them.
@@ -150,53 +223,97 @@ class _Standing:
         agreement's thresholds; so it is evaluated once, or a few times where thresholds exist,
         however many turns the cohort takes to settle.
         """
-        assert self.candidate.agreement is not None
-        steps = (0, *self.candidate.agreement.thresholds)
-        found = bisect_left(steps, True, key=self.permitted_with)
+        steps = (0, *self.agreement.thresholds)
+        found = bisect_left(steps, True, key=self._permitted_with)
         return steps[found] if found < len(steps) else None
 
-    def permitted_with(self, participants: int) -> bool:
-        """Evaluate with this many participants, and keep the report."""
-        candidate = self.candidate
-        assert candidate.agreement is not None
-        cohort = Value(participants, "the round's cohort")
-        state = {**candidate.state, "minParticipants": cohort}
+    def _permitted_with(self, participants: int) -> bool:
+        return self._permitted({"minParticipants": Value(participants, _COHORT)})
+
+    def permitted_in(self, company: Company) -> bool:
+        """Evaluate in this company, and keep the report."""
+        one = self.candidate
+        return self._permitted(company.values(self.agreement, one.participant, one.rows))
+
+    def report_in(self, company: Company) -> None:
+        """Make the report that the verdict carries, where the company can show in it."""
+        if self.selective or self.agreement.thresholds:
+            self.permitted_in(company)
+
+    def _permitted(self, cohort: Mapping[str, Value]) -> bool:
+        one = self.candidate
         self.report = evaluate(
-            candidate.agreement, candidate.request, state, purposes=self.purposes
+            self.agreement,
+            one.request,
+            {**one.state, **cohort},
+            purposes=self.purposes,
+            baseline=self.baseline,
         )
         return self.report.effect is Effect.PERMIT
 
 
-def _settle(standing: list[_Standing]) -> int:
-    """Iterate from everybody to the greatest fixed point; returns its number of participants.
+def _alternate(standing: list[_Standing]) -> int:
+    """Settle the cohort; returns its number of participants, and leaves each its last report."""
+    possible = frozenset(one.candidate.participant for one in standing)
+    certain = _settle(standing, possible)
+    if any(one.agreement.partners for one in standing):
+        while (smaller := _settle(standing, certain)) != possible:
+            possible = smaller
+            certain = _settle(standing, possible)
+        # The last pass was one for the possible set: let the reports be on the certain one.
+        certain = _settle(standing, possible)
+    return len(certain)
 
-    Each turn drops all that need more than are left. Sorted by need, those are the last ones, so
-    that all turns together cost one pass.
+
+def _settle(standing: list[_Standing], possible: frozenset[str]) -> frozenset[str]:
+    """Iterate from everybody to the greatest fixed point, with `possible` held fixed.
+
+    Each turn drops all that are not permitted in the company that is left. Those that ask for a
+    number only are sorted by it, so that all turns together cost one pass over them; the others
+    are looked at again in each turn.
     """
-    products = Counter(one.candidate.participant for one in standing)
-    most = len(products) + 1
-    waiting = sorted(standing, key=lambda one: most if one.needs is None else one.needs)
-    while waiting:
-        left = len(products)
+    left = _Left(standing)
+    most = len(left.participants) + 1
+    waiting = sorted(
+        (one for one in standing if not one.selective),
+        key=lambda one: most if one.needs is None else one.needs,
+    )
+    selective = [one for one in standing if one.selective]
+    while True:
+        company = left.company(possible)
+        count = len(company.participants)
         leaving = []
-        while waiting and (waiting[-1].needs is None or waiting[-1].needs > left):
+        while waiting and (waiting[-1].needs is None or waiting[-1].needs > count):
             leaving.append(waiting.pop())
+        for one in leaving:
+            one.report_in(company)
+        leaving += [one for one in selective if not one.permitted_in(company)]
         if not leaving:
             break
+        gone = set(map(id, leaving))
+        selective = [one for one in selective if id(one) not in gone]
         for one in leaving:
-            _report_with(one, left)
-            products[one.candidate.participant] -= 1
-            if not products[one.candidate.participant]:
-                del products[one.candidate.participant]
+            left.leave(one.candidate)
     for one in waiting:
-        _report_with(one, len(products))
-    return len(products)
+        one.report_in(company)
+    return frozenset(company.participants)
 
 
-def _report_with(one: _Standing, participants: int) -> None:
-    assert one.candidate.agreement is not None
-    if one.candidate.agreement.thresholds:
-        one.permitted_with(participants)
+class _Left:
+    """Whose products are still in: counted, since a participant may bring several."""
+
+    def __init__(self, standing: list[_Standing]) -> None:
+        self.participants = Counter(one.candidate.participant for one in standing)
+        self.rows = sum(one.candidate.rows for one in standing)
+
+    def leave(self, candidate: Candidate) -> None:
+        self.rows -= candidate.rows
+        self.participants[candidate.participant] -= 1
+        if not self.participants[candidate.participant]:
+            del self.participants[candidate.participant]
+
+    def company(self, possible: frozenset[str]) -> Company:
+        return Company(self.participants, self.rows, possible)
 
 
 def _verdict(

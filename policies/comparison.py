@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator as ordering
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -29,19 +30,31 @@ def compare(
         return Outcome.UNKNOWN
     if row.kind is Kind.NAME:
         return _compare_names(row, operator, str(left), right, purposes)
+    if isinstance(left, tuple):
+        return _compare_set(operator, left, right)
     if isinstance(left, datetime):
         left = _whole_milliseconds(left)
     holds: bool = _ORDERED[operator](left, right)
     return Outcome.SATISFIED if holds else Outcome.UNSATISFIED
 
 
+_WHOLE = frozenset({Kind.INTEGER, Kind.DURATION})
+_MAX_DECIMAL = Decimal(10) ** 18
+
+
 def is_value(row: Operand, left: object) -> bool:
     """Whether this can be a left value of the row at all: of its type and within its bounds."""
-    if row.kind is Kind.INTEGER:
+    if row.kind in _WHOLE:
         is_integer = isinstance(left, int) and not isinstance(left, bool)
         return is_integer and row.least <= left <= MAX_SAFE_INTEGER  # type: ignore[operator]
     if row.kind is Kind.INSTANT:
         return isinstance(left, datetime) and left.tzinfo is not None
+    if row.kind is Kind.DECIMAL:
+        return isinstance(left, Decimal) and left.is_finite() and 0 <= left < _MAX_DECIMAL
+    if row.kind is Kind.NAMES:
+        return isinstance(left, tuple) and all(
+            isinstance(one, str) and is_name(one) for one in left
+        )
     if not isinstance(left, str):
         return False
     return row.pattern.fullmatch(left) is not None if row.pattern else is_name(left)
@@ -86,6 +99,17 @@ _INCLUSION = MappingProxyType(
         Relation.UNLISTED: Outcome.UNKNOWN,
     }
 )
+
+
+def _compare_set(operator: str, left: tuple[str, ...], right: Right) -> Outcome:
+    """A set of names against one name (`hasPart`) or several."""
+    named = set(right) if isinstance(right, tuple) else {str(right)}
+    found = named.intersection(left)
+    if operator == "isNoneOf":
+        holds = not found
+    else:
+        holds = bool(found) if operator == "isAnyOf" else found == named
+    return Outcome.SATISFIED if holds else Outcome.UNSATISFIED
 
 
 def _compare_names(

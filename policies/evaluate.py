@@ -1,7 +1,8 @@
 """Three-valued evaluation of one agreement for one request, with a report.
 
 The rule (DESIGN.md, "Policy"): permit if and only if at least one permission for exactly this
-target, assignee and action is fully satisfied, and no prohibition for them is satisfied or unknown.
+target, assignee and action is fully satisfied, no prohibition for them is satisfied or unknown,
+every pre-duty is fulfilled, and no law of the space's baseline forbids it or may forbid it.
 
 A report is a value: the same agreement, request and state give the same report, byte for byte in
 its canonical JSON, so that a decision can be replayed from the log.
@@ -9,17 +10,21 @@ its canonical JSON, so that a decision can be replayed from the log.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from policies.canonical import Json, digest_of
 from policies.comparison import compare
+from policies.law import Baseline
 from policies.odrl import Agreement
-from policies.operands import COVERS, OPERANDS
+from policies.operands import COVERS, FULFILLED, OPERANDS, PENDING, VIOLATED
 from policies.outcomes import LOGIC, Outcome, all_of
 from policies.relations import PURPOSES, Purposes
 from policies.results import (
     ConstraintResult,
+    DutyResult,
     LogicResult,
     Reason,
     Result,
@@ -27,11 +32,12 @@ from policies.results import (
     State,
     Value,
 )
-from policies.rules import Constraint, Logic, Rule
-from policies.sentences import reasons_barred, reasons_unmet
+from policies.rules import Constraint, Duty, Logic, Rule
+from policies.sentences import reasons_barred, reasons_forbidden, reasons_owed, reasons_unmet
 
 __all__ = [
     "ConstraintResult",
+    "DutyResult",
     "Effect",
     "LogicResult",
     "Outcome",
@@ -41,6 +47,7 @@ __all__ = [
     "RuleResult",
     "State",
     "Value",
+    "barred",
     "compare",
     "evaluate",
 ]
@@ -55,7 +62,7 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks to do what with which product; `action` is `train` or `evaluate`."""
+    """Who asks to do what with which product; `action` is one that may be asked for."""
 
     target: str
     assignee: str
@@ -64,12 +71,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A decision with all that it rests on, permissions first, in the document's order."""
+    """A decision with all that it rests on, permissions first, in the document's order.
+
+    Attributes:
+        duties: what the agreement obliges to beside every permission.
+        laws: each law of the baseline with the results of its prohibitions.
+    """
 
     agreement: Agreement
     request: Request
     effect: Effect
     rules: tuple[RuleResult, ...]
+    duties: tuple[DutyResult, ...] = ()
+    laws: tuple[tuple[Baseline, tuple[RuleResult, ...]], ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The report as JSON, ready for `canonical_bytes`."""
@@ -81,6 +95,15 @@ class Report:
             "action": self.request.action,
             "effect": self.effect.value,
             "rules": [result.to_json() for result in self.rules],
+            "duties": [result.to_json() for result in self.duties],
+            "baseline": [
+                {
+                    "policy": law.id,
+                    "policyDigest": law.digest,
+                    "rules": [result.to_json() for result in results],
+                }
+                for law, results in self.laws
+            ],
         }
 
     @property
@@ -100,13 +123,16 @@ class Report:
         matching = [result for result in self.rules if result.matches]
         permissions = [result for result in matching if result.rule.kind == "permission"]
         barring = [result for result in matching if result.rule.kind == "prohibition"]
-        found = [reason for result in barring for reason in reasons_barred(result)]
+        found = list(_forbidden(self.laws))
+        found += [reason for result in barring for reason in reasons_barred(result)]
+        found += [reason for result in self.duties for reason in reasons_owed(result)]
         carrying = [p for p in permissions if p.outcome is Outcome.SATISFIED]
         if not permissions:
             text = f"no permission of the agreement covers {request.action}"
             found.append(Reason("no-permission", text))
         elif not carrying:
             found += [reason for p in permissions for reason in reasons_unmet(p.constraints)]
+            found += [r for p in permissions for duty in p.duties for r in reasons_owed(duty)]
         elif not found:
             text = f"permission {carrying[0].rule.index + 1} is met in every constraint"
             found.append(Reason("permitted", text))
@@ -114,7 +140,12 @@ class Report:
 
 
 def evaluate(
-    agreement: Agreement, request: Request, state: State, *, purposes: Purposes = PURPOSES
+    agreement: Agreement,
+    request: Request,
+    state: State,
+    *,
+    purposes: Purposes = PURPOSES,
+    baseline: tuple[Baseline, ...] = (),
 ) -> Report:
     """Decide one request under one agreement.
 
@@ -122,28 +153,82 @@ def evaluate(
         state: the left values that are known; nothing is assumed about the others.
         purposes: the taxonomy for `isA`; a space with its own table must log it, or its
             decisions cannot be replayed.
+        baseline: the space's laws, which hold whatever was agreed.
     """
     concerns = request.target == agreement.target and request.assignee == agreement.assignee
-    results = []
+    action = request.action
     permitted = False
-    barred = False
+    stopped = False
+    results = []
     for rule in agreement.permissions:
-        result = _rule(rule, concerns, request.action, state, purposes)
+        result = _rule(rule, concerns, action, state, purposes)
         permitted = permitted or result.outcome is Outcome.SATISFIED
         results.append(result)
     for rule in agreement.prohibitions:
-        result = _rule(rule, concerns, request.action, state, purposes)
-        barred = barred or (result.matches and result.outcome is not Outcome.UNSATISFIED)
+        result = _rule(rule, concerns, action, state, purposes)
+        stopped = stopped or _bars(result)
         results.append(result)
-    effect = Effect.PERMIT if permitted and not barred else Effect.DENY
-    return Report(agreement, request, effect, tuple(results))
+    duties: tuple[DutyResult, ...] = ()
+    if concerns and agreement.obligations:
+        duties = tuple([_duty(duty, state, purposes) for duty in agreement.obligations])
+        stopped = stopped or any(_owed(duty) for duty in duties)
+    laws = tuple([(law, _law(law, action, state, purposes)) for law in baseline])
+    stopped = stopped or any(_bars(result) for _, found in laws for result in found)
+    effect = Effect.PERMIT if permitted and not stopped else Effect.DENY
+    return Report(agreement, request, effect, tuple(results), duties, laws)
+
+
+def barred(
+    baseline: tuple[Baseline, ...], action: str, state: State, *, purposes: Purposes = PURPOSES
+) -> tuple[Reason, ...]:
+    """Why the space's laws forbid an action, or may forbid it; empty where they do not."""
+    laws = tuple((law, _law(law, action, state, purposes)) for law in baseline)
+    return tuple(dict.fromkeys(_forbidden(laws)))
+
+
+def _forbidden(laws: tuple[tuple[Baseline, tuple[RuleResult, ...]], ...]) -> Iterator[Reason]:
+    for law, results in laws:
+        for result in results:
+            if _bars(result):
+                yield from reasons_forbidden(law, result)
+
+
+def _law(law: Baseline, action: str, state: State, purposes: Purposes) -> tuple[RuleResult, ...]:
+    return tuple([_rule(rule, True, action, state, purposes) for rule in law.prohibitions])
+
+
+def _bars(result: RuleResult) -> bool:
+    """Whether a prohibition stands in the way: it applies, or may apply."""
+    return result.matches and result.outcome is not Outcome.UNSATISFIED
+
+
+def _owed(result: DutyResult) -> bool:
+    """Whether a pre-duty is not seen to be fulfilled, or a post-duty is seen to be violated."""
+    return result.outcome is not None and result.outcome is not Outcome.SATISFIED
 
 
 def _rule(rule: Rule, concerns: bool, action: str, state: State, purposes: Purposes) -> RuleResult:
     if not concerns or action not in COVERS[rule.action]:
         return RuleResult(rule, False, None, ())
     parts = [_result(constraint, state, purposes) for constraint in rule.constraints]
-    return RuleResult(rule, True, all_of([part.outcome for part in parts]), tuple(parts))
+    outcomes = [part.outcome for part in parts]
+    if not rule.duties:
+        return RuleResult(rule, True, all_of(outcomes), tuple(parts))
+    duties = tuple([_duty(duty, state, purposes) for duty in rule.duties])
+    outcomes += [duty.outcome for duty in duties if duty.outcome is not None]
+    return RuleResult(rule, True, all_of(outcomes), tuple(parts), duties)
+
+
+def _duty(duty: Duty, state: State, purposes: Purposes) -> DutyResult:
+    value = state.get(duty.action)
+    if not duty.is_pre:
+        if value is None or value.value != VIOLATED:
+            return DutyResult(duty, None, None, ())
+        return DutyResult(duty, value, Outcome.UNSATISFIED, ())
+    done = _DUTY_STATES.get(value.value, Outcome.UNKNOWN) if value else Outcome.UNKNOWN
+    parts = [_result(constraint, state, purposes) for constraint in duty.constraints]
+    outcome = all_of([done, *(part.outcome for part in parts)])
+    return DutyResult(duty, value, outcome, tuple(parts))
 
 
 def _result(constraint: Constraint | Logic, state: State, purposes: Purposes) -> Result:
@@ -157,3 +242,12 @@ def _result(constraint: Constraint | Logic, state: State, purposes: Purposes) ->
     row = OPERANDS[constraint.operand]
     outcome = compare(row, constraint.operator, value.value, constraint.right, purposes)
     return ConstraintResult(constraint, value, outcome)
+
+
+_DUTY_STATES: Mapping[object, Outcome] = MappingProxyType(
+    {
+        FULFILLED: Outcome.SATISFIED,
+        PENDING: Outcome.UNSATISFIED,
+        VIOLATED: Outcome.UNSATISFIED,
+    }
+)

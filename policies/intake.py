@@ -26,7 +26,7 @@ from policies.operands import (
 )
 from policies.outcomes import LOGIC
 from policies.rows import Action, Operand
-from policies.rules import Constraint, Logic, Rule
+from policies.rules import Constraint, Duty, Logic, NextPolicy, Rule
 
 CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 MAX_BYTES = 64 * 1024
@@ -36,8 +36,8 @@ MAX_LOGIC_DEPTH = 8
 
 
 def _visible(text: str) -> str:
-    if not is_name(text):
-        raise ValueError(f"a name of at most {MAX_NAME} visible characters without spaces")
+    if not (text.isascii() and is_name(text)):
+        raise ValueError(f"a name of at most {MAX_NAME} visible ASCII characters without spaces")
     return text
 
 
@@ -51,17 +51,27 @@ class _ConstraintDocument(Document):
     all_of: list[_ConstraintDocument] = Field(default=[], alias="and")
     any_of: list[_ConstraintDocument] = Field(default=[], alias="or")
     one_of: list[_ConstraintDocument] = Field(default=[], alias="xone")
-    sequence: object = Field(default=None, alias="andSequence")
+    sequence: list[_ConstraintDocument] = Field(default=[], alias="andSequence")
+
+
+class _DutyDocument(Document):
+    action: str
+    constraint: list[_ConstraintDocument] = Field(default=[])
 
 
 class _RuleDocument(Document):
     action: str
     constraint: list[_ConstraintDocument] = Field(default=[])
-    duty: object = []
+    duty: list[_DutyDocument] = Field(default=[])
+
+
+class _NextDocument(Document):
+    permission: list[_RuleDocument] = Field(default=[])
+    prohibition: list[_RuleDocument] = Field(default=[])
 
 
 class PolicyDocument(Document):
-    """What offers and agreements have in common."""
+    """What all policies have in common."""
 
     context: list[str] = Field(default=[CONTEXT], alias="@context")
     id: _Name = Field(alias="@id")
@@ -69,7 +79,7 @@ class PolicyDocument(Document):
     conflict: str = ""
     permission: list[_RuleDocument] = Field(default=[])
     prohibition: list[_RuleDocument] = Field(default=[])
-    obligation: object = []
+    obligation: list[_DutyDocument] = Field(default=[])
 
 
 class OfferDocument(PolicyDocument):
@@ -77,6 +87,7 @@ class OfferDocument(PolicyDocument):
 
     type: Literal["Offer"] = Field(alias="@type")
     assigner: _Name = ""
+    next_policy: _NextDocument | None = Field(default=None, alias="nextPolicy")
 
 
 class AgreementDocument(PolicyDocument):
@@ -87,9 +98,20 @@ class AgreementDocument(PolicyDocument):
     assigner: _Name
     assignee: _Name
     timestamp: str
+    next_policy: _NextDocument | None = Field(default=None, alias="nextPolicy")
 
 
-_NOT_YET = "nothing here (not supported by this version)"
+class LawDocument(PolicyDocument):
+    """A policy of the space that no offer can switch off (`policies.law`)."""
+
+    type: Literal["Set"] = Field(alias="@type")
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    version: Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.-]{0,31}$")]
+    source: Annotated[str, Field(min_length=1, max_length=1000)]
+    comment: Annotated[str, Field(max_length=4000)] = ""
+
+
 _Document = TypeVar("_Document", bound=PolicyDocument)
 
 
@@ -112,8 +134,10 @@ def read_document(model: type[_Document], data: bytes) -> _Document:
         why = '"prohibit" (ODRL takes a policy without it as void when its rules conflict)'
         got = repr(document.conflict[:40]) if "conflict" in document.model_fields_set else "nothing"
         raise DocumentError("$.conflict", why, got)
-    if document.obligation != []:
-        raise DocumentError("$.obligation", _NOT_YET, "an obligation")
+    if len(document.obligation) > MAX_RULES:
+        raise DocumentError(
+            "$.obligation", f"at most {MAX_RULES} obligations", str(len(document.obligation))
+        )
     rules = len(document.permission) + len(document.prohibition)
     if not 1 <= rules <= MAX_RULES:
         expected = f"1 to {MAX_RULES} permissions and prohibitions"
@@ -132,7 +156,7 @@ def _refusal(error: ValidationError) -> DocumentError:
         case "model_type":
             return DocumentError(where, "an object", type(first["input"]).__name__)
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return DocumentError(where, expected, repr(first["input"])[:80])
+    return DocumentError(where, expected, ascii(first["input"])[:80])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +164,7 @@ class _Place:
     """Where a constraint stands, as far as it decides what may stand there."""
 
     path: str
-    kind: Literal["permission", "prohibition"]
+    kind: Literal["permission", "prohibition", "duty"]
     depth: int = 0
     under_xone: bool = False
 
@@ -149,37 +173,87 @@ class _Place:
         return _Place(path, self.kind, self.depth + 1, self.under_xone or operator == "xone")
 
 
-def read_rules(document: PolicyDocument) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+RuleKind = Literal["permission", "prohibition"]
+Rules = tuple[Rule, ...]
+
+
+def read_rules(document: PolicyDocument | _NextDocument, at: str = "$") -> tuple[Rules, Rules]:
     """Permissions and prohibitions, every term looked up in the tables and every value typed.
+
+    Args:
+        at: JSON path of the object that holds them.
 
     Raises:
         DocumentError: a term, a value or a combination that the profile lacks; with the JSON path.
     """
     return (
-        tuple(_rule("permission", i, rule) for i, rule in enumerate(document.permission)),
-        tuple(_rule("prohibition", i, rule) for i, rule in enumerate(document.prohibition)),
+        tuple(_rule("permission", i, rule, at) for i, rule in enumerate(document.permission)),
+        tuple(_rule("prohibition", i, rule, at) for i, rule in enumerate(document.prohibition)),
     )
 
 
-def _rule(kind: Literal["permission", "prohibition"], index: int, document: _RuleDocument) -> Rule:
-    path = f"$.{kind}[{index}]"
-    if document.duty != []:
-        raise DocumentError(f"{path}.duty", _NOT_YET, "a duty")
+def read_obligations(document: PolicyDocument) -> tuple[Duty, ...]:
+    """The duties that stand beside every permission; errors as `read_rules`."""
+    return _duties(document.obligation, "$.obligation")
+
+
+def read_next_policy(document: OfferDocument | AgreementDocument) -> NextPolicy | None:
+    """The rules for what is derived; errors as `read_rules`."""
+    found = document.next_policy
+    if found is None:
+        return None
+    rules = len(found.permission) + len(found.prohibition)
+    if not 1 <= rules <= MAX_RULES:
+        expected = f"1 to {MAX_RULES} permissions and prohibitions"
+        raise DocumentError("$.nextPolicy", expected, str(rules))
+    return NextPolicy(*read_rules(found, "$.nextPolicy"))
+
+
+def _rule(kind: RuleKind, index: int, document: _RuleDocument, at: str) -> Rule:
+    path = f"{at}.{kind}[{index}]"
+    if kind == "prohibition" and document.duty:
+        raise DocumentError(f"{path}.duty", "duties in permissions only", "one in a prohibition")
     action = _term(_ACTION_TERMS, document.action, f"{path}.action")
+    return Rule(
+        kind,
+        index,
+        action,
+        _constraints(document.constraint, kind, path),
+        _duties(document.duty, f"{path}.duty"),
+    )
+
+
+def _duties(documents: list[_DutyDocument], path: str) -> tuple[Duty, ...]:
+    if len(documents) > MAX_RULES:
+        raise DocumentError(path, f"at most {MAX_RULES} duties", str(len(documents)))
+    return tuple(_duty(one, f"{path}[{i}]") for i, one in enumerate(documents))
+
+
+def _duty(document: _DutyDocument, path: str) -> Duty:
+    action = _term(_DUTY_TERMS, document.action, f"{path}.action")
+    if ACTIONS[action].duty == "post" and document.constraint:
+        # Nobody looks at them once the use is over, so a promise of them would be empty.
+        expected = f"no constraint on {action}, which is due after the use"
+        raise DocumentError(f"{path}.constraint", expected, f"{len(document.constraint)}")
+    return Duty(path, action, _constraints(document.constraint, "duty", path))
+
+
+def _constraints(
+    documents: list[_ConstraintDocument],
+    kind: Literal["permission", "prohibition", "duty"],
+    path: str,
+) -> tuple[Constraint | Logic, ...]:
     constraints = tuple(
-        _part(part, _Place(f"{path}.constraint[{i}]", kind))
-        for i, part in enumerate(document.constraint)
+        _part(part, _Place(f"{path}.constraint[{i}]", kind)) for i, part in enumerate(documents)
     )
     if (size := _size(constraints)) > MAX_CONSTRAINTS:
         expected = f"at most {MAX_CONSTRAINTS} constraints, nested ones included"
         raise DocumentError(f"{path}.constraint", expected, str(size))
-    return Rule(kind, index, action, constraints)
+    return constraints
 
 
 def _part(document: _ConstraintDocument, place: _Place) -> Constraint | Logic:
     given = document.model_fields_set
-    if "sequence" in given:
-        raise DocumentError(f"{place.path}.andSequence", _NOT_YET, "an ordered conjunction")
     logic = [term for term, name in _LOGIC_FIELDS.items() if name in given]
     if not logic:
         return _comparison(document, place)
@@ -201,13 +275,13 @@ def _comparison(document: _ConstraintDocument, place: _Place) -> Constraint:
             raise DocumentError(f"{place.path}.{key}", "a value", "nothing")
     left_path = f"{place.path}.leftOperand"
     row = OPERANDS[_term(_OPERAND_TERMS, document.left, left_path)]
-    if row.cohort and (place.kind == "prohibition" or place.under_xone):
+    if row.cohort and (place.kind != "permission" or place.under_xone):
         # Elsewhere a smaller cohort could permit more, and no greatest cohort need exist.
         expected = f"{row.term} only in a permission and not under xone"
         raise DocumentError(left_path, expected, "it elsewhere")
     if document.operator not in row.operators:
         expected = f"one of {', '.join(row.operators)} with {row.term}"
-        raise DocumentError(f"{place.path}.operator", expected, repr(document.operator[:60]))
+        raise DocumentError(f"{place.path}.operator", expected, ascii(document.operator[:60]))
     right = parse_right(row, document.operator, document.right, f"{place.path}.rightOperand")
     return Constraint(place.path, row.term, document.operator, right)
 
@@ -220,7 +294,7 @@ def _term(spellings: Mapping[str, str], text: str, where: str) -> str:
     term = spellings.get(text)
     if term is None:
         known = ", ".join(dict.fromkeys(spellings.values()))
-        raise DocumentError(where, f"one of {known}", repr(text[:80]))
+        raise DocumentError(where, f"one of {known}", ascii(text[:80]))
     return term
 
 
@@ -235,5 +309,6 @@ def _spellings(rows: Mapping[str, Action] | Mapping[str, Operand]) -> dict[str, 
 
 
 _ACTION_TERMS = _spellings(ACTIONS)
+_DUTY_TERMS = _spellings({term: row for term, row in ACTIONS.items() if row.duty is not None})
 _OPERAND_TERMS = _spellings(OPERANDS)
-_LOGIC_FIELDS = dict(zip(LOGIC, ("all_of", "any_of", "one_of"), strict=True))
+_LOGIC_FIELDS = dict(zip(LOGIC, ("all_of", "any_of", "one_of", "sequence"), strict=True))

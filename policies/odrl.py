@@ -9,7 +9,6 @@ is over, so that two spellings of one agreement have one digest. The format is w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,10 +24,12 @@ from policies.intake import (
     AgreementDocument,
     OfferDocument,
     read_document,
+    read_next_policy,
+    read_obligations,
     read_rules,
 )
-from policies.operands import OPERANDS, PROFILE, parse_datetime
-from policies.rules import Constraint, Logic, Rule
+from policies.operands import OPERANDS, PROFILE, Kind, parse_datetime
+from policies.rules import Constraint, Duty, Logic, NextPolicy, Rule, leaves, rules_to_json
 
 __all__ = [
     "CONTEXT",
@@ -39,7 +40,9 @@ __all__ = [
     "PROFILE",
     "Agreement",
     "Constraint",
+    "Duty",
     "Logic",
+    "NextPolicy",
     "Offer",
     "Rule",
     "agreement_from_offer",
@@ -57,6 +60,8 @@ class Offer:
     assigner: str | None
     permissions: tuple[Rule, ...]
     prohibitions: tuple[Rule, ...]
+    obligations: tuple[Duty, ...] = ()
+    next_policy: NextPolicy | None = None
 
     def to_json(self) -> dict[str, Json]:
         """The offer in normal form."""
@@ -71,7 +76,11 @@ class Agreement:
     """What two parties agreed about one target.
 
     Attributes:
+        obligations: duties that stand beside every permission.
+        next_policy: the rules for what is derived from the product.
         thresholds: every `minParticipants` it asks for, ascending; derived.
+        partners: participants that a cohort constraint names; derived.
+        has_share: whether it limits the product's share of the cohort's rows; derived.
         digest: SHA-256 of the normal form; derived.
     """
 
@@ -82,18 +91,39 @@ class Agreement:
     timestamp: datetime
     permissions: tuple[Rule, ...]
     prohibitions: tuple[Rule, ...]
+    obligations: tuple[Duty, ...] = ()
+    next_policy: NextPolicy | None = None
     thresholds: tuple[int, ...] = field(init=False)
+    partners: frozenset[str] = field(init=False)
+    has_share: bool = field(init=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        asked = {
-            leaf.right
-            for rule in self.permissions
-            for leaf in _leaves(rule.constraints)
-            if OPERANDS[leaf.operand].cohort and isinstance(leaf.right, int)
-        }
+        asked: set[int] = set()
+        partners: set[str] = set()
+        has_share = False
+        for rule in self.permissions:
+            for leaf in leaves(rule.constraints):
+                row = OPERANDS[leaf.operand]
+                if not row.cohort:
+                    continue
+                if row.kind is Kind.NAMES:
+                    partners.update((leaf.right,) if isinstance(leaf.right, str) else leaf.right)  # type: ignore[arg-type]
+                elif isinstance(leaf.right, int):
+                    asked.add(leaf.right)
+                else:
+                    has_share = True
         object.__setattr__(self, "thresholds", tuple(sorted(asked)))
+        object.__setattr__(self, "partners", frozenset(partners))
+        object.__setattr__(self, "has_share", has_share)
         object.__setattr__(self, "digest", digest_of(self.to_json()))
+
+    @property
+    def post_duties(self) -> tuple[str, ...]:
+        """What any use under it leaves to be done afterwards, sorted."""
+        beside = [duty for rule in self.permissions for duty in rule.duties]
+        due = {duty.action for duty in (*self.obligations, *beside) if not duty.is_pre}
+        return tuple(sorted(due))
 
     def to_json(self) -> dict[str, Json]:
         """The agreement in normal form; `parse_agreement` reads it back as an equal one."""
@@ -121,6 +151,8 @@ def parse_agreement(data: bytes) -> Agreement:
         timestamp=parse_datetime(document.timestamp, "$.timestamp"),
         permissions=permissions,
         prohibitions=prohibitions,
+        obligations=read_obligations(document),
+        next_policy=read_next_policy(document),
     )
 
 
@@ -132,7 +164,14 @@ def parse_offer(data: bytes) -> Offer:
     """
     document = read_document(OfferDocument, data)
     permissions, prohibitions = read_rules(document)
-    return Offer(document.id, document.assigner or None, permissions, prohibitions)
+    return Offer(
+        id=document.id,
+        assigner=document.assigner or None,
+        permissions=permissions,
+        prohibitions=prohibitions,
+        obligations=read_obligations(document),
+        next_policy=read_next_policy(document),
+    )
 
 
 def agreement_from_offer(
@@ -170,16 +209,9 @@ def _policy_json(policy: Offer | Agreement, kind: str) -> dict[str, Json]:
         "profile": PROFILE,
         "conflict": "prohibit",
     }
-    if policy.permissions:
-        document["permission"] = [rule.to_json() for rule in policy.permissions]
-    if policy.prohibitions:
-        document["prohibition"] = [rule.to_json() for rule in policy.prohibitions]
+    document |= rules_to_json(policy.permissions, policy.prohibitions)
+    if policy.obligations:
+        document["obligation"] = [duty.to_json() for duty in policy.obligations]
+    if policy.next_policy is not None:
+        document["nextPolicy"] = policy.next_policy.to_json()
     return document
-
-
-def _leaves(parts: tuple[Constraint | Logic, ...]) -> Iterator[Constraint]:
-    for part in parts:
-        if isinstance(part, Logic):
-            yield from _leaves(part.parts)
-        else:
-            yield part

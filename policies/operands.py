@@ -10,27 +10,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Final
 
-from policies.canonical import MAX_SAFE_INTEGER, Json
-from policies.errors import DocumentError
-from policies.fields import instant
 from policies.outcomes import LOGIC, Outcome, all_of, any_of, negate, one_of
-from policies.relations import PURPOSES, Purposes, Relation, relate_places, relate_purposes
-from policies.rows import Action, Kind, Operand, Operator
+from policies.relations import (
+    ENVIRONMENTS,
+    PURPOSES,
+    Purposes,
+    Relation,
+    relate_environments,
+    relate_places,
+    relate_purposes,
+)
+from policies.rows import Action, Kind, Operand, Operator, Stage
+from policies.values import (
+    MAX_NAME,
+    MAX_VALUES,
+    XSD,
+    Right,
+    is_name,
+    parse_datetime,
+    parse_right,
+    right_to_json,
+)
 
 __all__ = [
     "ACTIONS",
     "COVERS",
+    "ENVIRONMENTS",
+    "FULFILLED",
     "LOGIC",
     "MAX_NAME",
     "MAX_VALUES",
     "ODRL",
     "OPERANDS",
     "OPERATORS",
+    "PENDING",
     "PROFILE",
     "PURPOSES",
+    "VIOLATED",
     "XSD",
     "Action",
     "Kind",
@@ -40,6 +59,7 @@ __all__ = [
     "Purposes",
     "Relation",
     "Right",
+    "Stage",
     "all_of",
     "any_of",
     "is_name",
@@ -51,13 +71,12 @@ __all__ = [
 ]
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
-XSD = "http://www.w3.org/2001/XMLSchema#"
 PROFILE = "https://w3id.org/tdspace/odrl/1"
 
-MAX_NAME = 1024
-MAX_VALUES = 256
-
-Right = str | int | datetime | tuple[str, ...]
+# What a state may say of a duty; anything else, and nothing at all, is not known.
+FULFILLED: Final = "fulfilled"
+PENDING: Final = "pending"
+VIOLATED: Final = "violated"
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {
@@ -71,19 +90,54 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
             Operator("gteq", "at least {}", "times from {} on"),
             Operator("isA", "only {} and what belongs to it"),
             Operator("isPartOf", "only {} and its regions"),
+            Operator("hasPart", "only together with {}"),
             Operator("isAnyOf", "only {}"),
+            Operator("isAllOf", "only together with all of {}"),
             Operator("isNoneOf", "anything but {}"),
         )
     }
 )
 
+
+def _ours(term: str) -> str:
+    return f"{PROFILE}#{term}"
+
+
+# Which action lies inside which follows the ODRL 2.2 vocabulary: all of these belong to `use`.
 ACTIONS: Mapping[str, Action] = MappingProxyType(
     {
         row.term: row
         for row in (
-            Action("use", f"{ODRL}use", None),
-            Action("train", f"{PROFILE}#train", "use"),
-            Action("evaluate", f"{PROFILE}#evaluate", "use"),
+            Action("use", f"{ODRL}use", None, asked=False),
+            Action("train", _ours("train"), "use"),
+            Action("evaluate", _ours("evaluate"), "use"),
+            Action("infer", _ours("infer"), "use"),
+            Action("aggregate", f"{ODRL}aggregate", "use"),
+            Action("derive", f"{ODRL}derive", "use"),
+            Action("distribute", f"{ODRL}distribute", "use"),
+            Action("anonymize", f"{ODRL}anonymize", "use", duty="pre", phrase="anonymise the data"),
+            Action("compensate", f"{ODRL}compensate", "use", duty="pre", phrase="pay for the use"),
+            Action(
+                "obtainConsent",
+                f"{ODRL}obtainConsent",
+                "use",
+                duty="pre",
+                phrase="obtain the data subjects' consent",
+            ),
+            Action("inform", f"{ODRL}inform", "use", duty="pre", phrase="inform the owner"),
+            Action(
+                "delete",
+                f"{ODRL}delete",
+                "use",
+                duty="post",
+                phrase="delete what was received once it is aggregated",
+            ),
+            Action("report", _ours("report"), "use", duty="post", phrase="report the result"),
+            Action("watermark", f"{ODRL}watermark", "use", duty="post", phrase="mark the model"),
+            Action(
+                "attribute", f"{ODRL}attribute", "use", duty="post", phrase="name the contributors"
+            ),
+            Action("list", _ours("list"), None),
         )
     }
 )
@@ -95,7 +149,7 @@ COVERS: Mapping[str, frozenset[str]] = MappingProxyType(
         rule: frozenset(
             row.term
             for row in ACTIONS.values()
-            if row.included_in is not None and rule in (row.term, row.included_in)
+            if row.asked and rule in (row.term, row.included_in)
         )
         for rule in ACTIONS
     }
@@ -103,6 +157,22 @@ COVERS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 _ORDER = ("lt", "lteq", "gt", "gteq", "eq")
 _SETS = ("eq", "neq", "isAnyOf", "isNoneOf")
+
+
+def _choice(term: str, code: str, subject: str, values: str, source: str) -> Operand:
+    """A row whose value is one of a few words."""
+    return Operand(
+        term=term,
+        iri=_ours(term),
+        operators=_SETS,
+        kind=Kind.NAME,
+        unit=values,
+        source=source,
+        subject=subject,
+        code=code,
+        pattern=re.compile(values.replace(", ", "|")),
+    )
+
 
 OPERANDS: Mapping[str, Operand] = MappingProxyType(
     {
@@ -141,6 +211,27 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 least=1,
             ),
             Operand(
+                term="meteredTime",
+                iri=f"{ODRL}meteredTime",
+                operators=_ORDER,
+                kind=Kind.DURATION,
+                unit="seconds of use",
+                source="receipts under the agreement so far, plus what open permits and the use "
+                "being decided may take",
+                subject="the metered time",
+                code="metered-time-exhausted",
+            ),
+            Operand(
+                term="elapsedTime",
+                iri=f"{ODRL}elapsedTime",
+                operators=_ORDER,
+                kind=Kind.DURATION,
+                unit="seconds",
+                source="the clock, since the first permit under the agreement",
+                subject="the time since the first use",
+                code="elapsed-time-exhausted",
+            ),
+            Operand(
                 term="spatial",
                 iri=f"{ODRL}spatial",
                 operators=(*_SETS, "isPartOf"),
@@ -165,8 +256,63 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 code="recipient-not-allowed",
             ),
             Operand(
+                term="industry",
+                iri=f"{ODRL}industry",
+                operators=_SETS,
+                kind=Kind.NAME,
+                unit="",
+                source="the recipient's registered sector",
+                subject="the recipient's sector",
+                code="industry-not-allowed",
+            ),
+            Operand(
+                term="event",
+                iri=f"{ODRL}event",
+                operators=_SETS,
+                kind=Kind.NAME,
+                unit="training-round, evaluation-round, inference, derivation, distribution",
+                source="what is being decided",
+                subject="the event",
+                code="event-not-allowed",
+                pattern=re.compile(
+                    "training-round|evaluation-round|inference|derivation|distribution"
+                ),
+            ),
+            Operand(
+                term="payAmount",
+                iri=f"{ODRL}payAmount",
+                operators=_ORDER,
+                kind=Kind.DECIMAL,
+                unit="voucher units",
+                source="what the run pays for one use of the product",
+                subject="the pay for the use",
+                code="pay-not-enough",
+            ),
+            Operand(
+                term="version",
+                iri=f"{ODRL}version",
+                operators=_ORDER,
+                kind=Kind.INTEGER,
+                unit="number",
+                source="the product's registration",
+                subject="the product's data version",
+                code="version-not-allowed",
+                least=1,
+            ),
+            Operand(
+                term="epsilon",
+                iri=_ours("epsilon"),
+                operators=_ORDER,
+                kind=Kind.DECIMAL,
+                unit="ε of differential privacy",
+                source="privacy loss under the agreement so far, plus what open permits and the "
+                "use being decided may add",
+                subject="the privacy loss ε",
+                code="epsilon-exhausted",
+            ),
+            Operand(
                 term="minParticipants",
-                iri=f"{PROFILE}#minParticipants",
+                iri=_ours("minParticipants"),
                 operators=("gteq",),
                 kind=Kind.INTEGER,
                 unit="participants",
@@ -175,85 +321,114 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 code="too-few-participants",
                 cohort=True,
             ),
+            Operand(
+                term="rowShare",
+                iri=_ours("rowShare"),
+                operators=("lt", "lteq"),
+                kind=Kind.DECIMAL,
+                unit="share of the cohort's rows, from 0 to 1, rounded up at six digits",
+                source="registered rows of the round's cohort",
+                subject="the product's share of all rows",
+                code="row-share-too-large",
+                cohort=True,
+            ),
+            Operand(
+                term="togetherWith",
+                iri=_ours("togetherWith"),
+                operators=("hasPart", "isAllOf", "isAnyOf"),
+                kind=Kind.NAMES,
+                unit="participant",
+                source="which of the named participants are in the round's cohort",
+                subject="of the named participants, taking part",
+                code="partner-missing",
+                cohort=True,
+            ),
+            Operand(
+                term="notTogetherWith",
+                iri=_ours("notTogetherWith"),
+                operators=("isNoneOf",),
+                kind=Kind.NAMES,
+                unit="participant",
+                source="which of the named participants cannot be ruled out of the round's cohort",
+                subject="of the named participants, possibly taking part",
+                code="competitor-present",
+                cohort=True,
+            ),
+            Operand(
+                term="algorithm",
+                iri=_ours("algorithm"),
+                operators=_SETS,
+                kind=Kind.NAME,
+                unit="SHA-256 of an app bundle",
+                source="the run's app",
+                subject="the app",
+                code="app-not-allowed",
+                pattern=re.compile("[0-9a-f]{64}"),
+            ),
+            Operand(
+                term="executionEnvironment",
+                iri=_ours("executionEnvironment"),
+                operators=(*_SETS, "isA"),
+                kind=Kind.NAME,
+                unit="process, confined, isolated",
+                source="what confines the app at the node",
+                subject="the execution environment",
+                code="environment-not-allowed",
+                relate=relate_environments,
+                pattern=re.compile("process|confined|isolated"),
+            ),
+            _choice(
+                "classification",
+                "classification-not-allowed",
+                "the product's classification",
+                "general, important, core",
+                "the product's registration",
+            ),
+            _choice(
+                "personalInformation",
+                "personal-information",
+                "whether the product holds personal information",
+                "yes, no",
+                "the product's registration",
+            ),
+            _choice(
+                "subjectConsent",
+                "subject-consent-missing",
+                "the record of data subjects' consent",
+                "table, none",
+                "the product's registration",
+            ),
+            _choice(
+                "anonymization",
+                "anonymization-not-agreed",
+                "the duty to anonymise",
+                "agreed, none",
+                "the agreement",
+            ),
+            _choice(
+                "crossBorder",
+                "crossing-not-allowed",
+                "whether the result crosses a jurisdiction",
+                "yes, no",
+                "the places of the product and of the recipient",
+            ),
+            _choice(
+                "spatialPermission",
+                "spatial-permission-missing",
+                "the spatial permission for the recipient's jurisdiction",
+                "explicit, none",
+                "the agreement",
+            ),
+            Operand(
+                term="filingNumber",
+                iri=_ours("filingNumber"),
+                operators=_SETS,
+                kind=Kind.NAME,
+                unit="",
+                source="the product's registration; `none` where there is none",
+                subject="the filing number",
+                code="filing-number-missing",
+            ),
         )
     }
 )
-
-
-_DATETIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
-    r"(?:\.[0-9]{1,3})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)
-_INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
-_TYPES = {Kind.NAME: "string", Kind.INTEGER: "integer", Kind.INSTANT: "dateTime"}
-
-
-def is_name(text: str) -> bool:
-    """A bounded, visible name: no spaces, control or invisible characters that could mislead."""
-    return 0 < len(text) <= MAX_NAME and " " not in text and text.isprintable()
-
-
-def parse_right(row: Operand, operator: str, value: object, where: str) -> Right:
-    """A right operand as its row's type.
-
-    Raises:
-        DocumentError: another type or shape than the row and operator ask for.
-    """
-    if operator not in ("isAnyOf", "isNoneOf"):
-        return _parse_one(row, value, where)
-    values = value if isinstance(value, list) else [value]
-    if not 1 <= len(values) <= MAX_VALUES:
-        raise DocumentError(where, f"1 to {MAX_VALUES} values", str(len(values)))
-    return tuple(str(_parse_one(row, one, f"{where}[{i}]")) for i, one in enumerate(values))
-
-
-def parse_datetime(text: str, where: str) -> datetime:
-    """An xsd:dateTime with offset and at most milliseconds, as an aware UTC datetime."""
-    if not _DATETIME.fullmatch(text):
-        expected = "an xsd:dateTime with offset, like 2026-12-31T00:00:00Z"
-        raise DocumentError(where, expected, repr(text[:40]))
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise DocumentError(where, "a moment of the calendar", repr(text[:40])) from error
-
-
-def right_to_json(right: Right) -> Json:
-    """A right operand in normal form."""
-    if isinstance(right, tuple):
-        return list(right)
-    if isinstance(right, str):
-        return right
-    if isinstance(right, datetime):
-        return {"@value": instant(right), "@type": "xsd:dateTime"}
-    return {"@value": str(right), "@type": "xsd:integer"}
-
-
-def _parse_one(row: Operand, value: object, where: str) -> str | int | datetime:
-    text = _literal(row, value, where)
-    if row.kind is Kind.INSTANT:
-        return parse_datetime(text, where)
-    if row.kind is Kind.INTEGER:
-        if not _INTEGER.fullmatch(text) or int(text) > MAX_SAFE_INTEGER:
-            raise DocumentError(where, f"digits such as {row.kind.value}", repr(text[:40]))
-        return int(text)
-    if not (row.pattern.fullmatch(text) if row.pattern else is_name(text)):
-        expected = f"{row.unit or 'a name without spaces'} for {row.term}"
-        raise DocumentError(where, expected, repr(text[:40]))
-    return text
-
-
-def _literal(row: Operand, value: object, where: str) -> str:
-    """The text inside a right operand's spelling, its type checked against the row's."""
-    if isinstance(value, str) and row.kind is not Kind.INTEGER:
-        return value
-    name = _TYPES[row.kind]
-    if isinstance(value, dict):
-        text = value.get("@value")
-        typed = value.keys() == {"@value", "@type"}
-        if typed and isinstance(text, str) and value["@type"] in (f"xsd:{name}", XSD + name):
-            return text
-        iri = value.get("@id")
-        if row.kind is Kind.NAME and value.keys() == {"@id"} and isinstance(iri, str):
-            return iri
-    raise DocumentError(where, f"{row.kind.value} for {row.term}", repr(value)[:80])

@@ -57,6 +57,7 @@ _NEGATED = {
     Outcome.UNKNOWN: Outcome.UNKNOWN,
 }
 
+# All constraints of a decision are looked at in one moment, so a sequence holds when all parts do.
 LOGIC: Mapping[str, Callable[[Iterable[Outcome]], Outcome]] = MappingProxyType(
-    {"and": all_of, "or": any_of, "xone": one_of}
+    {"and": all_of, "or": any_of, "xone": one_of, "andSequence": all_of}
 )

@@ -27,6 +27,15 @@ PURPOSES: Purposes = MappingProxyType(
 )
 
 
+# Execution environment -> the weaker one whose promises it keeps as well.
+#   process   a child process that holds no key of the node
+#   confined  also without network, without new privileges, with a memory limit
+#   isolated  also as another user, and sees no file but the app, the interpreter and its scratch
+ENVIRONMENTS: Mapping[str, str | None] = MappingProxyType(
+    {"process": None, "confined": "process", "isolated": "confined"}
+)
+
+
 class Relation(Enum):
     """How a left name stands to a right name."""
 
@@ -60,6 +69,11 @@ def relate_purposes(left: str, right: str, purposes: Purposes) -> Relation:
     if left in _wider(right, purposes):
         return Relation.AROUND
     return Relation.APART if left in purposes and right in purposes else Relation.UNLISTED
+
+
+def relate_environments(left: str, right: str, _purposes: Purposes) -> Relation:
+    """Execution environments by what they promise: `isolated` lies inside `confined`."""
+    return relate_purposes(left, right, ENVIRONMENTS)
 
 
 def _wider(name: str, purposes: Purposes) -> list[str]:

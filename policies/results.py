@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from policies.canonical import Json
 from policies.comparison import is_value
-from policies.fields import instant
-from policies.operands import OPERANDS, right_to_json
+from policies.operands import FULFILLED, OPERANDS, PENDING, VIOLATED, right_to_json
 from policies.outcomes import Outcome
-from policies.rules import Constraint, Logic, Rule
+from policies.rules import Constraint, Duty, Logic, Rule
+from policies.values import Right, value_to_json
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """A left value and where it was taken from, such as a log entry or a clock."""
 
-    value: str | int | datetime
+    value: Right
     source: str
 
 
 # Left operand -> its value; one that is absent is unknown. `count` already includes the use that
-# is being decided.
+# is being decided. The state of a duty stands under the term of its action
+# (`policies.operands.FULFILLED`, `PENDING` or `VIOLATED`).
 State = Mapping[str, Value]
 
 
@@ -55,13 +55,14 @@ class ConstraintResult:
 
     def to_json(self) -> dict[str, Json]:
         """The comparison as JSON; a left value that cannot be one is shown as null."""
-        left = self.value.value if self.value and self.usable else None
+        row = OPERANDS[self.constraint.operand]
+        left = value_to_json(row, self.value.value) if self.value and self.usable else None
         return {
             "path": self.constraint.path,
             "leftOperand": self.constraint.operand,
             "operator": self.constraint.operator,
-            "rightOperand": right_to_json(self.constraint.right),
-            "leftValue": instant(left) if isinstance(left, datetime) else left,
+            "rightOperand": right_to_json(row, self.constraint.right),
+            "leftValue": left,
             "source": self.value.source if self.value else None,
             "outcome": self.outcome.value,
         }
@@ -89,6 +90,32 @@ Result = ConstraintResult | LogicResult
 
 
 @dataclass(frozen=True, slots=True)
+class DutyResult:
+    """One duty; `outcome` is None where it is due only after the use and not known as violated.
+
+    Attributes:
+        value: what the state says of it; None where it says nothing.
+    """
+
+    duty: Duty
+    value: Value | None
+    outcome: Outcome | None
+    constraints: tuple[Result, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """The duty's result as JSON; a state that cannot be one is shown as null."""
+        known = self.value is not None and self.value.value in (FULFILLED, PENDING, VIOLATED)
+        return {
+            "path": self.duty.path,
+            "action": self.duty.action,
+            "state": str(self.value.value) if self.value and known else None,
+            "source": self.value.source if self.value else None,
+            "outcome": self.outcome.value if self.outcome else None,
+            "constraints": [part.to_json() for part in self.constraints],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RuleResult:
     """One rule; `outcome` is None and `constraints` is empty where it does not match."""
 
@@ -96,10 +123,11 @@ class RuleResult:
     matches: bool
     outcome: Outcome | None
     constraints: tuple[Result, ...]
+    duties: tuple[DutyResult, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """The rule's result as JSON."""
-        return {
+        document: dict[str, Json] = {
             "kind": self.rule.kind,
             "index": self.rule.index,
             "action": self.rule.action,
@@ -107,3 +135,6 @@ class RuleResult:
             "outcome": self.outcome.value if self.outcome else None,
             "constraints": [part.to_json() for part in self.constraints],
         }
+        if self.duties:
+            document["duties"] = [duty.to_json() for duty in self.duties]
+        return document

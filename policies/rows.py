@@ -6,15 +6,22 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from policies.relations import Purposes, Relation, same_name
 
 
 class Kind(Enum):
-    """What the right operand is, as people write it."""
+    """What the right operand is, as people write it.
+
+    `NAMES` has names on the right like `NAME`; its left value is a set of them.
+    """
 
     NAME = "a string or an IRI"
+    NAMES = "a string, an IRI or a list of them"
     INTEGER = '{"@value": "50", "@type": "xsd:integer"}'
+    DECIMAL = '{"@value": "1.5", "@type": "xsd:decimal"}'
+    DURATION = '{"@value": "PT2H30M", "@type": "xsd:duration"}'
     INSTANT = '{"@value": "2026-12-31T00:00:00Z", "@type": "xsd:dateTime"}'
 
 
@@ -27,13 +34,26 @@ class Operator:
     time_phrase: str = ""
 
 
+Stage = Literal["pre", "post"]
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A row: what may be asked for, and the wider action it is `odrl:includedIn`."""
+    """A row: what may be done, and the wider action it is `odrl:includedIn`.
+
+    Attributes:
+        asked: whether a request may name it.
+        duty: when it has to be done where it is a duty: before the use, or after it; None where
+            it cannot be one.
+        phrase: how a sentence calls the duty.
+    """
 
     term: str
     iri: str
     included_in: str | None
+    asked: bool = True
+    duty: Stage | None = None
+    phrase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +67,10 @@ class Operand:
         subject: how a sentence calls it.
         code: of the reason when its constraint is the one that fails.
         relate: how two names relate; only for `Kind.NAME`.
-        pattern: what a right name must match.
+        pattern: what a name must match, on either side.
         least: the smallest left value that can be true; below it the value is unknown.
-        cohort: True where the value depends on who else takes part.
+        cohort: True where the value depends on who else takes part; only in permissions, and not
+            under `xone`, so that a larger cohort never turns a permit into a denial.
     """
 
     term: str

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 
 from policies.fields import instant
-from policies.operands import OPERANDS, OPERATORS, Right
+from policies.law import Baseline
+from policies.operands import ACTIONS, FULFILLED, OPERANDS, OPERATORS, PENDING, VIOLATED, Right
 from policies.outcomes import Outcome
-from policies.results import ConstraintResult, LogicResult, Reason, Result, RuleResult
-from policies.rows import Kind
+from policies.results import (
+    ConstraintResult,
+    DutyResult,
+    LogicResult,
+    Reason,
+    Result,
+    RuleResult,
+)
+from policies.rows import Kind, Operand
+from policies.values import decimal_text, duration_text
 
 
 def reasons_barred(result: RuleResult) -> Iterator[Reason]:
@@ -23,6 +33,37 @@ def reasons_barred(result: RuleResult) -> Iterator[Reason]:
         for leaf in _open_leaves(result.constraints, Outcome.UNKNOWN):
             text = f"{_not_known(leaf)}; {name} may apply ({_place_of(leaf)})"
             yield Reason("unknown-value", text)
+
+
+def reasons_forbidden(law: Baseline, result: RuleResult) -> Iterator[Reason]:
+    """Why a law of the baseline stands in the way, or may; for a result that does."""
+    code = f"law-{law.name}"
+    if result.outcome is Outcome.SATISFIED:
+        facts = "; ".join(_facts(result.constraints))
+        because = f": {facts}" if facts else ""
+        yield Reason(code, f"{law.title} ({law.source}){because}")
+        return
+    for leaf in _open_leaves(result.constraints, Outcome.UNKNOWN):
+        yield Reason(code, f"{_not_known(leaf)}, and {law.title} ({law.source})")
+
+
+def reasons_owed(result: DutyResult) -> Iterator[Reason]:
+    """Why a duty stands in the way; nothing where it is fulfilled, or due only afterwards."""
+    if result.outcome is None or result.outcome is Outcome.SATISFIED:
+        return
+    code = f"duty-{result.duty.action}"
+    owed = f"the duty to {ACTIONS[result.duty.action].phrase} ({_steps(result.duty.path)})"
+    state = result.value.value if result.value else None
+    if state == PENDING:
+        assert result.value is not None
+        yield Reason(code, f"{owed} is not fulfilled: {result.value.source}")
+    elif state == VIOLATED:
+        assert result.value is not None
+        yield Reason(code, f"{owed} was violated: {result.value.source}")
+    elif state != FULFILLED:
+        yield Reason(code, f"{owed} is not known to be fulfilled")
+    for reason in reasons_unmet(result.constraints):
+        yield Reason(code, f"{owed}: {reason.text}")
 
 
 def reasons_unmet(parts: tuple[Result, ...]) -> Iterator[Reason]:
@@ -45,9 +86,8 @@ def _unmet_leaf(leaf: ConstraintResult) -> Reason:
     constraint = leaf.constraint
     row, operator = OPERANDS[constraint.operand], OPERATORS[constraint.operator]
     phrase = operator.time_phrase if row.kind is Kind.INSTANT else operator.phrase
-    allowed = f"the agreement allows {phrase.format(_shown(constraint.right))}"
-    if row.cohort:
-        allowed = f"the agreement asks for {phrase.format(_shown(constraint.right))}"
+    verb = "asks for" if row.cohort else "allows"
+    allowed = f"the agreement {verb} {phrase.format(_shown(row, constraint.right))}"
     if leaf.outcome is Outcome.UNKNOWN:
         return Reason("unknown-value", f"{_not_known(leaf)}; {allowed} ({_place_of(leaf)})")
     return Reason(row.code, f"{_fact(leaf)}; {allowed} ({_place_of(leaf)})")
@@ -67,29 +107,40 @@ def _facts(parts: tuple[Result, ...]) -> list[str]:
 
 def _fact(leaf: ConstraintResult) -> str:
     assert leaf.value is not None  # a leaf with an outcome other than unknown has a value
-    return f"{OPERANDS[leaf.constraint.operand].subject} is {_shown(leaf.value.value)}"
+    row = OPERANDS[leaf.constraint.operand]
+    return f"{row.subject} is {_shown(row, leaf.value.value)}"
 
 
 def _not_known(leaf: ConstraintResult) -> str:
-    subject = OPERANDS[leaf.constraint.operand].subject
+    row = OPERANDS[leaf.constraint.operand]
     if leaf.value is None:
-        return f"{subject} is not known"
+        return f"{row.subject} is not known"
     if not leaf.usable:
-        return f"{subject} has no usable value (from {leaf.value.source})"
-    shown, right = _shown(leaf.value.value), _shown(leaf.constraint.right)
-    return f"{subject} is {shown}, of which it is not known how it stands to {right}"
+        return f"{row.subject} has no usable value (from {leaf.value.source})"
+    shown, right = _shown(row, leaf.value.value), _shown(row, leaf.constraint.right)
+    return f"{row.subject} is {shown}, of which it is not known how it stands to {right}"
 
 
-def _shown(value: Right) -> str:
+def _shown(row: Operand, value: Right) -> str:
     if isinstance(value, datetime):
         return instant(value)
+    if isinstance(value, Decimal):
+        return decimal_text(value)
     if isinstance(value, tuple):
+        if not value:
+            return "nobody"
         return " or ".join((", ".join(value[:-1]), value[-1])) if value[1:] else value[0]
+    if row.kind is Kind.DURATION and isinstance(value, int):
+        return duration_text(value)
     return str(value)
 
 
 def _place_of(result: Result) -> str:
+    return _steps(result.constraint.path)
+
+
+def _steps(path: str) -> str:
     """`$.permission[0].constraint[1]` as people count: permission 1, constraint 2."""
-    steps = result.constraint.path.removeprefix("$.").replace("]", "").split(".")
+    steps = path.removeprefix("$.").replace("]", "").split(".")
     named = (step.split("[") for step in steps)
-    return ", ".join(f"{name} {int(index) + 1}" for name, index in named)
+    return ", ".join(f"{name} {int(index[0]) + 1}" if index else name for name, *index in named)

@@ -32,6 +32,7 @@ from server.receipts import Receipts
 from server.registry import Registry
 from server.rounds import Rounds
 from server.runs import Runs
+from server.second_key import SecondKey
 from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
@@ -51,6 +52,7 @@ class Governance:
         log: open; nobody else may append to it.
         registry: open; its projection.
         consumer_key: that consumer's key for statements; None if it has none.
+        second_key: an engine that has to permit every round as well.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Governance:
         superlink: SuperLink,
         edge: Edge,
         consumer_key: str | None = None,
+        second_key: SecondKey | None = None,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
@@ -79,7 +82,13 @@ class Governance:
         )
         self.catalogue = Catalogue(journal=journal, apps_folder=apps_folder, edge=edge)
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
-        self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
+        self.rounds = Rounds(
+            journal=journal,
+            space=card.name,
+            permit_key=permit_key,
+            edge=edge,
+            second_key=second_key,
+        )
         self.receipts = Receipts(journal=journal, edge=edge)
         self.contracts = Contracts(journal=journal, card=card, operator=operator, edge=edge)
 
@@ -175,7 +184,9 @@ class OpenGovernance:
         self._resources.close()
 
 
-def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGovernance:
+def open_governance(
+    space: Space, *, superlink: SuperLink, edge: Edge, second_key: SecondKey | None = None
+) -> OpenGovernance:
     """Governance over a space's folder; when this returns, the registry shows all of the log.
 
     Raises:
@@ -204,6 +215,7 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             superlink=superlink,
             edge=edge,
             consumer_key=space.config.consumer_key,
+            second_key=second_key,
         )
         if space.config.callbacks:
             stack.callback(governance.call_back(space.config.callbacks).close)

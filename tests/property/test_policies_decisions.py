@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.canonical import canonical_bytes
-from policies.cohort import Candidate, decide_round
+from policies.cohort import Candidate, Company, decide_round
 from policies.evaluate import Effect, Outcome, Reason, Request, State, Value, evaluate
 from policies.odrl import CONTEXT, PROFILE, Agreement, parse_agreement
-from policies.operands import ACTIONS, OPERANDS, PURPOSES, Kind, Operand
+from policies.operands import ACTIONS, FULFILLED, OPERANDS, PENDING, PURPOSES, Kind, Operand
 
+PARTICIPANTS = ["p0", "p1", "p2", "p3", "absent"]
 NAMES = {
     "purpose": [*PURPOSES, "unlisted"],
     "spatial": ["CN", "CN-GD", "CN-GD-SZ", "HK"],
-    "recipient": ["a", "b"],
+    "togetherWith": PARTICIPANTS,
+    "notTogetherWith": PARTICIPANTS,
+    "algorithm": ["a" * 64, "b" * 64],
 }
 TIMES = ["2026-01-01T00:00:00Z", "2026-06-01T08:00:00+08:00"]
 MAX_EXAMPLES = 60
 
 
+def names_of(row: Operand) -> list[str]:
+    """Some names of an operand: listed above, the words of its pattern, or two letters."""
+    if row.term in NAMES:
+        return NAMES[row.term]
+    return row.pattern.pattern.split("|") if row.pattern else ["a", "b", "none"]
+
+
 def right(row: Operand, operator: str) -> st.SearchStrategy[Any]:
+    number = st.integers(0, 5)
     if row.kind is Kind.INTEGER:
-        return st.integers(0, 5).map(lambda n: {"@value": str(n), "@type": "xsd:integer"})
+        return number.map(lambda n: {"@value": str(n), "@type": "xsd:integer"})
+    if row.kind is Kind.DECIMAL:
+        return number.map(lambda n: {"@value": f"{n / 5}", "@type": "xsd:decimal"})
+    if row.kind is Kind.DURATION:
+        return number.map(lambda n: {"@value": f"PT{n}M", "@type": "xsd:duration"})
     if row.kind is Kind.INSTANT:
         return st.sampled_from(TIMES)
-    names = st.sampled_from(NAMES[row.term])
-    many = operator in ("isAnyOf", "isNoneOf")
-    return st.lists(names, min_size=1, max_size=3) if many else names
+    names = st.sampled_from(names_of(row))
+    many = operator in ("isAnyOf", "isNoneOf", "isAllOf")
+    return st.lists(names, min_size=1, max_size=3, unique=True) if many else names
 
 
 def comparisons(rows: list[Operand]) -> st.SearchStrategy[Any]:
@@ -52,8 +69,13 @@ def comparisons(rows: list[Operand]) -> st.SearchStrategy[Any]:
 
 
 def constraints(*, cohort: bool) -> st.SearchStrategy[list[Any]]:
-    rows = [row for row in OPERANDS.values() if cohort or not row.cohort]
-    keys = ["and", "or"] if cohort else ["and", "or", "xone"]
+    """Constraints with or without those of the cohort; a larger cohort breaks none of them."""
+    rows = [
+        row
+        for row in OPERANDS.values()
+        if (cohort or not row.cohort) and row.term != "notTogetherWith"
+    ]
+    keys = ["and", "or", "andSequence"] if cohort else ["and", "or", "xone"]
     one = st.recursive(
         comparisons(rows),
         lambda inner: st.builds(
@@ -70,12 +92,27 @@ def rules(*, cohort: bool) -> st.SearchStrategy[Any]:
     bodies = st.one_of(constraints(cohort=cohort), constraints(cohort=False))
     return st.builds(
         lambda action, parts: {"action": action, "constraint": parts},
-        st.sampled_from(sorted(ACTIONS)),
+        st.sampled_from(["use", "use", "train", "train", *sorted(ACTIONS)]),
         bodies,
     )
 
 
-def document(permission: list[Any], prohibition: list[Any]) -> bytes:
+duties = st.one_of(
+    st.builds(
+        lambda action, parts: {"action": action, "constraint": parts},
+        st.sampled_from([term for term, row in ACTIONS.items() if row.duty == "pre"]),
+        constraints(cohort=False),
+    ),
+    st.sampled_from([{"action": t} for t, row in ACTIONS.items() if row.duty == "post"]),
+)
+permissions = st.builds(
+    lambda rule, owed: rule | {"duty": owed}, rules(cohort=True), st.lists(duties, max_size=1)
+)
+
+
+def document(
+    permission: list[Any], prohibition: list[Any], obligation: list[Any] | None = None
+) -> bytes:
     return json.dumps(
         {
             "@context": [CONTEXT],
@@ -89,14 +126,16 @@ def document(permission: list[Any], prohibition: list[Any]) -> bytes:
             "timestamp": TIMES[0],
             "permission": permission,
             "prohibition": prohibition,
+            "obligation": obligation or [],
         }
     ).encode()
 
 
 agreements = st.builds(
     document,
-    st.lists(rules(cohort=True), min_size=1, max_size=3),
+    st.lists(permissions, min_size=1, max_size=3),
     st.lists(rules(cohort=False), max_size=2),
+    st.one_of(st.just([]), st.just([]), st.lists(duties, max_size=1)),
 ).map(parse_agreement)
 
 requests = st.builds(
@@ -106,18 +145,27 @@ requests = st.builds(
     st.sampled_from(["train", "train", "evaluate", "use"]),
 )
 
-LEFT: dict[str, st.SearchStrategy[Any]] = {
-    "purpose": st.sampled_from(NAMES["purpose"]),
-    "dateTime": st.sampled_from(
-        [datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)]
-    ),
-    "count": st.integers(1, 6),
-    "spatial": st.sampled_from(NAMES["spatial"]),
-    "recipient": st.sampled_from(NAMES["recipient"]),
-    "minParticipants": st.integers(0, 6),
+
+def left(row: Operand) -> st.SearchStrategy[Any]:
+    if row.kind in (Kind.INTEGER, Kind.DURATION):
+        unit = 60 if row.kind is Kind.DURATION else 1
+        return st.integers(row.least, 6).map(lambda n: n * unit)
+    if row.kind is Kind.DECIMAL:
+        return st.integers(0, 6).map(lambda n: Decimal(n) / 5)
+    if row.kind is Kind.INSTANT:
+        return st.sampled_from([datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)])
+    if row.kind is Kind.NAMES:
+        return st.sets(st.sampled_from(PARTICIPANTS)).map(lambda names: tuple(sorted(names)))
+    return st.sampled_from(names_of(row))
+
+
+STATES = {term: left(row) for term, row in OPERANDS.items()} | {
+    term: st.sampled_from([FULFILLED, FULFILLED, PENDING])
+    for term, row in ACTIONS.items()
+    if row.duty == "pre"
 }
 states: st.SearchStrategy[State] = st.fixed_dictionaries(
-    {}, optional={key: value.map(lambda v: Value(v, "test")) for key, value in LEFT.items()}
+    {}, optional={key: value.map(lambda v: Value(v, "test")) for key, value in STATES.items()}
 )
 
 
@@ -172,7 +220,8 @@ def test_a_report_carries_its_effect_and_its_reasons(
     barred = any(
         r.outcome is not Outcome.UNSATISFIED for r in matching if r.rule.kind == "prohibition"
     )
-    assert (report.effect is Effect.PERMIT) == (granted and not barred)
+    owed = any(d.outcome not in (None, Outcome.SATISFIED) for d in report.duties)
+    assert (report.effect is Effect.PERMIT) == (granted and not barred and not owed)
     codes = [reason.code for reason in report.reasons()]
     assert (codes == ["permitted"]) == (report.effect is Effect.PERMIT)
     assert codes and ("permitted" in codes) == (report.effect is Effect.PERMIT)
@@ -193,7 +242,19 @@ def candidate(index: int, agreement: Agreement | None, withdrawn: bool, state: S
     # Six candidates of four participants: some bring two products.
     facts = [Reason("consent-withdrawn", "withdrawn")] if withdrawn else []
     request = Request("t", "consortium", "train")
-    return Candidate(f"p{index % 4}", f"d{index}", agreement, facts, state, request)
+    return Candidate(
+        participant=f"p{index % 4}",
+        product=f"d{index}",
+        agreement=agreement,
+        facts=facts,
+        state={name: value for name, value in state.items() if not is_cohort(name)},
+        request=request,
+        rows=index * 10,
+    )
+
+
+def is_cohort(name: str) -> bool:
+    return name in OPERANDS and OPERANDS[name].cohort
 
 
 candidates_of = st.lists(
@@ -229,14 +290,38 @@ candidates_of = st.lists(
 ).map(lambda drawn: [candidate(index, *one) for index, one in enumerate(drawn)])
 
 
-def stable(cohort: tuple[Candidate, ...]) -> bool:
-    number = Value(len({one.participant for one in cohort}), "brute force")
+def company(cohort: tuple[Candidate, ...], possible: frozenset[str] | None) -> Company:
+    counted = Counter(one.participant for one in cohort)
+    rows = sum(one.rows for one in cohort)
+    return Company(counted, rows, frozenset(counted) if possible is None else possible)
+
+
+def stable(cohort: tuple[Candidate, ...], possible: frozenset[str] | None = None) -> bool:
+    here = company(cohort, possible)
     return all(
         one.agreement is not None
         and not one.facts
-        and permits(one.agreement, one.request, {**one.state, "minParticipants": number})
+        and permits(
+            one.agreement,
+            one.request,
+            {**one.state, **here.values(one.agreement, one.participant, one.rows)},
+        )
         for one in cohort
     )
+
+
+def greatest(candidates: list[Candidate], possible: frozenset[str] | None = None) -> set[str]:
+    """By brute force: the products of the largest stable set."""
+    subsets = [
+        subset
+        for size in range(len(candidates) + 1)
+        for subset in itertools.combinations(candidates, size)
+        if stable(subset, possible)
+    ]
+    union = {one.product for subset in subsets for one in subset}
+    # The union of all stable cohorts is itself stable: that is why there is a greatest one.
+    assert union == {one.product for one in max(subsets, key=len)}
+    return union
 
 
 @given(candidates_of, st.integers(1, 4), st.randoms(use_true_random=False))
@@ -244,20 +329,63 @@ def stable(cohort: tuple[Candidate, ...]) -> bool:
 def test_the_cohort_is_the_greatest_stable_one_in_any_order(
     candidates: list[Candidate], least: int, random: Any
 ) -> None:
-    subsets = [
-        subset
-        for size in range(len(candidates) + 1)
-        for subset in itertools.combinations(candidates, size)
-        if stable(subset)
-    ]
-    greatest = {one.product for subset in subsets for one in subset}
-    # The union of all stable cohorts is itself stable: that is why there is a greatest one.
-    assert greatest == {one.product for one in max(subsets, key=len)}
-    participants = {one.participant for one in candidates if one.product in greatest}
-    expected = greatest if len(participants) >= least else set()
+    largest = greatest(candidates)
+    participants = {one.participant for one in candidates if one.product in largest}
+    expected = largest if len(participants) >= least else set()
 
     decision = decide_round(candidates, min_cohort=least)
     assert {verdict.product for verdict in decision.permitted} == expected
     assert all(verdict.reasons for verdict in decision.verdicts)
     random.shuffle(candidates)
     assert decide_round(candidates, min_cohort=least).digest == decision.digest
+
+
+def wishes(together: set[str], apart: set[str], least: int) -> Agreement:
+    """An agreement that asks for nothing but its company."""
+    parts = [
+        {
+            "leftOperand": "minParticipants",
+            "operator": "gteq",
+            "rightOperand": {"@value": str(least), "@type": "xsd:integer"},
+        }
+    ]
+    for operand, operator, names in (
+        ("togetherWith", "isAllOf", together),
+        ("notTogetherWith", "isNoneOf", apart),
+    ):
+        if names:
+            parts.append(
+                {"leftOperand": operand, "operator": operator, "rightOperand": sorted(names)}
+            )
+    return parse_agreement(document([{"action": "use", "constraint": parts}], []))
+
+
+some = st.sets(st.sampled_from(PARTICIPANTS), max_size=1)
+competitors_of = st.lists(
+    st.builds(wishes, some, st.sets(st.sampled_from(PARTICIPANTS), max_size=2), st.integers(0, 3)),
+    max_size=6,
+).map(lambda drawn: [candidate(index, one, False, {}) for index, one in enumerate(drawn)])
+
+
+@given(competitors_of, st.randoms(use_true_random=False))
+@settings(max_examples=4 * MAX_EXAMPLES)
+def test_competitors_are_settled_by_the_alternating_fixed_point(
+    candidates: list[Candidate], random: Any
+) -> None:
+    def largest(possible: frozenset[str]) -> frozenset[str]:
+        chosen = greatest(candidates, possible)
+        return frozenset(one.participant for one in candidates if one.product in chosen)
+
+    possible = frozenset(one.participant for one in candidates)
+    while (smaller := largest(largest(possible))) != possible:
+        possible = smaller
+    expected = greatest(candidates, possible)
+
+    decision = decide_round(candidates)
+    permitted = {verdict.product for verdict in decision.permitted}
+    assert permitted == expected
+    # Whoever takes part is permitted when exactly these take part.
+    assert stable(tuple(one for one in candidates if one.product in permitted))
+    assert all(verdict.reasons for verdict in decision.verdicts)
+    random.shuffle(candidates)
+    assert decide_round(candidates).digest == decision.digest

@@ -255,7 +255,7 @@ def test_the_decision_rule(
         (Request("urn:product:2", "consortium", "train"), "wrong-target"),
         (Request("urn:product:1", "other", "train"), "wrong-assignee"),
         (Request("urn:product:1", "consortium", "use"), "no-permission"),
-        (Request("urn:product:1", "consortium", "infer"), "no-permission"),
+        (Request("urn:product:1", "consortium", "list"), "no-permission"),
         (Request("urn:product:1", "consortium", ""), "no-permission"),
     ],
 )
@@ -430,6 +430,8 @@ def test_the_report_as_json() -> None:
                 ],
             },
         ],
+        "duties": [],
+        "baseline": [],
     }
     assert report.to_json() == expected
     assert report.digest == digest_of(expected)

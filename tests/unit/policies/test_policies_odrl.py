@@ -30,6 +30,14 @@ def integer(value: int) -> dict[str, str]:
     return {"@value": str(value), "@type": "xsd:integer"}
 
 
+def decimal(value: str) -> dict[str, str]:
+    return {"@value": value, "@type": "xsd:decimal"}
+
+
+def duration(value: str) -> dict[str, str]:
+    return {"@value": value, "@type": "xsd:duration"}
+
+
 def constraint(left: str = "purpose", operator: str = "eq", right: Any = "marketing") -> Any:
     return {"leftOperand": left, "operator": operator, "rightOperand": right}
 
@@ -191,13 +199,13 @@ def test_bounds_are_inclusive() -> None:
         ({"permission": {"action": "use"}}, "$.permission", "list"),
         ({"permission": ["use"]}, "$.permission[0]", "an object"),
         ({"permission": [{}]}, "$.permission[0].action", "a value"),
-        ({"permission": [{"action": "infer"}]}, "$.permission[0].action", "use, train, evaluate"),
+        ({"permission": [{"action": "sell"}]}, "$.permission[0].action", "use, train, evaluate"),
         ({"permission": [{"action": {"@id": "use"}}]}, "$.permission[0].action", "string"),
         ({"permission": [{"action": "use", "target": "x"}]}, "$.permission[0].target", "only keys"),
         (
             {"permission": [{"action": "use", "duty": [{}]}]},
-            "$.permission[0].duty",
-            "not supported",
+            "$.permission[0].duty[0].action",
+            "a value",
         ),
         (
             {"permission": [{"action": "use", "constraint": {}}]},
@@ -205,8 +213,52 @@ def test_bounds_are_inclusive() -> None:
             "list",
         ),
         ({"prohibition": [{"action": "x"}]}, "$.prohibition[0].action", "one of"),
-        ({"obligation": [{"action": "use"}]}, "$.obligation", "not supported"),
-        ({"obligation": {}}, "$.obligation", "not supported"),
+        ({"obligation": [{"action": "use"}]}, "$.obligation[0].action", "anonymize, compensate"),
+        ({"obligation": [{"action": "list"}]}, "$.obligation[0].action", "one of"),
+        ({"obligation": {}}, "$.obligation", "list"),
+        ({"obligation": [{"action": "inform"}] * 65}, "$.obligation", "at most 64"),
+        (
+            {"obligation": [{"action": "inform", "constraint": [constraint("colour")]}]},
+            "$.obligation[0].constraint[0].leftOperand",
+            "one of",
+        ),
+        (
+            {"obligation": [{"action": "delete", "constraint": [constraint()]}]},
+            "$.obligation[0].constraint",
+            "no constraint on delete",
+        ),
+        (
+            {
+                "obligation": [
+                    {
+                        "action": "inform",
+                        "constraint": [constraint("minParticipants", "gteq", integer(2))],
+                    }
+                ]
+            },
+            "$.obligation[0].constraint[0].leftOperand",
+            "only in a permission",
+        ),
+        (
+            {"prohibition": [{"action": "use", "duty": [{"action": "inform"}]}]},
+            "$.prohibition[0].duty",
+            "in permissions only",
+        ),
+        (
+            {"permission": [{"action": "use", "duty": [{"action": "inform"}] * 65}]},
+            "$.permission[0].duty",
+            "at most 64",
+        ),
+        ({"nextPolicy": {}}, "$.nextPolicy", "1 to 64"),
+        ({"nextPolicy": []}, "$.nextPolicy", "an object"),
+        ({"nextPolicy": {"obligation": []}}, "$.nextPolicy.obligation", "only keys"),
+        (
+            {"nextPolicy": {"permission": [{"action": "x"}]}},
+            "$.nextPolicy.permission[0].action",
+            "one of",
+        ),
+        ({"assigner": "clinic-а"}, "$.assigner", "ASCII"),  # Cyrillic
+        ({"target": "产品"}, "$.target", "ASCII"),
         ({"permissions": []}, "$.permissions", "only keys"),
         ({"uid": "x"}, "$.uid", "only keys"),
     ],
@@ -224,7 +276,7 @@ def test_one_fault_in_the_document(changes: dict[str, Any], where: str, expected
         ({"leftOperand": "purpose", "rightOperand": "a"}, ".operator", "a value"),
         (constraint() | {"unit": "x"}, ".unit", "only keys"),
         (constraint("colour"), ".leftOperand", "purpose, dateTime"),
-        (constraint("industry"), ".leftOperand", "one of"),
+        (constraint("unitOfCount"), ".leftOperand", "one of"),
         (constraint(7), ".leftOperand", "string"),  # type: ignore[arg-type]
         (constraint(operator="matches"), ".operator", "eq, neq"),
         (constraint(operator="odrl:eq"), ".operator", "eq, neq"),
@@ -267,7 +319,32 @@ def test_one_fault_in_the_document(changes: dict[str, Any], where: str, expected
         ({"and": None}, ".and", "list"),
         ({"and": [constraint()], "or": [constraint()]}, "", "only 'and'"),
         ({"and": [constraint()]} | constraint(), "", "only 'and'"),
-        ({"andSequence": [constraint()]}, ".andSequence", "not supported"),
+        ({"andSequence": []}, ".andSequence", "at least one"),
+        (constraint("рurpose"), ".leftOperand", "one of"),  # Cyrillic
+        (constraint(right="mаrketing"), ".rightOperand", "a name"),  # Cyrillic
+        (constraint(right="ｍarketing"), ".rightOperand", "a name"),  # full width
+        (constraint(operator="isAnyOf", right=["a", "a"]), ".rightOperand", "each value once"),
+        (constraint("epsilon", "lteq", "3"), ".rightOperand", "xsd:decimal"),
+        (constraint("epsilon", "lteq", decimal("-1")), ".rightOperand", "not negative"),
+        (constraint("epsilon", "lteq", decimal("1e3")), ".rightOperand", "exponent"),
+        (constraint("epsilon", "lteq", decimal("NaN")), ".rightOperand", "decimal like"),
+        (constraint("epsilon", "lteq", decimal("01")), ".rightOperand", "decimal like"),
+        (constraint("epsilon", "lteq", decimal("1" * 19)), ".rightOperand", "18 digits"),
+        (constraint("epsilon", "lteq", integer(1)), ".rightOperand", "xsd:decimal"),
+        (constraint("meteredTime", "lteq", duration("P1Y")), ".rightOperand", "xsd:duration"),
+        (constraint("meteredTime", "lteq", duration("P1M")), ".rightOperand", "xsd:duration"),
+        (constraint("meteredTime", "lteq", duration("P")), ".rightOperand", "xsd:duration"),
+        (constraint("meteredTime", "lteq", duration("PT")), ".rightOperand", "xsd:duration"),
+        (constraint("meteredTime", "lteq", duration("P1DT")), ".rightOperand", "xsd:duration"),
+        (constraint("meteredTime", "lteq", duration("-PT1H")), ".rightOperand", "xsd:duration"),
+        (constraint("meteredTime", "lteq", duration("PT1.5S")), ".rightOperand", "xsd:duration"),
+        (constraint("event", "eq", "policyUsage"), ".rightOperand", "training-round"),
+        (constraint("classification", "eq", "secret"), ".rightOperand", "general"),
+        (constraint("algorithm", "eq", "abc"), ".rightOperand", "SHA-256"),
+        (constraint("executionEnvironment", "isA", "tee"), ".rightOperand", "confined"),
+        (constraint("togetherWith", "isNoneOf", ["a"]), ".operator", "with togetherWith"),
+        (constraint("notTogetherWith", "hasPart", "a"), ".operator", "with notTogetherWith"),
+        (constraint("rowShare", "gteq", decimal("0.5")), ".operator", "with rowShare"),
         ({"not": [constraint()]}, ".not", "only keys"),
         ({"or": [constraint(), constraint("colour")]}, ".or[1].leftOperand", "one of"),
         (deep(9), ".or[0]" * 8, "8 levels"),
