@@ -98,7 +98,7 @@ def test_a_statement_of_one_kind_is_not_one_of_another(site: Site) -> None:
 def test_only_who_has_a_receipt_key_can_sign_statements(site: Site) -> None:
     envelope = product_envelope(site.nodes["alpha"], site.now)
     with pytest.raises(NotAllowed, match="key for statements"):
-        site.governance.catalogue.register_product(CONSUMER, envelope)
+        site.governance.catalogue.register_product(OPERATOR, envelope)
 
 
 # -- apps ----------------------------------------------------------------------------------------
