@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,12 +26,15 @@ from server.dsp.transfer_steps import with_held
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
+from server.laws import Adopted
 from server.pki import Identity
 from server.queries import Claim
+from server.report_entries import report_entries
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
-from server.rows import RunRow
+from server.rows import Participant, RunRow
 from server.runs import abandon_entry, own_run
 from server.second_key import Disagreement, SecondKey, decide_with_two_keys
+from server.standing import certificate_reasons, filing_reasons, law_facts
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
 MAX_CACHED: Final = 10_000
@@ -57,6 +60,7 @@ class Rounds:
 
     Args:
         space: its name, which permits carry.
+        baseline: the space's laws; each decision names their digest.
         permit_key: signs permits, and nothing before its entry is durable.
         second_key: an engine that has to permit as well; None where a space has one key.
     """
@@ -67,10 +71,12 @@ class Rounds:
         journal: Journal,
         space: str,
         permit_key: Ed25519PrivateKey,
+        baseline: Adopted,
         edge: Edge,
         second_key: SecondKey | None = None,
     ) -> None:
         self._journal = journal
+        self._baseline = baseline
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
@@ -122,15 +128,21 @@ class Rounds:
         now = self._edge.clock()
         time = instant(now)
         claims = queries.claims(connection, spec.agreements)
-        approved = queries.app(connection, spec.app) is not None
+        app = queries.app(connection, spec.app)
+        app_facts = (
+            [Reason("app-unregistered", f"app {spec.app} is not registered")]
+            if app is None
+            else filing_reasons(app, spec.purpose, now)
+        )
+        recipient = queries.participant(connection, run.consumer)
         candidates = [
-            self._candidate(claims[id], run, spec, ask.kind, online, approved, now)
+            self._candidate(claims[id], run, spec, ask.kind, online, app_facts, recipient, now)
             for id in spec.agreements
         ]
         decision, alarms = decide_with_two_keys(
             with_held(connection, run.id, candidates),
             self._second_key,
-            partial(decide_round, min_cohort=spec.min_cohort),
+            partial(decide_round, min_cohort=spec.min_cohort, baseline=self._baseline.laws),
         )
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
@@ -148,6 +160,7 @@ class Rounds:
                 for claim in claims.values()
                 if claim.fleet_key in online
             },
+            "baseline": self._baseline.digest,
             "decision": report,
             "digest": digest_of(report),
         }
@@ -157,6 +170,9 @@ class Rounds:
             for one in queries.open_rounds(connection, run.id)
         ]
         try:
+            entries += report_entries(
+                decision, run=run.id, round_=ask.round, kind=ask.kind, attempt=attempt, time=time
+            )
             entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
@@ -176,7 +192,8 @@ class Rounds:
         spec: RunSpec,
         kind: str,
         online: Mapping[str, str],
-        approved: bool,
+        app_facts: Sequence[Reason],
+        recipient: Participant | None,
         now: datetime,
     ) -> Candidate:
         facts: list[Reason] = []
@@ -184,8 +201,8 @@ class Rounds:
             facts.append(Reason("participant-inactive", f"{claim.participant} is not active"))
         if claim.classification == "core":
             facts.append(Reason("product-core", "data classified core is never used"))
-        if not approved:
-            facts.append(Reason("app-unregistered", f"app {spec.app} is not registered"))
+        facts += certificate_reasons(claim, now)
+        facts += app_facts
         if claim.withdrawn is not None:
             text = f"{claim.participant} withdrew its consent at {claim.withdrawn}"
             facts.append(Reason("consent-withdrawn", text))
@@ -200,10 +217,12 @@ class Rounds:
         }
         if claim.region:
             state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
+        agreement = self._agreement(claim)
+        state |= law_facts(claim, agreement, kind, recipient)
         return Candidate(
             participant=claim.participant,
             product=claim.product,
-            agreement=self._agreement(claim),
+            agreement=agreement,
             facts=facts,
             state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),

@@ -2,11 +2,12 @@
 
 space.json                      what everybody may know, and who operates and consumes
 ca/        ca.crt ca.key        signs certificates; needed only while participants enrol
-keys/      permit.key log.key   Ed25519, PKCS #8
+keys/      permit.key log.key registrar.key   Ed25519, PKCS #8
 governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
 consumer/  tls.crt tls.key ca.crt consumer.json statement.key models/ contracts/
+baseline/                       the space's laws (*.jsonld), which governance adopts as it starts
 log/                            the published log: what an auditor copies
 apps/                           registered app bundles, by SHA-256
 """
@@ -20,31 +21,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from pydantic import Field
 
 from ledger.errors import KeyRefused
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, parse_json
+from policies.certificate import MAX_DAYS
 from policies.errors import DocumentError
 from policies.fields import Document, Id, ParticipantId, Sha256, Version, instant
+from policies.places import Region
 from policies.space import Address, SpaceCard
 from server.errors import CertificateError, SpaceError
 from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
+from server.laws import default_laws, read_laws, write_laws
 from server.pki import Authority, Identity, Issued, create_ca, issue_server, load_ca, new_client
+from server.signing_keys import key_file, load_key
 
 MAX_CONFIG_BYTES = 65_536
 STATEMENT_KEY = "statement.key"
 CallbackBase = Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]{1,500}$")]
+CERTIFICATE_DAYS = 365
 _FOLDERS = (
     "ca",
     "keys",
@@ -57,6 +56,7 @@ _FOLDERS = (
     "consumer/contracts",
     "log",
     "apps",
+    "baseline",
 )
 
 
@@ -67,6 +67,11 @@ class SpaceFile(Document):
         consumer_key: raw Ed25519 public key of the consumer's statements, hexadecimal.
         callbacks: where the endpoint may call participants back; each a URL that the address in
             their messages must begin with. Who is not named is not called: they ask.
+        region: where operator and consumer are (ISO 3166); "" is unknown, and what depends on
+            where a result goes is then refused.
+        auto_certify: a product gets its certificate as it is registered; else the registrar's
+            word is waited for (`tds product certify`).
+        certificate_days: how long such a certificate is valid.
     """
 
     version: Version
@@ -75,6 +80,9 @@ class SpaceFile(Document):
     consumer: ParticipantId
     consumer_key: Sha256 | None = None
     callbacks: dict[ParticipantId, CallbackBase] = Field(default={})
+    region: Region | Literal[""] = ""
+    auto_certify: bool = True
+    certificate_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = CERTIFICATE_DAYS
 
 
 class ClientFile(Document):
@@ -124,6 +132,11 @@ class Space:
         return self.folder / "apps"
 
     @property
+    def baseline_folder(self) -> Path:
+        """The space's laws."""
+        return self.folder / "baseline"
+
+    @property
     def operator_folder(self) -> Path:
         """The operator's client certificate, for `server.governance_client`."""
         return self.folder / "operator"
@@ -140,11 +153,15 @@ class Space:
 
     def permit_key(self) -> Ed25519PrivateKey:
         """The key that signs permits; SpaceError if it is missing or readable by others."""
-        return _load_ed25519(self.folder / "keys" / "permit.key")
+        return load_key(self.folder / "keys" / "permit.key")
+
+    def registrar_key(self) -> Ed25519PrivateKey:
+        """The key that signs products' certificates; errors as `permit_key`."""
+        return load_key(self.folder / "keys" / "registrar.key")
 
     def log_signer(self) -> NoteSigner:
         """The key that signs checkpoints; errors as `permit_key`."""
-        return NoteSigner(self.card.name, _load_ed25519(self.folder / "keys" / "log.key"))
+        return NoteSigner(self.card.name, load_key(self.folder / "keys" / "log.key"))
 
     def authority(self) -> Authority:
         """The space's CA; errors as `permit_key`."""
@@ -162,7 +179,7 @@ class Space:
 
 def load_statement_key(folder: Path) -> Ed25519PrivateKey:
     """The key in a consumer's folder that signs its statements; errors as `Space.permit_key`."""
-    return _load_ed25519(folder / STATEMENT_KEY)
+    return load_key(folder / STATEMENT_KEY)
 
 
 def init_space(
@@ -177,6 +194,10 @@ def init_space(
     operator: str = "operator",
     consumer: str = "consortium",
     contracts_address: str | None = None,
+    region: str = "",
+    auto_certify: bool = True,
+    certificate_days: int = CERTIFICATE_DAYS,
+    baseline: Path | None = None,
 ) -> Space:
     """Make a space with all its keys; on an error nothing is left behind.
 
@@ -188,6 +209,9 @@ def init_space(
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
         contracts_address: host:port of the Dataspace Protocol's endpoint; None for none.
+        region, auto_certify, certificate_days: as in `SpaceFile`.
+        baseline: a folder with the space's laws; None takes those of mainland China that come
+            with this distribution.
 
     Raises:
         SpaceError: the folder is in the way or cannot be written, or an argument is malformed.
@@ -199,6 +223,7 @@ def init_space(
         raise SpaceError(f"{folder.parent}: expected a folder to make the space in, got none")
     if operator == consumer:
         raise SpaceError(f"operator and consumer: expected two participants, got {operator} twice")
+    laws = default_laws() if baseline is None else read_laws(baseline)
     # Built aside and renamed: a crash before the rename leaves a hidden folder and no space.
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
@@ -213,18 +238,24 @@ def init_space(
             now=now,
             contracts=contracts_address,
         )
-        config = SpaceFile(
-            version=1,
-            card=card,
-            operator=operator,
-            consumer=consumer,
-            consumer_key=_new_statement_key(work / "consumer"),
+        config = SpaceFile.from_json(
+            {
+                "version": 1,
+                "card": card.to_json(),
+                "operator": operator,
+                "consumer": consumer,
+                "region": region,
+                "auto_certify": auto_certify,
+                "certificate_days": certificate_days,
+                "consumer_key": _new_statement_key(work / "consumer"),
+            }
         )
         for sub, participant in (("operator", operator), ("consumer", consumer)):
             place = ClientFile(
                 version=1, space=card.name, participant=participant, governance=card.governance
             )
             write_public(work / sub / f"{sub}.json", _people_json(place))
+        write_laws(work / "baseline", laws)
         write_public(work / "space.json", _people_json(config))
         work.rename(folder)
     except (DocumentError, ValueError, KeyRefused, CertificateError, OSError) as error:
@@ -255,6 +286,10 @@ def load_space(folder: Path) -> Space:
     card = config.card
     found = {
         "permit.key": (space.permit_key().public_key().public_bytes_raw().hex(), card.permit_key),
+        "registrar.key": (
+            space.registrar_key().public_key().public_bytes_raw().hex(),
+            card.registrar_key,
+        ),
         "log.key": (space.log_signer().verifier_key, card.log_key),
         "ca.crt": (space.authority().certificate_pem.decode(), card.ca_pem),
     }
@@ -290,15 +325,17 @@ def _make_keys(
         identity = Identity(space=name, role=role, participant=participant)
         _write_pair(work / sub, new_client(ca, identity, now=now))
         write_public(work / sub / "ca.crt", ca.certificate_pem)
-    permit, log = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    write_secret(work / "keys" / "permit.key", _ed25519_pem(permit))
-    write_secret(work / "keys" / "log.key", _ed25519_pem(log))
+    permit, log, registrar = (Ed25519PrivateKey.generate() for _ in range(3))
+    write_secret(work / "keys" / "permit.key", key_file(permit))
+    write_secret(work / "keys" / "log.key", key_file(log))
+    write_secret(work / "keys" / "registrar.key", key_file(registrar))
     write_secret(work / "superlink" / "superexec.secret", secrets.token_bytes(32))
     return SpaceCard(
         version=1,
         name=name,
         permit_key=permit.public_key().public_bytes_raw().hex(),
         log_key=NoteSigner(name, log).verifier_key,
+        registrar_key=registrar.public_key().public_bytes_raw().hex(),
         ca_pem=ca.certificate_pem.decode(),
         governance=addresses[0],
         enrolment=addresses[1],
@@ -310,7 +347,7 @@ def _make_keys(
 
 def _new_statement_key(folder: Path) -> str:
     key = Ed25519PrivateKey.generate()
-    write_secret(folder / STATEMENT_KEY, _ed25519_pem(key))
+    write_secret(folder / STATEMENT_KEY, key_file(key))
     return key.public_key().public_bytes_raw().hex()
 
 
@@ -321,17 +358,3 @@ def _write_pair(folder: Path, issued: Issued) -> None:
 
 def _people_json(document: Document) -> bytes:
     return canonical_bytes(document.to_json()) + b"\n"
-
-
-def _ed25519_pem(key: Ed25519PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _load_ed25519(path: Path) -> Ed25519PrivateKey:
-    try:
-        key = load_pem_private_key(read_secret(path), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SpaceError(f"{path}: expected an Ed25519 key in PEM, without password") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SpaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")
-    return key
