@@ -126,7 +126,9 @@ class Governance:
             second_key=second_key,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
-        self.contracts = Contracts(journal=journal, card=card, operator=operator, edge=edge)
+        self.contracts = Contracts(
+            journal=journal, card=card, operator=operator, laws=self.baseline.laws, edge=edge
+        )
 
     def listen(self, listener: Listener) -> None:
         """Tell this listener, too, of each entry once its effects are durable (`Journal`)."""

@@ -15,6 +15,7 @@ from server import queries
 from server.dsp import documents, store
 from server.dsp.documents import Out
 from server.dsp.expiry import expired_permission
+from server.dsp.listing import Laws, may_list
 from server.dsp.rows import OfferRow
 from server.edge import Edge
 from server.errors import NotKnown
@@ -39,13 +40,15 @@ class DcatCatalogue:
         space: its name; the service's and the catalogue's ids are made of it.
         operator: the participant that serves it.
         url: of the protocol's root as others reach it.
+        laws: in force; what they bar from listing is not here.
     """
 
     def __init__(
-        self, *, journal: Journal, space: str, operator: str, url: str, edge: Edge
+        self, *, journal: Journal, space: str, operator: str, url: str, laws: Laws, edge: Edge
     ) -> None:
         self._journal = journal
         self._operator = operator
+        self._laws = laws
         self._edge = edge
         self._id = f"urn:tdspace:catalog:{space}"
         self.url = url
@@ -98,7 +101,7 @@ class DcatCatalogue:
         """The listed ones; `whole` puts the service in, where no root lists it."""
         for product in products:
             standing = [one for one in offers.get(product.id, []) if self._stands(one)]
-            if product.classification == "core" or not standing:
+            if not standing or not may_list(product, self._laws):
                 continue
             yield documents.dataset(
                 product.id,

@@ -12,6 +12,7 @@ from policies.errors import PolicyError
 from policies.odrl import Agreement, Offer, agreement_from_offer, parse_agreement, parse_offer
 from server import queries
 from server.dsp import store
+from server.dsp.listing import Laws, check_listed
 from server.dsp.machine import Party
 from server.dsp.messages import ContractRequest, parse_message_offer
 from server.dsp.negotiation import NEGOTIATION
@@ -112,20 +113,13 @@ def of_owner(offer: Offer, owner: str) -> Offer:
     return replace(offer, assigner=owner)
 
 
-def published_offer(connection: Connection, id: str, target: str) -> OfferRow:
+def published_offer(connection: Connection, id: str, target: str, laws: Laws) -> OfferRow:
     """A standing offer of a listed product; BadInput else."""
     found = store.offer(connection, id)
     if found is None or found.withdrawn is not None or found.product != target:
         raise BadInput(f"$.offer.@id: expected an offer of {target!r:.140}, got {id!r:.140}")
-    check_listed(connection, found.product)
+    check_listed(connection, found.product, laws)
     return found
-
-
-def check_listed(connection: Connection, id: str) -> None:
-    """Returns only for a product that may be in the catalogue; BadInput else."""
-    product = queries.product(connection, id)
-    if product is None or product.classification == "core":
-        raise BadInput(f"$.offer.target: expected a listed product, got {id!r:.140}")
 
 
 def check_new(connection: Connection, agreement: str, row: NegotiationRow) -> None:

@@ -25,6 +25,7 @@ from policies.statements import (
 )
 from server.dsp import store
 from server.dsp.expiry import expired_permission
+from server.dsp.listing import Laws, check_listed
 from server.dsp.machine import Party
 from server.dsp.messages import (
     AgreementVerification,
@@ -37,7 +38,6 @@ from server.dsp.messages import (
 from server.dsp.negotiation_checks import (
     MAX_REASON,
     check_consumer,
-    check_listed,
     check_new,
     check_step,
     moved,
@@ -74,9 +74,10 @@ class Negotiations:
     state is what it was.
     """
 
-    def __init__(self, *, journal: Journal, offers: Offers, edge: Edge) -> None:
+    def __init__(self, *, journal: Journal, offers: Offers, laws: Laws, edge: Edge) -> None:
         self._journal = journal
         self._offers = offers
+        self._laws = laws
         self._edge = edge
 
     def get(self, caller: Identity, id: str) -> Row:
@@ -96,7 +97,7 @@ class Negotiations:
                 before = store.negotiation_of(connection, caller.participant, message.consumer_pid)
                 if before is not None:
                     return same_request(before, request)
-                published = published_offer(connection, offer.id, target)
+                published = published_offer(connection, offer.id, target, self._laws)
                 if store.open_negotiations(connection, caller.participant) >= MAX_OPEN:
                     raise TooMany(f"negotiations: expected at most {MAX_OPEN} at a time")
             offer = of_owner(offer, published.participant)
@@ -129,7 +130,7 @@ class Negotiations:
                 row = of_consumer(connection, caller, id, message.provider_pid, message)
                 known = parse_offer(row.document.encode()).id
                 published = published_offer(
-                    connection, row.offer if offer.id == known else offer.id, target
+                    connection, row.offer if offer.id == known else offer.id, target, self._laws
                 )
             if published.product != row.product:
                 raise BadInput(f"$.offer.target: expected {row.product}, got {target!r:.140}")
@@ -236,7 +237,7 @@ class Negotiations:
                 )
                 agreement = read_agreement(signed.document, row)
                 check_new(connection, agreement.id, row)
-                check_listed(connection, row.product)
+                check_listed(connection, row.product, self._laws)
             self._check_time(agreement)
             return self._step(
                 row,
