@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from clients.errors import ClientError, GovernanceError
+from clients.errors import ClientError
 from clients.files import read_file, replace_file
 from clients.governance import Registered
 from clients.identity import NodeIdentity, load_identity
@@ -68,6 +68,15 @@ class OwnerContracts:
         self._state = state
         self._governance = governance
         self._clock = clock
+
+    def only_product(self) -> str:
+        """The one product of this node; ClientError if it has none or several."""
+        found = [one.id for one in self._state.products()]
+        if len(found) != 1:
+            raise ClientError(
+                f"product: expected one to be named, this node has {', '.join(found) or 'none'}"
+            )
+        return found[0]
 
     def publish_offer(self, document: bytes, *, product: str, auto_agree: bool) -> Registered:
         """List an offer for a product. A call that was cut off may be made again.
@@ -182,8 +191,12 @@ class OwnerContracts:
         """Keep every agreement that this node signed in a negotiation and does not have: a crash
         between governance's answer and the node's own copy leaves such ones."""
         for one in self._list("negotiations"):
-            if one["state"] in SIGNED and one["owner"] == self._identity.participant:
+            if one["state"] not in SIGNED or one["owner"] != self._identity.participant:
+                continue
+            try:
                 self._keep(one)
+            except (ClientError, PolicyError) as problem:
+                LOGGER.warning("negotiation %s: not kept: %s", one["negotiation"], problem)
 
     def _is_mine(self, one: dict[str, Any]) -> bool:
         """Whether the node may sign this without its owner looking."""
@@ -318,11 +331,3 @@ def open_contracts(folder: Path) -> Iterator[OwnerContracts]:
         yield OwnerContracts(
             identity=identity, state=state, governance=governance, clock=lambda: datetime.now(UTC)
         )
-
-
-def keep_agreeing(contracts: OwnerContracts) -> None:
-    """One look of the running node at what waits for it; a problem is left to the next look."""
-    try:
-        contracts.agree_waiting()
-    except GovernanceError as problem:
-        LOGGER.info("negotiations: governance did not say what waits: %s", problem)
