@@ -1,0 +1,212 @@
+"""Policies as sets of requests: where a rule holds, and where a policy permits.
+
+A question about policies becomes formulas (`policies.algebra_constraints`) over finitely many
+values that stand for all others (`policies.algebra_axes`), and an exact search for a state
+(`policies.algebra_search`). The answers are those of `policies.evaluate`: what is unknown never permits.
+
+>>> algebra = Algebra([rules])
+>>> algebra.find(algebra.granted(rules, rule))   # a state in which the permission holds, or None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime
+
+from policies.algebra_constraints import Asked, Constraints, Values
+from policies.algebra_search import MAX_WORK, Formula, Undecided, Work, find_box
+from policies.odrl import Agreement, Offer
+from policies.operands import COVERS
+from policies.relations import PURPOSES, Purposes
+from policies.rules import Constraint, Duty, Logic, NextPolicy, Rule, leaves
+
+__all__ = [
+    "MAX_QUESTION",
+    "Algebra",
+    "Formula",
+    "RuleSet",
+    "Undecided",
+    "Values",
+    "distinct_actions",
+]
+
+# What one question may cost of the work that all questions about the policies may cost.
+MAX_QUESTION = MAX_WORK // 4
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules of an offer, an agreement or a `nextPolicy`, without its parties."""
+
+    permissions: tuple[Rule, ...]
+    prohibitions: tuple[Rule, ...]
+    obligations: tuple[Duty, ...] = ()
+
+    @staticmethod
+    def of(policy: Offer | Agreement | NextPolicy) -> RuleSet:
+        """The rules of a policy."""
+        obligations = () if isinstance(policy, NextPolicy) else policy.obligations
+        return RuleSet(policy.permissions, policy.prohibitions, obligations)
+
+    def permitting(self, action: str) -> list[Rule]:
+        """The permissions that cover an action."""
+        return [rule for rule in self.permissions if action in COVERS[rule.action]]
+
+    def prohibiting(self, action: str) -> list[Rule]:
+        """The prohibitions that cover an action."""
+        return [rule for rule in self.prohibitions if action in COVERS[rule.action]]
+
+    def duties(self, rule: Rule) -> tuple[Duty, ...]:
+        """Every duty of a permission."""
+        return (*rule.duties, *self.obligations)
+
+    def comparisons(self) -> Iterator[Constraint]:
+        """Every comparison in it."""
+        for rule in (*self.permissions, *self.prohibitions):
+            yield from leaves(rule.constraints)
+            for duty in rule.duties:
+                yield from leaves(duty.constraints)
+        for duty in self.obligations:
+            yield from leaves(duty.constraints)
+
+    def pre_duties(self, rule: Rule) -> list[Duty]:
+        """What has to be fulfilled before a permission permits."""
+        return [duty for duty in self.duties(rule) if duty.is_pre]
+
+
+def distinct_actions(rules: Sequence[RuleSet]) -> list[str]:
+    """One action for each way in which the rules cover actions, in the order of the table."""
+    found: dict[frozenset[int], str] = {}
+    everything = [rule for one in rules for rule in (*one.permissions, *one.prohibitions)]
+    for action in COVERS:
+        covering = [index for index, rule in enumerate(everything) if action in COVERS[rule.action]]
+        if covering:
+            found.setdefault(frozenset(covering), action)
+    return list(found.values())
+
+
+class Algebra:
+    """Questions about the rules of some policies.
+
+    Args:
+        purposes: the taxonomy for `isA`.
+        moments: instants that the questions speak about besides those in the rules.
+
+    Raises:
+        Undecided: the rules ask for more work than `MAX_WORK`; so may all its methods.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[RuleSet],
+        *,
+        purposes: Purposes = PURPOSES,
+        moments: Iterable[datetime] = (),
+    ) -> None:
+        self._work = Work()
+        self._constraints = Constraints(
+            [leaf for one in rules for leaf in one.comparisons()],
+            [
+                duty.action
+                for one in rules
+                for rule in one.permissions
+                for duty in one.pre_duties(rule)
+            ],
+            purposes=purposes,
+            moments=moments,
+            work=self._work,
+        )
+        self._build = self._constraints.build
+
+    @property
+    def terms(self) -> list[str]:
+        """Every left operand and pre-duty that the rules ask about."""
+        return self._constraints.terms
+
+    def assuming(self, terms: Iterable[str]) -> Algebra:
+        """The same questions, as if whatever is asked of these operands and duties were so."""
+        other = copy(self)
+        other._constraints = self._constraints.assuming(terms)
+        return other
+
+    def find(self, *formulas: Formula) -> Values | None:
+        """A state in which all of these hold, with every value that the rules ask about.
+
+        A value is left out only where none of its operand would do. None: there is no such state.
+        """
+        work = Work(min(MAX_QUESTION, max(self._work.left, 0)))
+        granted = work.left
+        try:
+            constraints = self._constraints
+            box = find_box(constraints.full, (*formulas, *constraints.facts), work)
+        finally:
+            self._work.left -= granted - work.left
+        return None if box is None else self._constraints.values(box)
+
+    def met(self, parts: Iterable[Constraint | Logic]) -> Formula:
+        """All of these constraints are satisfied."""
+        return self._constraints.all_of(parts, Asked.SATISFIED)
+
+    def barred(self, prohibition: Rule) -> Formula:
+        """The prohibition stands in the way: it is satisfied or unknown."""
+        return self._constraints.all_of(prohibition.constraints, Asked.NOT_UNSATISFIED)
+
+    def clear(self, prohibitions: Iterable[Rule]) -> Formula:
+        """Every one of these is unsatisfied."""
+        return self._build.all_of(
+            [self._constraints.any_of(rule.constraints, Asked.UNSATISFIED) for rule in prohibitions]
+        )
+
+    def any_met(self, rules: Iterable[Rule]) -> Formula:
+        """One of these has all its constraints satisfied."""
+        return self._build.any_of([self.met(rule.constraints) for rule in rules])
+
+    def granted(self, rules: RuleSet, permission: Rule) -> Formula:
+        """The permission and its pre-duties are satisfied, prohibitions apart."""
+        return self._build.all_of(
+            [
+                self.met(permission.constraints),
+                *(self._fulfilled(duty) for duty in rules.pre_duties(permission)),
+            ]
+        )
+
+    def withheld(self, rules: RuleSet, permission: Rule) -> Formula:
+        """The permission or one of its pre-duties is not satisfied."""
+        return self._build.any_of(
+            [
+                self._constraints.any_of(permission.constraints, Asked.NOT_SATISFIED),
+                *(self._unfulfilled(duty) for duty in rules.pre_duties(permission)),
+            ]
+        )
+
+    def permits(self, rules: RuleSet, action: str) -> Formula:
+        """The policy permits the action."""
+        granted = [self.granted(rules, rule) for rule in rules.permitting(action)]
+        clear = self.clear(rules.prohibiting(action))
+        return self._build.all_of([self._build.any_of(granted), clear])
+
+    def permitted(self, rules: RuleSet, permission: Rule, action: str) -> Formula:
+        """The policy permits the action, by this permission among others."""
+        clear = self.clear(rules.prohibiting(action))
+        return self._build.all_of([self.granted(rules, permission), clear])
+
+    def refused(self, rules: RuleSet, action: str) -> Formula:
+        """The policy denies the action."""
+        withheld = [self.withheld(rules, rule) for rule in rules.permitting(action)]
+        barred = [self.barred(rule) for rule in rules.prohibiting(action)]
+        return self._build.any_of([self._build.all_of(withheld), *barred])
+
+    def between(self, since: datetime | None, until: datetime | None) -> Formula:
+        """The time is `since` or later, and before `until`; each must be one of the moments."""
+        return self._constraints.between(since, until)
+
+    def _fulfilled(self, duty: Duty) -> Formula:
+        done = self._constraints.done(duty.action)
+        return self._build.all_of([done, self.met(duty.constraints)])
+
+    def _unfulfilled(self, duty: Duty) -> Formula:
+        undone = self._constraints.done(duty.action, False)
+        unmet = self._constraints.any_of(duty.constraints, Asked.NOT_SATISFIED)
+        return self._build.any_of([undone, unmet])

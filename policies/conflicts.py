@@ -1,0 +1,388 @@
+"""Two policies side by side: do they contradict each other, and does one permit more?
+
+`compare` decides exactly, for all requests at once, and shows a request that proves its verdict.
+The request is decided anew with `policies.evaluate` before it is shown.
+
+A conflict is one of
+
+1. `permitted-and-prohibited`: a request that one policy permits meets a prohibition of the other;
+2. `permits-nothing`, `nothing-in-common`: both have permissions for an action, and there is no
+   request that both permit;
+3. `duty-prohibited`: what one policy obliges to together with a permit, the other prohibits.
+
+An offer names neither target nor assignee: it is compared as if the other policy's parties agreed
+to it word for word. `nextPolicy` speaks about other products and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
+
+from policies.algebra import Algebra, RuleSet, Undecided, Values, distinct_actions
+from policies.canonical import Json
+from policies.errors import PolicyError
+from policies.evaluate import Effect, Outcome, Report, Request, Value, evaluate
+from policies.fields import instant
+from policies.odrl import Agreement, Offer
+from policies.operands import OPERANDS
+from policies.relations import PURPOSES, Purposes, relate_purposes
+from policies.rules import Constraint, Duty, Rule, leaves
+from policies.sentences import reasons_barred
+from policies.values import value_to_json
+
+Policy = Offer | Agreement
+Verdict = Literal["conflict", "compatible", "unknown"]
+
+ANY_TARGET, ANY_ASSIGNEE = "any-product", "any-participant"
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A request, as `tds policy decide --request` reads it.
+
+    Attributes:
+        values: left operands and fulfilled duties; JSON has `dateTime` as `at`.
+    """
+
+    target: str
+    assignee: str
+    action: str
+    values: Values
+
+    def to_json(self) -> dict[str, Json]:
+        """The request as JSON."""
+        at = self.values.get("dateTime")
+        context: dict[str, Json] = {
+            term: value_to_json(OPERANDS[term], value) if term in OPERANDS else str(value)
+            for term, value in self.values.items()
+            if term != "dateTime"
+        }
+        return {
+            "target": self.target,
+            "assignee": self.assignee,
+            "action": self.action,
+            "at": instant(at) if isinstance(at, datetime) else None,
+            "context": context,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found about two policies, A and B.
+
+    Attributes:
+        kind: which conflict, or why there is none, or no answer.
+        witness: the request that proves a conflict, or that both permit; None where no single
+            request proves it.
+        a_within_b: whether A permits only what B permits; None where that was not decided.
+    """
+
+    verdict: Verdict
+    kind: str
+    reason: str
+    witness: Witness | None = None
+    a_within_b: bool | None = None
+    b_within_a: bool | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The comparison as JSON."""
+        return {
+            "verdict": self.verdict,
+            "kind": self.kind,
+            "reason": self.reason,
+            "witness": self.witness.to_json() if self.witness else None,
+            "a_within_b": self.a_within_b,
+            "b_within_a": self.b_within_a,
+        }
+
+
+def compare(a: Policy, b: Policy, *, purposes: Purposes = PURPOSES) -> Comparison:
+    """Whether two policies contradict each other, and whether one permits more.
+
+    Args:
+        purposes: the taxonomy for `isA`.
+
+    Returns:
+        `unknown` where the rules combine in too many ways, or where the answer hangs on a purpose
+        that the taxonomy lacks; it is never guessed.
+    """
+    if isinstance(a, Agreement) and isinstance(b, Agreement):
+        for what, one, other in (
+            ("target", a.target, b.target),
+            ("assignee", a.assignee, b.assignee),
+        ):
+            if one != other:
+                text = f"the {what} of A is {one}, that of B is {other}: no request is for both"
+                return Comparison("compatible", f"other-{what}", text)
+    try:
+        pair = _Pair(a, b, purposes)
+    except Undecided as error:
+        return Comparison("unknown", error.kind, str(error))
+    return pair.compared()
+
+
+def unlisted_purposes(parts: Iterable[Constraint], purposes: Purposes) -> list[str]:
+    """The names that `isA` is asked about and that the taxonomy lacks."""
+    listed = {name for pair in purposes.items() for name in pair}
+    return [
+        str(leaf.right)
+        for leaf in parts
+        if leaf.operator == "isA"
+        and OPERANDS[leaf.operand].relate is relate_purposes
+        and leaf.right not in listed
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two policies, between the parties that both are compared for."""
+
+    name: Literal["A", "B"]
+    agreement: Agreement
+    rules: RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    kind: str
+    reason: str
+    witness: Witness | None = None
+
+
+def _side(name: Literal["A", "B"], policy: Policy, other: Policy) -> _Side:
+    if isinstance(policy, Agreement):
+        return _Side(name, policy, RuleSet.of(policy))
+    agreed = other if isinstance(other, Agreement) else None
+    agreement = Agreement(
+        id=policy.id,
+        target=agreed.target if agreed else ANY_TARGET,
+        assigner=policy.assigner or "any-owner",
+        assignee=agreed.assignee if agreed else ANY_ASSIGNEE,
+        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        permissions=policy.permissions,
+        prohibitions=policy.prohibitions,
+        obligations=policy.obligations,
+    )
+    return _Side(name, agreement, RuleSet.of(policy))
+
+
+class _Pair:
+    """Two policies about the same parties."""
+
+    def __init__(self, a: Policy, b: Policy, purposes: Purposes) -> None:
+        self._a, self._b = _side("A", a, b), _side("B", b, a)
+        self._purposes = purposes
+        rules = (self._a.rules, self._b.rules)
+        self._algebra = Algebra(rules, purposes=purposes)
+        self._actions = distinct_actions(rules)
+        self._shared = [
+            action for action in self._actions if all(one.permitting(action) for one in rules)
+        ]
+
+    def compared(self) -> Comparison:
+        """The verdict; the first conflict that is found decides."""
+        common: Witness | None = None
+        undecided: Undecided | None = None
+        within = self._within(self._a, self._b), self._within(self._b, self._a)
+        for check in (self._contradiction, self._common_request, self._duty_prohibited):
+            try:
+                found = check()
+            except Undecided as error:
+                undecided = undecided or error
+                continue
+            if isinstance(found, _Conflict):
+                return Comparison("conflict", found.kind, found.reason, found.witness, *within)
+            common = found or common
+        if undecided is not None:
+            return Comparison("unknown", undecided.kind, str(undecided), None, *within)
+        if common is None:
+            text = "there is no action that both have a permission for"
+            return Comparison("compatible", "no-common-action", text, None, *within)
+        text = "both permit the request that is shown, and neither prohibits what the other permits"
+        return Comparison("compatible", "common-request", text, common, *within)
+
+    def _both_ways(self) -> Iterator[tuple[_Side, _Side]]:
+        yield self._a, self._b
+        yield self._b, self._a
+
+    def _contradiction(self) -> _Conflict | None:
+        """A request that one permits, and of which a prohibition of the other is satisfied."""
+        algebra = self._algebra
+        vague: list[str] = []
+        for permits, prohibits in self._both_ways():
+            for action in self._actions:
+                prohibitions = prohibits.rules.prohibiting(action)
+                met = algebra.any_met(prohibitions)
+                for rule in permits.rules.permitting(action) if prohibitions else ():
+                    values = algebra.find(algebra.permitted(permits.rules, rule, action), met)
+                    if values is not None:
+                        return self._contradicted(permits, prohibits, action, values)
+                    vague = vague or self._vague(permits, rule, action, prohibitions)
+        if vague:
+            raise _unlisted(vague)
+        return None
+
+    def _contradicted(
+        self, permits: _Side, prohibits: _Side, action: str, values: Values
+    ) -> _Conflict:
+        self._confirm_permitted(permits, action, values)
+        why = self._confirm_prohibited(prohibits, action, values)
+        text = f"{permits.name} permits the request that is shown; in {prohibits.name}, {why}"
+        return _Conflict("permitted-and-prohibited", text, self._witness(action, values))
+
+    def _common_request(self) -> _Conflict | Witness | None:
+        """A request that both permit; a conflict where both should and none is."""
+        found = self._permitted_by_both(self._algebra)
+        if found is not None:
+            for side in (self._a, self._b):
+                self._confirm_permitted(side, *found)
+            return self._witness(*found)
+        if not self._shared:
+            return None
+        actions = " or ".join(self._shared)
+        for side in (self._a, self._b):
+            if not self._permits_any(side, self._algebra):
+                because = self._because(partial(self._permits_any, side))
+                text = f"{side.name} permits no request to {actions}{because}"
+                return _Conflict("permits-nothing", text)
+        because = self._because(lambda one: self._permitted_by_both(one) is not None)
+        text = f"both have permissions to {actions}, and there is no request that both permit"
+        return _Conflict("nothing-in-common", text + because)
+
+    def _permitted_by_both(self, algebra: Algebra) -> tuple[str, Values] | None:
+        for action in self._shared:
+            other = algebra.permits(self._b.rules, action)
+            for rule in self._a.rules.permitting(action):
+                values = algebra.find(algebra.permitted(self._a.rules, rule, action), other)
+                if values is not None:
+                    return action, values
+        return None
+
+    def _permits_any(self, side: _Side, algebra: Algebra) -> bool:
+        return any(
+            algebra.find(algebra.permits(side.rules, action)) is not None for action in self._shared
+        )
+
+    def _duty_prohibited(self) -> _Conflict | None:
+        """A duty that comes with a permit of one, and that the other prohibits there."""
+        algebra = self._algebra
+        for obliges, prohibits in self._both_ways():
+            for action, rule, duty in _owed(obliges.rules, self._actions):
+                prohibitions = prohibits.rules.prohibiting(duty.action)
+                if not prohibitions:
+                    continue
+                met = algebra.any_met(prohibitions)
+                values = algebra.find(algebra.permitted(obliges.rules, rule, action), met)
+                if values is not None:
+                    return self._duty_conflict(obliges, prohibits, action, duty, values)
+        return None
+
+    def _duty_conflict(
+        self, obliges: _Side, prohibits: _Side, action: str, duty: Duty, values: Values
+    ) -> _Conflict:
+        self._confirm_permitted(obliges, action, values)
+        why = self._confirm_prohibited(prohibits, duty.action, values)
+        text = (
+            f"{obliges.name} permits the request that is shown and obliges to {duty.action} "
+            f"({duty.path}); in {prohibits.name}, {why}"
+        )
+        return _Conflict("duty-prohibited", text, self._witness(action, values))
+
+    def _within(self, inner: _Side, outer: _Side) -> bool | None:
+        """Whether one permits only what the other permits; None where that is not decided."""
+        algebra = self._algebra
+        try:
+            for action in self._actions:
+                permitting = inner.rules.permitting(action)
+                refused = algebra.refused(outer.rules, action) if permitting else None
+                for rule in permitting:
+                    assert refused is not None
+                    permitted = algebra.permitted(inner.rules, rule, action)
+                    if algebra.find(permitted, refused) is not None:
+                        return False
+        except Undecided:
+            return None
+        return True
+
+    def _because(self, possible: Callable[[Algebra], bool]) -> str:
+        """Which operands and duties stand in the way of what would be possible without them.
+
+        Raises:
+            Undecided: the purpose is one of them, and the taxonomy lacks a purpose that was named.
+        """
+        assumed = self._algebra.terms
+        if not possible(self._algebra.assuming(assumed)):
+            return ": a prohibition without constraints forbids it"
+        for term in self._algebra.terms:
+            fewer = [one for one in assumed if one != term]
+            if possible(self._algebra.assuming(fewer)):
+                assumed = fewer
+        rules = (self._a.rules, self._b.rules)
+        comparisons = [leaf for one in rules for leaf in one.comparisons()]
+        if "purpose" in assumed and (names := unlisted_purposes(comparisons, self._purposes)):
+            raise _unlisted(names)
+        named = [
+            OPERANDS[term].subject if term in OPERANDS else f"the duty to {term}"
+            for term in assumed
+        ]
+        return f", because of what is asked of {' and of '.join(named)}"
+
+    def _vague(
+        self, permits: _Side, permission: Rule, action: str, prohibitions: list[Rule]
+    ) -> list[str]:
+        """The unlisted purposes on which it hangs whether a prohibition is met with a permit."""
+        parts = [leaf for rule in (permission, *prohibitions) for leaf in leaves(rule.constraints)]
+        names = unlisted_purposes(parts, self._purposes)
+        if not names:
+            return []
+        algebra = self._algebra.assuming(["purpose"])
+        permitted = algebra.permitted(permits.rules, permission, action)
+        return names if algebra.find(permitted, algebra.any_met(prohibitions)) is not None else []
+
+    def _witness(self, action: str, values: Values) -> Witness:
+        agreement = self._a.agreement
+        return Witness(agreement.target, agreement.assignee, action, values)
+
+    def _decided(self, side: _Side, action: str, values: Values) -> Report:
+        agreement = side.agreement
+        request = Request(agreement.target, agreement.assignee, action)
+        state = {term: Value(value, "witness") for term, value in values.items()}
+        return evaluate(agreement, request, state, purposes=self._purposes)
+
+    def _confirm_permitted(self, side: _Side, action: str, values: Values) -> None:
+        if self._decided(side, action, values).effect is not Effect.PERMIT:
+            raise _wrong(f"a request that {side.name} permits", values)
+
+    def _confirm_prohibited(self, side: _Side, action: str, values: Values) -> str:
+        """The prohibition that is satisfied, as a sentence."""
+        for result in self._decided(side, action, values).rules:
+            if result.rule.kind == "prohibition" and result.outcome is Outcome.SATISFIED:
+                return next(reasons_barred(result)).text
+        raise _wrong(f"a request that {side.name} prohibits", values)
+
+
+def _owed(rules: RuleSet, actions: list[str]) -> Iterator[tuple[str, Rule, Duty]]:
+    for action in actions:
+        for rule in rules.permitting(action):
+            for duty in rules.duties(rule):
+                yield action, rule, duty
+
+
+def _unlisted(names: Iterable[str]) -> Undecided:
+    shown = " and ".join(dict.fromkeys(names))
+    return Undecided(
+        "unlisted-purpose",
+        f"the table of purposes lacks {shown}, so it is not known which purposes belong to it; "
+        "use a listed purpose, or eq instead of isA",
+    )
+
+
+def _wrong(expected: str, values: Values) -> PolicyError:
+    return PolicyError(
+        f"compare: expected {expected}, but evaluation decides {dict(values)} otherwise; this is "
+        "a defect of the comparison: please report it with both policies"
+    )
