@@ -10,7 +10,7 @@ values that stand for all others (`policies.algebra_axes`), and an exact search 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from policies.algebra_search import MAX_WORK, Formula, Undecided, Work, find_box
 from policies.odrl import Agreement, Offer
 from policies.operands import COVERS
 from policies.relations import PURPOSES, Purposes
-from policies.rules import Constraint, Duty, Logic, NextPolicy, Rule, leaves
+from policies.rules import Constraint, Duty, NextPolicy, Rule, leaves
 
 __all__ = [
     "MAX_QUESTION",
@@ -119,6 +119,7 @@ class Algebra:
             work=self._work,
         )
         self._build = self._constraints.build
+        self._made: dict[tuple[object, ...], tuple[Formula, tuple[object, ...]]] = {}
 
     @property
     def terms(self) -> list[str]:
@@ -129,6 +130,7 @@ class Algebra:
         """The same questions, as if whatever is asked of these operands and duties were so."""
         other = copy(self)
         other._constraints = self._constraints.assuming(terms)
+        other._made = {}
         return other
 
     def find(self, *formulas: Formula) -> Values | None:
@@ -145,52 +147,38 @@ class Algebra:
             self._work.left -= granted - work.left
         return None if box is None else self._constraints.values(box)
 
-    def met(self, parts: Iterable[Constraint | Logic]) -> Formula:
-        """All of these constraints are satisfied."""
-        return self._constraints.all_of(parts, Asked.SATISFIED)
+    def met(self, rule: Rule) -> Formula:
+        """All constraints of the rule are satisfied."""
+        return self._once(self._met, rule)
 
     def barred(self, prohibition: Rule) -> Formula:
         """The prohibition stands in the way: it is satisfied or unknown."""
         return self._constraints.all_of(prohibition.constraints, Asked.NOT_UNSATISFIED)
 
-    def clear(self, prohibitions: Iterable[Rule]) -> Formula:
-        """Every one of these is unsatisfied."""
-        return self._build.all_of(
-            [self._constraints.any_of(rule.constraints, Asked.UNSATISFIED) for rule in prohibitions]
-        )
-
-    def any_met(self, rules: Iterable[Rule]) -> Formula:
-        """One of these has all its constraints satisfied."""
-        return self._build.any_of([self.met(rule.constraints) for rule in rules])
+    def clear(self, prohibition: Rule) -> Formula:
+        """The prohibition is unsatisfied."""
+        return self._once(self._clear, prohibition)
 
     def granted(self, rules: RuleSet, permission: Rule) -> Formula:
         """The permission and its pre-duties are satisfied, prohibitions apart."""
-        return self._build.all_of(
-            [
-                self.met(permission.constraints),
-                *(self._fulfilled(duty) for duty in rules.pre_duties(permission)),
-            ]
-        )
+        return self._once(self._granted, rules, permission)
 
     def withheld(self, rules: RuleSet, permission: Rule) -> Formula:
         """The permission or one of its pre-duties is not satisfied."""
-        return self._build.any_of(
-            [
-                self._constraints.any_of(permission.constraints, Asked.NOT_SATISFIED),
-                *(self._unfulfilled(duty) for duty in rules.pre_duties(permission)),
-            ]
-        )
+        return self._once(self._withheld, rules, permission)
+
+    def allowed(self, rules: RuleSet, action: str) -> Formula:
+        """No prohibition stands in the way of the action."""
+        return self._once(self._allowed, rules, action)
+
+    def any_met(self, prohibitions: Iterable[Rule]) -> Formula:
+        """One of these has all its constraints satisfied."""
+        return self._build.any_of([self.met(rule) for rule in prohibitions])
 
     def permits(self, rules: RuleSet, action: str) -> Formula:
         """The policy permits the action."""
         granted = [self.granted(rules, rule) for rule in rules.permitting(action)]
-        clear = self.clear(rules.prohibiting(action))
-        return self._build.all_of([self._build.any_of(granted), clear])
-
-    def permitted(self, rules: RuleSet, permission: Rule, action: str) -> Formula:
-        """The policy permits the action, by this permission among others."""
-        clear = self.clear(rules.prohibiting(action))
-        return self._build.all_of([self.granted(rules, permission), clear])
+        return self._build.all_of([self._build.any_of(granted), self.allowed(rules, action)])
 
     def refused(self, rules: RuleSet, action: str) -> Formula:
         """The policy denies the action."""
@@ -202,9 +190,36 @@ class Algebra:
         """The time is `since` or later, and before `until`; each must be one of the moments."""
         return self._constraints.between(since, until)
 
+    def _once(self, make: Callable[..., Formula], *about: object) -> Formula:
+        """A formula that several questions share; what it is about is kept, so ids stay unique."""
+        key = (make.__name__, *map(id, about))
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = (make(*about), about)
+        return found[0]
+
+    def _met(self, rule: Rule) -> Formula:
+        return self._constraints.all_of(rule.constraints, Asked.SATISFIED)
+
+    def _clear(self, prohibition: Rule) -> Formula:
+        return self._constraints.any_of(prohibition.constraints, Asked.UNSATISFIED)
+
+    def _allowed(self, rules: RuleSet, action: str) -> Formula:
+        return self._build.all_of([self.clear(rule) for rule in rules.prohibiting(action)])
+
+    def _granted(self, rules: RuleSet, permission: Rule) -> Formula:
+        duties = [self._fulfilled(duty) for duty in rules.pre_duties(permission)]
+        return self._build.all_of([self.met(permission), *duties])
+
+    def _withheld(self, rules: RuleSet, permission: Rule) -> Formula:
+        unmet = self._constraints.any_of(permission.constraints, Asked.NOT_SATISFIED)
+        duties = [self._unfulfilled(duty) for duty in rules.pre_duties(permission)]
+        return self._build.any_of([unmet, *duties])
+
     def _fulfilled(self, duty: Duty) -> Formula:
         done = self._constraints.done(duty.action)
-        return self._build.all_of([done, self.met(duty.constraints)])
+        met = self._constraints.all_of(duty.constraints, Asked.SATISFIED)
+        return self._build.all_of([done, met])
 
     def _unfulfilled(self, duty: Duty) -> Formula:
         undone = self._constraints.done(duty.action, False)

@@ -165,12 +165,12 @@ def find_box(full: Sequence[int], formulas: Iterable[Formula], work: Work) -> Bo
 
 
 def _branches(box: Box, clauses: list[Clause]) -> list[tuple[Box, list[Clause]]]:
-    """One smaller question for each alternative of the shortest clause."""
-    shortest = min(clauses, key=len)
-    rest = [clause for clause in clauses if clause is not shortest]
+    """One smaller question for each alternative of the tightest clause."""
+    tightest = min(clauses, key=_width)
+    rest = [clause for clause in clauses if clause is not tightest]
     found = []
     outside = box
-    for alternative in shortest:
+    for alternative in tightest:
         inner, more = outside.copy(), rest.copy()
         if _assert(alternative, inner, more):
             found.append((inner, more))
@@ -182,6 +182,11 @@ def _branches(box: Box, clauses: list[Clause]) -> list[tuple[Box, list[Clause]]]
             if not outside[axis]:
                 break
     return found
+
+
+def _width(clause: Clause) -> int:
+    """How much a clause leaves open: few alternatives that ask for much leave little."""
+    return sum(1024 >> len(one.literals) + len(one.parts) for one in clause)
 
 
 def _assert(formula: Formula, box: Box, clauses: list[Clause]) -> bool:

@@ -218,7 +218,9 @@ class _Pair:
                 prohibitions = prohibits.rules.prohibiting(action)
                 met = algebra.any_met(prohibitions)
                 for rule in permits.rules.permitting(action) if prohibitions else ():
-                    values = algebra.find(algebra.permitted(permits.rules, rule, action), met)
+                    granted = algebra.granted(permits.rules, rule)
+                    allowed = algebra.allowed(permits.rules, action)
+                    values = algebra.find(granted, allowed, met)
                     if values is not None:
                         return self._contradicted(permits, prohibits, action, values)
                     vague = vague or self._vague(permits, rule, action, prohibitions)
@@ -255,9 +257,11 @@ class _Pair:
 
     def _permitted_by_both(self, algebra: Algebra) -> tuple[str, Values] | None:
         for action in self._shared:
+            allowed = algebra.allowed(self._a.rules, action)
             other = algebra.permits(self._b.rules, action)
             for rule in self._a.rules.permitting(action):
-                values = algebra.find(algebra.permitted(self._a.rules, rule, action), other)
+                granted = algebra.granted(self._a.rules, rule)
+                values = algebra.find(granted, allowed, other)
                 if values is not None:
                     return action, values
         return None
@@ -276,7 +280,8 @@ class _Pair:
                 if not prohibitions:
                     continue
                 met = algebra.any_met(prohibitions)
-                values = algebra.find(algebra.permitted(obliges.rules, rule, action), met)
+                granted = algebra.granted(obliges.rules, rule)
+                values = algebra.find(granted, algebra.allowed(obliges.rules, action), met)
                 if values is not None:
                     return self._duty_conflict(obliges, prohibits, action, duty, values)
         return None
@@ -298,11 +303,13 @@ class _Pair:
         try:
             for action in self._actions:
                 permitting = inner.rules.permitting(action)
-                refused = algebra.refused(outer.rules, action) if permitting else None
+                if not permitting:
+                    continue
+                allowed = algebra.allowed(inner.rules, action)
+                refused = algebra.refused(outer.rules, action)
                 for rule in permitting:
-                    assert refused is not None
-                    permitted = algebra.permitted(inner.rules, rule, action)
-                    if algebra.find(permitted, refused) is not None:
+                    granted = algebra.granted(inner.rules, rule)
+                    if algebra.find(granted, allowed, refused) is not None:
                         return False
         except Undecided:
             return None
@@ -340,8 +347,11 @@ class _Pair:
         if not names:
             return []
         algebra = self._algebra.assuming(["purpose"])
-        permitted = algebra.permitted(permits.rules, permission, action)
-        return names if algebra.find(permitted, algebra.any_met(prohibitions)) is not None else []
+        permitted = (
+            algebra.granted(permits.rules, permission),
+            algebra.allowed(permits.rules, action),
+        )
+        return names if algebra.find(*permitted, algebra.any_met(prohibitions)) is not None else []
 
     def _witness(self, action: str, values: Values) -> Witness:
         agreement = self._a.agreement
