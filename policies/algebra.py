@@ -2,7 +2,8 @@
 
 A question about policies becomes formulas (`policies.algebra_constraints`) over finitely many
 values that stand for all others (`policies.algebra_axes`), and an exact search for a state
-(`policies.algebra_search`). The answers are those of `policies.evaluate`: what is unknown never permits.
+(`policies.algebra_search`). The answers are those of `policies.evaluate`: what is unknown never
+permits.
 
 >>> algebra = Algebra([rules])
 >>> algebra.find(algebra.granted(rules, rule))   # a state in which the permission holds, or None
@@ -18,9 +19,9 @@ from datetime import datetime
 from policies.algebra_constraints import Asked, Constraints, Values
 from policies.algebra_search import MAX_WORK, Formula, Undecided, Work, find_box
 from policies.odrl import Agreement, Offer
-from policies.operands import COVERS
-from policies.relations import PURPOSES, Purposes
-from policies.rules import Constraint, Duty, NextPolicy, Rule, leaves
+from policies.operands import COVERS, OPERANDS
+from policies.relations import PURPOSES, Purposes, relate_purposes
+from policies.rules import Constraint, Duty, Logic, NextPolicy, Rule, leaves
 
 __all__ = [
     "MAX_QUESTION",
@@ -87,6 +88,20 @@ def distinct_actions(rules: Sequence[RuleSet]) -> list[str]:
     return list(found.values())
 
 
+def unlisted_purposes(
+    comparisons: Iterable[Constraint], purposes: Purposes = PURPOSES
+) -> list[Constraint]:
+    """Those that ask `isA` about a purpose that the taxonomy lacks: only itself belongs to it."""
+    listed = {name for pair in purposes.items() for name in pair}
+    return [
+        leaf
+        for leaf in comparisons
+        if leaf.operator == "isA"
+        and OPERANDS[leaf.operand].relate is relate_purposes
+        and leaf.right not in listed
+    ]
+
+
 class Algebra:
     """Questions about the rules of some policies.
 
@@ -146,6 +161,12 @@ class Algebra:
         finally:
             self._work.left -= granted - work.left
         return None if box is None else self._constraints.values(box)
+
+    def holds(self, part: Constraint | Logic | Duty) -> Formula:
+        """The constraint is satisfied; of a duty, it is fulfilled with all its constraints."""
+        if isinstance(part, Duty):
+            return self._fulfilled(part)
+        return self._constraints.part(part, Asked.SATISFIED)
 
     def met(self, rule: Rule) -> Formula:
         """All constraints of the rule are satisfied."""

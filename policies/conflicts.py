@@ -18,56 +18,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from policies.algebra import Algebra, RuleSet, Undecided, Values, distinct_actions
+from policies.algebra import (
+    Algebra,
+    RuleSet,
+    Undecided,
+    Values,
+    distinct_actions,
+    unlisted_purposes,
+)
 from policies.canonical import Json
-from policies.errors import PolicyError
-from policies.evaluate import Effect, Outcome, Report, Request, Value, evaluate
-from policies.fields import instant
-from policies.odrl import Agreement, Offer
+from policies.odrl import Agreement
 from policies.operands import OPERANDS
-from policies.relations import PURPOSES, Purposes, relate_purposes
+from policies.relations import PURPOSES, Purposes
 from policies.rules import Constraint, Duty, Rule, leaves
-from policies.sentences import reasons_barred
-from policies.values import value_to_json
+from policies.sides import Policy, Side, Witness
 
-Policy = Offer | Agreement
 Verdict = Literal["conflict", "compatible", "unknown"]
-
-ANY_TARGET, ANY_ASSIGNEE = "any-product", "any-participant"
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """A request, as `tds policy decide --request` reads it.
-
-    Attributes:
-        values: left operands and fulfilled duties; JSON has `dateTime` as `at`.
-    """
-
-    target: str
-    assignee: str
-    action: str
-    values: Values
-
-    def to_json(self) -> dict[str, Json]:
-        """The request as JSON."""
-        at = self.values.get("dateTime")
-        context: dict[str, Json] = {
-            term: value_to_json(OPERANDS[term], value) if term in OPERANDS else str(value)
-            for term, value in self.values.items()
-            if term != "dateTime"
-        }
-        return {
-            "target": self.target,
-            "assignee": self.assignee,
-            "action": self.action,
-            "at": instant(at) if isinstance(at, datetime) else None,
-            "context": context,
-        }
+Within = tuple[bool | None, bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +95,17 @@ def compare(a: Policy, b: Policy, *, purposes: Purposes = PURPOSES) -> Compariso
     return pair.compared()
 
 
-def unlisted_purposes(parts: Iterable[Constraint], purposes: Purposes) -> list[str]:
-    """The names that `isA` is asked about and that the taxonomy lacks."""
-    listed = {name for pair in purposes.items() for name in pair}
-    return [
-        str(leaf.right)
-        for leaf in parts
-        if leaf.operator == "isA"
-        and OPERANDS[leaf.operand].relate is relate_purposes
-        and leaf.right not in listed
-    ]
+def within(
+    a: Policy, b: Policy, *, purposes: Purposes = PURPOSES
+) -> tuple[bool | None, bool | None]:
+    """Whether A permits only what B permits, and the other way round; None where undecided.
 
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One of the two policies, between the parties that both are compared for."""
-
-    name: Literal["A", "B"]
-    agreement: Agreement
-    rules: RuleSet
+    Both are compared as if they were about the same parties.
+    """
+    try:
+        return _Pair(a, b, purposes).within()
+    except Undecided:
+        return None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +115,12 @@ class _Conflict:
     witness: Witness | None = None
 
 
-def _side(name: Literal["A", "B"], policy: Policy, other: Policy) -> _Side:
-    if isinstance(policy, Agreement):
-        return _Side(name, policy, RuleSet.of(policy))
-    agreed = other if isinstance(other, Agreement) else None
-    agreement = Agreement(
-        id=policy.id,
-        target=agreed.target if agreed else ANY_TARGET,
-        assigner=policy.assigner or "any-owner",
-        assignee=agreed.assignee if agreed else ANY_ASSIGNEE,
-        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
-        permissions=policy.permissions,
-        prohibitions=policy.prohibitions,
-        obligations=policy.obligations,
-    )
-    return _Side(name, agreement, RuleSet.of(policy))
-
-
 class _Pair:
     """Two policies about the same parties."""
 
     def __init__(self, a: Policy, b: Policy, purposes: Purposes) -> None:
-        self._a, self._b = _side("A", a, b), _side("B", b, a)
+        self._a = Side.of("A", a, b, purposes)
+        self._b = Side.of("B", b, a, purposes)
         self._purposes = purposes
         rules = (self._a.rules, self._b.rules)
         self._algebra = Algebra(rules, purposes=purposes)
@@ -187,7 +133,7 @@ class _Pair:
         """The verdict; the first conflict that is found decides."""
         common: Witness | None = None
         undecided: Undecided | None = None
-        within = self._within(self._a, self._b), self._within(self._b, self._a)
+        within = self.within()
         for check in (self._contradiction, self._common_request, self._duty_prohibited):
             try:
                 found = check()
@@ -205,14 +151,18 @@ class _Pair:
         text = "both permit the request that is shown, and neither prohibits what the other permits"
         return Comparison("compatible", "common-request", text, common, *within)
 
-    def _both_ways(self) -> Iterator[tuple[_Side, _Side]]:
+    def within(self) -> Within:
+        """Whether A permits only what B permits, and the other way round."""
+        return self._within(self._a, self._b), self._within(self._b, self._a)
+
+    def _both_ways(self) -> Iterator[tuple[Side, Side]]:
         yield self._a, self._b
         yield self._b, self._a
 
     def _contradiction(self) -> _Conflict | None:
         """A request that one permits, and of which a prohibition of the other is satisfied."""
         algebra = self._algebra
-        vague: list[str] = []
+        vague: list[Constraint] = []
         for permits, prohibits in self._both_ways():
             for action in self._actions:
                 prohibitions = prohibits.rules.prohibiting(action)
@@ -229,20 +179,20 @@ class _Pair:
         return None
 
     def _contradicted(
-        self, permits: _Side, prohibits: _Side, action: str, values: Values
+        self, permits: Side, prohibits: Side, action: str, values: Values
     ) -> _Conflict:
-        self._confirm_permitted(permits, action, values)
-        why = self._confirm_prohibited(prohibits, action, values)
+        permits.confirm_permitted(action, values)
+        why = prohibits.confirm_prohibited(action, values)
         text = f"{permits.name} permits the request that is shown; in {prohibits.name}, {why}"
-        return _Conflict("permitted-and-prohibited", text, self._witness(action, values))
+        return _Conflict("permitted-and-prohibited", text, self._a.witness(action, values))
 
     def _common_request(self) -> _Conflict | Witness | None:
         """A request that both permit; a conflict where both should and none is."""
         found = self._permitted_by_both(self._algebra)
         if found is not None:
             for side in (self._a, self._b):
-                self._confirm_permitted(side, *found)
-            return self._witness(*found)
+                side.confirm_permitted(*found)
+            return self._a.witness(*found)
         if not self._shared:
             return None
         actions = " or ".join(self._shared)
@@ -266,7 +216,7 @@ class _Pair:
                     return action, values
         return None
 
-    def _permits_any(self, side: _Side, algebra: Algebra) -> bool:
+    def _permits_any(self, side: Side, algebra: Algebra) -> bool:
         return any(
             algebra.find(algebra.permits(side.rules, action)) is not None for action in self._shared
         )
@@ -287,17 +237,17 @@ class _Pair:
         return None
 
     def _duty_conflict(
-        self, obliges: _Side, prohibits: _Side, action: str, duty: Duty, values: Values
+        self, obliges: Side, prohibits: Side, action: str, duty: Duty, values: Values
     ) -> _Conflict:
-        self._confirm_permitted(obliges, action, values)
-        why = self._confirm_prohibited(prohibits, duty.action, values)
+        obliges.confirm_permitted(action, values)
+        why = prohibits.confirm_prohibited(duty.action, values)
         text = (
             f"{obliges.name} permits the request that is shown and obliges to {duty.action} "
             f"({duty.path}); in {prohibits.name}, {why}"
         )
-        return _Conflict("duty-prohibited", text, self._witness(action, values))
+        return _Conflict("duty-prohibited", text, self._a.witness(action, values))
 
-    def _within(self, inner: _Side, outer: _Side) -> bool | None:
+    def _within(self, inner: Side, outer: Side) -> bool | None:
         """Whether one permits only what the other permits; None where that is not decided."""
         algebra = self._algebra
         try:
@@ -328,10 +278,9 @@ class _Pair:
             fewer = [one for one in assumed if one != term]
             if possible(self._algebra.assuming(fewer)):
                 assumed = fewer
-        rules = (self._a.rules, self._b.rules)
-        comparisons = [leaf for one in rules for leaf in one.comparisons()]
-        if "purpose" in assumed and (names := unlisted_purposes(comparisons, self._purposes)):
-            raise _unlisted(names)
+        comparisons = [*self._a.rules.comparisons(), *self._b.rules.comparisons()]
+        if "purpose" in assumed and (found := unlisted_purposes(comparisons, self._purposes)):
+            raise _unlisted(found)
         named = [
             OPERANDS[term].subject if term in OPERANDS else f"the duty to {term}"
             for term in assumed
@@ -339,40 +288,18 @@ class _Pair:
         return f", because of what is asked of {' and of '.join(named)}"
 
     def _vague(
-        self, permits: _Side, permission: Rule, action: str, prohibitions: list[Rule]
-    ) -> list[str]:
+        self, permits: Side, permission: Rule, action: str, prohibitions: list[Rule]
+    ) -> list[Constraint]:
         """The unlisted purposes on which it hangs whether a prohibition is met with a permit."""
         parts = [leaf for rule in (permission, *prohibitions) for leaf in leaves(rule.constraints)]
-        names = unlisted_purposes(parts, self._purposes)
-        if not names:
+        found = unlisted_purposes(parts, self._purposes)
+        if not found:
             return []
         algebra = self._algebra.assuming(["purpose"])
-        permitted = (
-            algebra.granted(permits.rules, permission),
-            algebra.allowed(permits.rules, action),
-        )
-        return names if algebra.find(*permitted, algebra.any_met(prohibitions)) is not None else []
-
-    def _witness(self, action: str, values: Values) -> Witness:
-        agreement = self._a.agreement
-        return Witness(agreement.target, agreement.assignee, action, values)
-
-    def _decided(self, side: _Side, action: str, values: Values) -> Report:
-        agreement = side.agreement
-        request = Request(agreement.target, agreement.assignee, action)
-        state = {term: Value(value, "witness") for term, value in values.items()}
-        return evaluate(agreement, request, state, purposes=self._purposes)
-
-    def _confirm_permitted(self, side: _Side, action: str, values: Values) -> None:
-        if self._decided(side, action, values).effect is not Effect.PERMIT:
-            raise _wrong(f"a request that {side.name} permits", values)
-
-    def _confirm_prohibited(self, side: _Side, action: str, values: Values) -> str:
-        """The prohibition that is satisfied, as a sentence."""
-        for result in self._decided(side, action, values).rules:
-            if result.rule.kind == "prohibition" and result.outcome is Outcome.SATISFIED:
-                return next(reasons_barred(result)).text
-        raise _wrong(f"a request that {side.name} prohibits", values)
+        granted = algebra.granted(permits.rules, permission)
+        allowed = algebra.allowed(permits.rules, action)
+        met = algebra.any_met(prohibitions)
+        return found if algebra.find(granted, allowed, met) is not None else []
 
 
 def _owed(rules: RuleSet, actions: list[str]) -> Iterator[tuple[str, Rule, Duty]]:
@@ -382,17 +309,10 @@ def _owed(rules: RuleSet, actions: list[str]) -> Iterator[tuple[str, Rule, Duty]
                 yield action, rule, duty
 
 
-def _unlisted(names: Iterable[str]) -> Undecided:
-    shown = " and ".join(dict.fromkeys(names))
+def _unlisted(found: Iterable[Constraint]) -> Undecided:
+    shown = " and ".join(dict.fromkeys(str(leaf.right) for leaf in found))
     return Undecided(
         "unlisted-purpose",
         f"the table of purposes lacks {shown}, so it is not known which purposes belong to it; "
         "use a listed purpose, or eq instead of isA",
-    )
-
-
-def _wrong(expected: str, values: Values) -> PolicyError:
-    return PolicyError(
-        f"compare: expected {expected}, but evaluation decides {dict(values)} otherwise; this is "
-        "a defect of the comparison: please report it with both policies"
     )

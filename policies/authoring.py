@@ -1,0 +1,157 @@
+"""What an author should know about a policy before anybody signs it.
+
+`check` finds rules that can never hold, rules that others make needless, and policies that permit
+nothing, or nothing for long enough. It is exact: a finding holds for all requests, and where a
+question is too large to decide, a finding says so.
+
+`offer_warnings` is for an offer that is about to be published beside others. `compare`
+(`policies.conflicts`) sets two policies side by side.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from policies.algebra import Algebra, RuleSet, distinct_actions
+from policies.conflicts import Comparison, compare, within
+from policies.fields import instant
+from policies.findings import Finding, RuleCheck, Severity, decided
+from policies.odrl import Offer
+from policies.relations import PURPOSES, Purposes
+from policies.sides import Policy, Witness
+
+__all__ = [
+    "Comparison",
+    "Finding",
+    "Severity",
+    "Witness",
+    "check",
+    "compare",
+    "offer_warnings",
+    "within",
+]
+
+_SEVERITIES: Sequence[Severity] = ("error", "warning", "note")
+_MILLISECOND = timedelta(milliseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC) - _MILLISECOND
+
+
+_EXPIRED = Finding("error", "expired", "$", "", "let it last longer")
+_ENDS_EARLY = Finding("warning", "ends-early", "$", "", "let it last until the run has ended")
+
+
+_EXPIRED = Finding("error", "expired", "$", "", "let it last longer")
+_ENDS_EARLY = Finding("warning", "ends-early", "$", "", "let it last until the run has ended")
+
+
+def check(
+    policy: Policy,
+    *,
+    at: datetime | None = None,
+    until: datetime | None = None,
+    purposes: Purposes = PURPOSES,
+) -> tuple[Finding, ...]:
+    """Everything an author should know about one policy, errors first.
+
+    Args:
+        at: now, aware; a policy that permits nothing from then on has expired (error).
+        until: when a run could end, aware; a policy that permits nothing from then on ends too
+            early (warning).
+        purposes: the taxonomy for `isA`.
+    """
+    found = list(decided("$", _whole(policy, at, until, purposes)))
+    parts = [("$", RuleSet.of(policy))]
+    if policy.next_policy is not None:
+        parts.append(("$.nextPolicy", RuleSet.of(policy.next_policy)))
+    for path, rules in parts:
+        found += decided(path, _rules(rules, path, purposes))
+    return tuple(sorted(found, key=lambda one: (_SEVERITIES.index(one.severity), one.path)))
+
+
+def offer_warnings(
+    offer: Offer,
+    others: Sequence[Offer],
+    *,
+    now: datetime,
+    ends: datetime,
+    purposes: Purposes = PURPOSES,
+) -> list[Finding]:
+    """What an owner should know before an offer is published.
+
+    It can never be met; it ends before the run could end; beside another published offer of the
+    same product it is needless, or makes that one needless.
+
+    Args:
+        others: the other published offers of the same product.
+        now: aware.
+        ends: when a run that started now could end, aware.
+    """
+    found = list(decided("$", _whole(offer, now, ends, purposes)))
+    if any(one.severity == "error" for one in found):
+        return found
+    for other in others:
+        found += _beside(offer, other, purposes)
+    return found
+
+
+def _beside(offer: Offer, other: Offer, purposes: Purposes) -> Iterator[Finding]:
+    """One offer makes another needless if it permits all that the other permits, for no more."""
+    inner, outer = within(offer, other, purposes=purposes)
+    owed, others_owed = _post_duties(offer), _post_duties(other)
+    needless = bool(inner) and others_owed <= owed
+    shadows = bool(outer) and owed <= others_owed
+    if needless and shadows:
+        text = f"this offer permits exactly what the published offer {other.id} permits"
+        yield Finding("warning", "equal-offer", "$", text, "publish one of them only")
+    elif shadows:
+        text = f"this offer permits all that the published offer {other.id} permits, and more"
+        fix = "withdraw the other one, or narrow this one"
+        yield Finding("warning", "shadows-offer", "$", text, fix)
+    elif needless:
+        text = f"the published offer {other.id} permits all that this offer permits, and more"
+        fix = "publish it only if consumers should be able to choose less"
+        yield Finding("note", "shadowed-offer", "$", text, fix)
+    elif inner is None or outer is None:
+        text = f"it could not be decided how this offer stands to the published offer {other.id}"
+        yield Finding("note", "undecided", "$", text, "compare them with tds policy compare")
+
+
+def _post_duties(policy: Policy) -> set[str]:
+    duties = [duty for rule in policy.permissions for duty in rule.duties]
+    return {duty.action for duty in (*policy.obligations, *duties) if not duty.is_pre}
+
+
+def _rules(rules: RuleSet, path: str, purposes: Purposes) -> Iterator[Finding]:
+    yield from RuleCheck(Algebra([rules], purposes=purposes), rules, path, purposes).findings()
+
+
+def _whole(
+    policy: Policy, at: datetime | None, until: datetime | None, purposes: Purposes
+) -> Iterator[Finding]:
+    """Whether the policy permits anything, and for how long."""
+    rules = RuleSet.of(policy)
+    named = [leaf.right for leaf in rules.comparisons() if leaf.operand == "dateTime"]
+    moments = {one for one in (*named, at, until) if isinstance(one, datetime)}
+    after = {moment + _MILLISECOND for moment in moments if moment < _LAST}
+    steps = sorted(moments | after)
+    algebra = Algebra([rules], purposes=purposes, moments=steps)
+    permits = [algebra.permits(rules, action) for action in distinct_actions([rules])]
+
+    def nothing_from(moment: datetime | None) -> bool:
+        during = [] if moment is None else [algebra.between(moment, None)]
+        return all(algebra.find(formula, *during) is None for formula in permits)
+
+    if nothing_from(None):
+        text = "this policy can never permit anything"
+        fix = "see the findings about its permissions" if rules.permissions else "add a permission"
+        yield Finding("error", "permits-nothing", "$", text, fix)
+        return
+    for moment, found in ((at, _EXPIRED), (until, _ENDS_EARLY)):
+        if moment is not None and nothing_from(moment):
+            end = steps[bisect_left(steps, True, key=nothing_from)]
+            text = f"nothing is permitted from {instant(end)} on; asked was for {instant(moment)}"
+            yield replace(found, text=text)
+            return
