@@ -29,6 +29,7 @@ from server.receipts import Receipts
 from server.registry import Registry
 from server.rounds import Rounds
 from server.runs import Runs
+from server.second_key import SecondKey
 from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
@@ -47,6 +48,7 @@ class Governance:
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
+        second_key: an engine that has to permit every round as well.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Governance:
         registry: Registry,
         superlink: SuperLink,
         edge: Edge,
+        second_key: SecondKey | None = None,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
@@ -73,7 +76,13 @@ class Governance:
         )
         self.catalogue = Catalogue(journal=journal, apps_folder=apps_folder, edge=edge)
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
-        self.rounds = Rounds(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
+        self.rounds = Rounds(
+            journal=journal,
+            space=card.name,
+            permit_key=permit_key,
+            edge=edge,
+            second_key=second_key,
+        )
         self.receipts = Receipts(journal=journal, edge=edge)
 
     def admit(self, caller: Identity, rpc: str) -> None:
@@ -153,7 +162,9 @@ class OpenGovernance:
         self._resources.close()
 
 
-def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGovernance:
+def open_governance(
+    space: Space, *, superlink: SuperLink, edge: Edge, second_key: SecondKey | None = None
+) -> OpenGovernance:
     """Governance over a space's folder; when this returns, the registry shows all of the log.
 
     Raises:
@@ -181,6 +192,7 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             registry=registry,
             superlink=superlink,
             edge=edge,
+            second_key=second_key,
         )
         return OpenGovernance(governance, stack.pop_all())
 
