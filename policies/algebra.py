@@ -72,10 +72,6 @@ class RuleSet:
         for duty in self.obligations:
             yield from leaves(duty.constraints)
 
-    def pre_duties(self, rule: Rule) -> list[Duty]:
-        """What has to be fulfilled before a permission permits."""
-        return [duty for duty in self.duties(rule) if duty.is_pre]
-
 
 def distinct_actions(rules: Sequence[RuleSet]) -> list[str]:
     """One action for each way in which the rules cover actions, in the order of the table."""
@@ -123,12 +119,7 @@ class Algebra:
         self._work = Work()
         self._constraints = Constraints(
             [leaf for one in rules for leaf in one.comparisons()],
-            [
-                duty.action
-                for one in rules
-                for rule in one.permissions
-                for duty in one.pre_duties(rule)
-            ],
+            [duty.action for one in rules for rule in one.permissions for duty in one.duties(rule)],
             purposes=purposes,
             moments=moments,
             work=self._work,
@@ -138,7 +129,7 @@ class Algebra:
 
     @property
     def terms(self) -> list[str]:
-        """Every left operand and pre-duty that the rules ask about."""
+        """Every left operand and duty that the rules ask about."""
         return self._constraints.terms
 
     def assuming(self, terms: Iterable[str]) -> Algebra:
@@ -163,7 +154,7 @@ class Algebra:
         return None if box is None else self._constraints.values(box)
 
     def holds(self, part: Constraint | Logic | Duty) -> Formula:
-        """The constraint is satisfied; of a duty, it is fulfilled with all its constraints."""
+        """The constraint is satisfied; of a duty, it does not stand in the way of a permit."""
         if isinstance(part, Duty):
             return self._fulfilled(part)
         return self._constraints.part(part, Asked.SATISFIED)
@@ -181,11 +172,11 @@ class Algebra:
         return self._once(self._clear, prohibition)
 
     def granted(self, rules: RuleSet, permission: Rule) -> Formula:
-        """The permission and its pre-duties are satisfied, prohibitions apart."""
+        """The permission is satisfied and no duty of it stands in the way, prohibitions apart."""
         return self._once(self._granted, rules, permission)
 
     def withheld(self, rules: RuleSet, permission: Rule) -> Formula:
-        """The permission or one of its pre-duties is not satisfied."""
+        """The permission is not satisfied, or one of its duties stands in the way."""
         return self._once(self._withheld, rules, permission)
 
     def allowed(self, rules: RuleSet, action: str) -> Formula:
@@ -229,12 +220,12 @@ class Algebra:
         return self._build.all_of([self.clear(rule) for rule in rules.prohibiting(action)])
 
     def _granted(self, rules: RuleSet, permission: Rule) -> Formula:
-        duties = [self._fulfilled(duty) for duty in rules.pre_duties(permission)]
+        duties = [self._fulfilled(duty) for duty in rules.duties(permission)]
         return self._build.all_of([self.met(permission), *duties])
 
     def _withheld(self, rules: RuleSet, permission: Rule) -> Formula:
         unmet = self._constraints.any_of(permission.constraints, Asked.NOT_SATISFIED)
-        duties = [self._unfulfilled(duty) for duty in rules.pre_duties(permission)]
+        duties = [self._unfulfilled(duty) for duty in rules.duties(permission)]
         return self._build.any_of([unmet, *duties])
 
     def _fulfilled(self, duty: Duty) -> Formula:

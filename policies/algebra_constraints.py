@@ -14,7 +14,7 @@ from itertools import combinations
 
 from policies.algebra_axes import Axis, FlagAxis, NameAxis, OrderedAxis
 from policies.algebra_search import TRUE, Box, Builder, Formula, Work
-from policies.operands import FULFILLED, OPERANDS, Right
+from policies.operands import ACTIONS, FULFILLED, OPERANDS, VIOLATED, Right
 from policies.relations import Purposes
 from policies.rows import Kind
 from policies.rules import Constraint, Logic
@@ -119,7 +119,10 @@ class Constraints:
         return self.build.any_of([self.part(part, asked) for part in parts])
 
     def done(self, action: str, done: bool = True) -> Formula:
-        """A duty is fulfilled, or it is not known to be."""
+        """A duty does not stand in the way of a permit, or it does.
+
+        A pre-duty stands in the way unless it is fulfilled, a post-duty only where it is violated.
+        """
         return self._flag(action, "", done)
 
     def between(self, since: datetime | None, until: datetime | None) -> Formula:
@@ -144,16 +147,17 @@ class Constraints:
                 value = axis.values[(mask & -mask).bit_length() - 1]
                 if value is not None:
                     found[term] = value
-            elif name:
-                if not mask & FlagAxis.no:
-                    sets[term].append(name)
-            elif mask & FlagAxis.yes:
-                if term in OPERANDS:
-                    sets[term] = []
-                else:
+            elif term in ACTIONS:
+                is_pre = ACTIONS[term].duty == "pre"
+                if mask & FlagAxis.yes and is_pre:
                     found[term] = FULFILLED
-            else:
-                sets[term] = []
+                elif not mask & FlagAxis.yes and not is_pre:
+                    found[term] = VIOLATED
+            elif not name:
+                if mask & FlagAxis.yes:
+                    sets[term] = []
+            elif term in sets and not mask & FlagAxis.no:
+                sets[term].append(name)
         return found | {term: tuple(sorted(names)) for term, names in sets.items()}
 
     def _add(self, term: str, axis: Axis, name: str = "") -> None:

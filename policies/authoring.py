@@ -98,11 +98,8 @@ def offer_warnings(
 
 
 def _beside(offer: Offer, other: Offer, purposes: Purposes) -> Iterator[Finding]:
-    """One offer makes another needless if it permits all that the other permits, for no more."""
-    inner, outer = within(offer, other, purposes=purposes)
-    owed, others_owed = _post_duties(offer), _post_duties(other)
-    needless = bool(inner) and others_owed <= owed
-    shadows = bool(outer) and owed <= others_owed
+    """One offer makes another needless where it permits all that the other permits."""
+    needless, shadows = within(offer, other, purposes=purposes)
     if needless and shadows:
         text = f"this offer permits exactly what the published offer {other.id} permits"
         yield Finding("warning", "equal-offer", "$", text, "publish one of them only")
@@ -114,14 +111,9 @@ def _beside(offer: Offer, other: Offer, purposes: Purposes) -> Iterator[Finding]
         text = f"the published offer {other.id} permits all that this offer permits, and more"
         fix = "publish it only if consumers should be able to choose less"
         yield Finding("note", "shadowed-offer", "$", text, fix)
-    elif inner is None or outer is None:
+    elif needless is None or shadows is None:
         text = f"it could not be decided how this offer stands to the published offer {other.id}"
         yield Finding("note", "undecided", "$", text, "compare them with tds policy compare")
-
-
-def _post_duties(policy: Policy) -> set[str]:
-    duties = [duty for rule in policy.permissions for duty in rule.duties]
-    return {duty.action for duty in (*policy.obligations, *duties) if not duty.is_pre}
 
 
 def _rules(rules: RuleSet, path: str, purposes: Purposes) -> Iterator[Finding]:

@@ -83,7 +83,7 @@ class RuleCheck:
         path, name = self._path_of(rule), f"permission {rule.index + 1}"
         if self._algebra.find(self._algebra.granted(self._rules, rule)) is None:
             self._needed.remove(rule)
-            items = (*rule.constraints, *self._rules.pre_duties(rule))
+            items = (*rule.constraints, *self._rules.duties(rule))
             text = f"{name} can never be met: {self._exclusion(rule, items)}"
             fix = "loosen what excludes it, or remove the permission"
             yield Finding("error", "never-met", path, text, fix)

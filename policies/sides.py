@@ -30,7 +30,7 @@ class Witness:
     """A request, as `tds policy decide --request` reads it.
 
     Attributes:
-        values: left operands and fulfilled duties; JSON has `dateTime` as `at`.
+        values: left operands, among them the time, and fulfilled pre-duties.
     """
 
     target: str
@@ -40,7 +40,8 @@ class Witness:
 
     def to_json(self) -> dict[str, Json]:
         """The request as JSON."""
-        at = self.values.get("dateTime")
+        at = self.values["dateTime"]
+        assert isinstance(at, datetime)
         context: dict[str, Json] = {
             term: value_to_json(OPERANDS[term], value) if term in OPERANDS else str(value)
             for term, value in self.values.items()
@@ -50,7 +51,7 @@ class Witness:
             "target": self.target,
             "assignee": self.assignee,
             "action": self.action,
-            "at": instant(at) if isinstance(at, datetime) else None,
+            "at": instant(at),
             "context": context,
         }
 

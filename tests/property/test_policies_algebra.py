@@ -36,7 +36,7 @@ from policies.evaluate import (
     evaluate,
 )
 from policies.odrl import CONTEXT, PROFILE, Agreement, Constraint, Logic, parse_agreement
-from policies.operands import COVERS, FULFILLED, OPERANDS, PURPOSES, Kind, Operand, Right
+from policies.operands import COVERS, FULFILLED, OPERANDS, PURPOSES, VIOLATED, Kind, Operand, Right
 from policies.results import Result
 from policies.values import parse_right, value_from_json, value_to_json
 
@@ -140,13 +140,12 @@ def agreement(chance: random.Random, terms: list[str]) -> Agreement:
     return parse_agreement(json.dumps(document).encode())
 
 
-def states(terms: list[str], *, duty: bool) -> list[State]:
-    """Every combination of values of the grid, of their absence, and of a fulfilled duty."""
+def states(terms: list[str], duties: list[tuple[str, str]]) -> list[State]:
+    """Every combination of values of the grid, of their absence, and of duties that matter."""
     lines: list[list[tuple[str, Right | None]]] = [
         [(term, None), *((term, value) for value in GRID[term][1])] for term in terms
     ]
-    if duty:
-        lines.append([("compensate", None), ("compensate", FULFILLED)])
+    lines += [[(action, None), (action, state)] for action, state in duties]
     found = []
     for point in itertools.product(*lines):
         state = {term: Value(value, "grid") for term, value in point if value is not None}
@@ -239,7 +238,8 @@ def drawn(chance: random.Random, policies: int) -> tuple[list[Brute], list[State
     terms = chance.sample(sorted(GRID), 2)
     agreements = [agreement(chance, terms) for _ in range(policies)]
     text = json.dumps([one.to_json() for one in agreements])
-    grid = states(terms, duty="compensate" in text)
+    matter = {"compensate": FULFILLED, "report": VIOLATED}
+    grid = states(terms, [duty for duty in matter.items() if f'"{duty[0]}"' in text])
     asked = ["train", "infer", *(one for one in ("evaluate", "report") if f'"{one}"' in text)]
     return [Brute.over(one, grid, asked) for one in agreements], grid
 
