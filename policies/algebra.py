@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from policies.algebra_constraints import Asked, Constraints, Values
-from policies.algebra_search import MAX_WORK, Formula, Undecided, Work, find_box
+from policies.algebra_search import MAX_WORK, TRUE, Formula, Undecided, Work, find_box
 from policies.odrl import Agreement, Offer
 from policies.operands import COVERS, OPERANDS
 from policies.relations import PURPOSES, Purposes, relate_purposes
@@ -139,16 +139,19 @@ class Algebra:
         other._made = {}
         return other
 
-    def find(self, *formulas: Formula) -> Values | None:
+    def find(self, *formulas: Formula, goal: Formula = TRUE) -> Values | None:
         """A state in which all of these hold, with every value that the rules ask about.
 
         A value is left out only where none of its operand would do. None: there is no such state.
+
+        Args:
+            goal: one more formula, whose alternatives are tried one after the other.
         """
         work = Work(min(MAX_QUESTION, max(self._work.left, 0)))
         granted = work.left
         try:
             constraints = self._constraints
-            box = find_box(constraints.full, (*formulas, *constraints.facts), work)
+            box = find_box(constraints.full, (*formulas, *constraints.facts), goal, work)
         finally:
             self._work.left -= granted - work.left
         return None if box is None else self._constraints.values(box)

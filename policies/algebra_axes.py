@@ -156,7 +156,7 @@ def _between(low: int | None, high: int | None, scale: Scale, least: int) -> int
         wish = scale.anywhere if high is None else high - scale.unit
     else:
         wish = low + scale.unit
-    return wish if bottom <= wish <= top else (bottom + top) // 2
+    return wish if bottom <= wish <= top else (bottom + top + 1) // 2
 
 
 class NameAxis:

@@ -32,6 +32,8 @@ class Asked(Enum):
 
 
 _CONJOINED = frozenset({Asked.SATISFIED, Asked.NOT_UNSATISFIED})
+# Who certainly takes part in a round's cohort, and who cannot be ruled out of it.
+_SURE, _POSSIBLE = "togetherWith", "notTogetherWith"
 _DEFINITE = frozenset({Asked.SATISFIED, Asked.UNSATISFIED})
 
 
@@ -158,7 +160,9 @@ class Constraints:
                     sets[term] = []
             elif term in sets and not mask & FlagAxis.no:
                 sets[term].append(name)
-        return found | {term: tuple(sorted(names)) for term, names in sets.items()}
+        if _POSSIBLE in sets:
+            sets[_POSSIBLE] += sets.get(_SURE, [])
+        return found | {term: tuple(sorted(set(names))) for term, names in sets.items()}
 
     def _add(self, term: str, axis: Axis, name: str = "") -> None:
         self._indices[term, name] = len(self._axes)
@@ -220,19 +224,17 @@ class Constraints:
         return some([every(failed), *(every(pair) for pair in combinations(held, 2))])
 
     def _facts(self) -> Iterator[Formula]:
-        """Who certainly takes part in a round's cohort can also not be ruled out of it."""
-        sure, possible = "togetherWith", "notTogetherWith"
+        """Who certainly takes part in a cohort can also not be ruled out of it."""
         for term, name in list(self._indices):
-            if term != sure or not name or (possible, name) not in self._indices:
-                continue
-            yield self.build.any_of(
-                [
-                    self._flag(sure, "", False),
-                    self._flag(possible, "", False),
-                    self._flag(sure, name, False),
-                    self._flag(possible, name, True),
-                ]
-            )
+            if term == _SURE and name and (_POSSIBLE, name) in self._indices:
+                yield self.build.any_of(
+                    [
+                        self._flag(_SURE, "", False),
+                        self._flag(_POSSIBLE, "", False),
+                        self._flag(_SURE, name, False),
+                        self._flag(_POSSIBLE, name, True),
+                    ]
+                )
 
 
 def each_name(rights: Iterable[Right]) -> list[str]:

@@ -139,20 +139,40 @@ class Builder:
         return AnyOf(tuple(parts)) if parts else FALSE
 
 
-def find_box(full: Sequence[int], formulas: Iterable[Formula], work: Work) -> Box | None:
-    """A box all of whose points satisfy every formula; None when no point does.
+def find_box(
+    full: Sequence[int], formulas: Iterable[Formula], goal: Formula, work: Work
+) -> Box | None:
+    """A box all of whose points satisfy every formula and the goal; None when no point does.
 
     Args:
         full: the mask of all values of each axis.
+        goal: where it is a disjunction, its alternatives are tried one after the other, which is
+            fast where each of them settles most of the rest.
 
     Raises:
         Undecided: the work is spent.
     """
-    start: Box = list(full)
+    box: Box = list(full)
     clauses: list[Clause] = []
-    if not all(_assert(formula, start, clauses) for formula in formulas):
+    if not all(_assert(formula, box, clauses) for formula in formulas):
         return None
-    waiting = [(start, clauses)]
+    left = _propagate(box, clauses, work)
+    if left is None:
+        return None
+    aims = _open(goal.alternatives if isinstance(goal, AnyOf) else (goal,), box)
+    if aims is None:
+        return _search(box, left, work)
+    for aim in aims:
+        inner, more = box.copy(), left.copy()
+        if _assert(aim, inner, more):
+            found = _search(inner, more, work)
+            if found is not None:
+                return found
+    return None
+
+
+def _search(box: Box, clauses: list[Clause], work: Work) -> Box | None:
+    waiting = [(box, clauses)]
     while waiting:
         box, clauses = waiting.pop()
         left = _propagate(box, clauses, work)

@@ -17,7 +17,7 @@ to it word for word. `nextPolicy` speaks about other products and is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -131,9 +131,13 @@ class _Pair:
 
     def compared(self) -> Comparison:
         """The verdict; the first conflict that is found decides."""
+        found = self._verdict()
+        a_within_b, b_within_a = self.within()
+        return replace(found, a_within_b=a_within_b, b_within_a=b_within_a)
+
+    def _verdict(self) -> Comparison:
         common: Witness | None = None
         undecided: Undecided | None = None
-        within = self.within()
         for check in (self._contradiction, self._common_request, self._duty_prohibited):
             try:
                 found = check()
@@ -141,15 +145,15 @@ class _Pair:
                 undecided = undecided or error
                 continue
             if isinstance(found, _Conflict):
-                return Comparison("conflict", found.kind, found.reason, found.witness, *within)
+                return Comparison("conflict", found.kind, found.reason, found.witness)
             common = found or common
         if undecided is not None:
-            return Comparison("unknown", undecided.kind, str(undecided), None, *within)
+            return Comparison("unknown", undecided.kind, str(undecided))
         if common is None:
             text = "there is no action that both have a permission for"
-            return Comparison("compatible", "no-common-action", text, None, *within)
+            return Comparison("compatible", "no-common-action", text)
         text = "both permit the request that is shown, and neither prohibits what the other permits"
-        return Comparison("compatible", "common-request", text, common, *within)
+        return Comparison("compatible", "common-request", text, common)
 
     def within(self) -> Within:
         """Whether A permits only what B permits, and the other way round."""
@@ -170,7 +174,7 @@ class _Pair:
                 for rule in permits.rules.permitting(action) if prohibitions else ():
                     granted = algebra.granted(permits.rules, rule)
                     allowed = algebra.allowed(permits.rules, action)
-                    values = algebra.find(granted, allowed, met)
+                    values = algebra.find(granted, allowed, goal=met)
                     if values is not None:
                         return self._contradicted(permits, prohibits, action, values)
                     vague = vague or self._vague(permits, rule, action, prohibitions)
@@ -231,7 +235,7 @@ class _Pair:
                     continue
                 met = algebra.any_met(prohibitions)
                 granted = algebra.granted(obliges.rules, rule)
-                values = algebra.find(granted, algebra.allowed(obliges.rules, action), met)
+                values = algebra.find(granted, algebra.allowed(obliges.rules, action), goal=met)
                 if values is not None:
                     return self._duty_conflict(obliges, prohibits, action, duty, values)
         return None
@@ -259,7 +263,7 @@ class _Pair:
                 refused = algebra.refused(outer.rules, action)
                 for rule in permitting:
                     granted = algebra.granted(inner.rules, rule)
-                    if algebra.find(granted, allowed, refused) is not None:
+                    if algebra.find(granted, allowed, goal=refused) is not None:
                         return False
         except Undecided:
             return None
@@ -299,7 +303,7 @@ class _Pair:
         granted = algebra.granted(permits.rules, permission)
         allowed = algebra.allowed(permits.rules, action)
         met = algebra.any_met(prohibitions)
-        return found if algebra.find(granted, allowed, met) is not None else []
+        return found if algebra.find(granted, allowed, goal=met) is not None else []
 
 
 def _owed(rules: RuleSet, actions: list[str]) -> Iterator[tuple[str, Rule, Duty]]:

@@ -136,7 +136,7 @@ class RuleCheck:
             granted = self._algebra.granted(self._rules, rule)
             for action in self._covered(rule) if prohibitions else ():
                 allowed = self._algebra.allowed(self._rules, action)
-                if self._algebra.find(granted, allowed, met) is not None:
+                if self._algebra.find(granted, allowed, goal=met) is not None:
                     text = (
                         f"permission {rule.index + 1} comes with the duty to {duty.action}, which "
                         f"{_numbered('prohibition', prohibitions)} can forbid at the same time"
