@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import combinations
 from typing import Any
 
 from policies.odrl import CONTEXT, PROFILE, Agreement, Offer, parse_agreement, parse_offer
@@ -62,3 +63,21 @@ def agreement(*permissions: dict[str, Any], **keys: Any) -> Agreement:
         "timestamp": "2026-01-01T00:00:00Z",
     }
     return parse_agreement(json.dumps(document(*permissions, **keys) | parties).encode())
+
+
+PIGEONS = ("count", "version", "payAmount", "epsilon", "recipient", "industry", "filingNumber")
+
+
+def pigeons(holes: int) -> Offer:
+    """Every operand has one of the values, and no two of them the same: a search without mercy."""
+    values = range(1, holes + 1)
+    housed = [logic("or", *(f"{pigeon} eq {value}" for value in values)) for pigeon in PIGEONS]
+    crowded = [
+        rule("use", f"{one} eq {value}", f"{other} eq {value}")
+        for one, other in combinations(PIGEONS, 2)
+        for value in values
+    ]
+    rest = crowded[50:]
+    alternatives = [{"and": one["constraint"]} for one in rest]
+    together = [rule("use", {"or": alternatives[at : at + 20]}) for at in range(0, len(rest), 20)]
+    return offer(rule("use", *housed), no=[*crowded[:50], *together])
