@@ -173,7 +173,10 @@ class NameAxis:
         self._work = work
         self._found: dict[tuple[str, str], Masks] = {}
         self._outcomes: dict[tuple[str, Relation], Outcome] = {}
-        self.names = list(_representatives(row, list(dict.fromkeys(rights)), purposes))
+        named = list(dict.fromkeys(rights))
+        if row.relate is not same_name:
+            work.spend(len(named) ** 2)
+        self.names = list(_representatives(row, named, purposes))
         self._bits = {name: 1 << bit for bit, name in enumerate(self.names)}
         self.values: list[Right | None] = [*self.names, None]
         self.known = (1 << len(self.names)) - 1

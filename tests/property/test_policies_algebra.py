@@ -41,7 +41,7 @@ from policies.results import Result
 from policies.values import parse_right, value_from_json, value_to_json
 
 SEEDS = range(8)
-CASES = 150
+CASES = 120
 
 DAY = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 6)]
 # Operand -> right operands as JSON, and left values that hit every cell between them.

@@ -81,3 +81,12 @@ def pigeons(holes: int) -> Offer:
     alternatives = [{"and": one["constraint"]} for one in rest]
     together = [rule("use", {"or": alternatives[at : at + 20]}) for at in range(0, len(rest), 20)]
     return offer(rule("use", *housed), no=[*crowded[:50], *together])
+
+
+def many_places(number: int) -> Offer:
+    """A list of places in pieces, each in a constraint of its own."""
+    places = [f"CN-{index}" for index in range(number)]
+    pieces = [places[at : at + 200] for at in range(0, number, 200)]
+    return offer(
+        rule("use", logic("or", *(f"spatial isAnyOf {' '.join(piece)}" for piece in pieces)))
+    )

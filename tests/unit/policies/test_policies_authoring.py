@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from policies_rules import agreement, logic, offer, pigeons, rule
+from policies_rules import agreement, logic, many_places, offer, pigeons, rule
 
 from policies.authoring import Finding, check, offer_warnings
 from policies.odrl import Offer
@@ -260,7 +260,7 @@ def test_what_is_too_large_to_check_is_said() -> None:
     found = [one for one in check(pigeons(6)) if one.code == "undecided"]
     assert found
     assert all(one.severity == "warning" and "too many ways" in one.text for one in found)
-    beside = offer_warnings(offer(TRAIN), [pigeons(6)], now=JUNE, ends=JULY)
+    beside = offer_warnings(offer(TRAIN), [many_places(600)], now=JUNE, ends=JULY)
     assert told(beside) == [("note", "undecided", "$")]
 
 

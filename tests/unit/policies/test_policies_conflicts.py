@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from policies_rules import agreement, logic, offer, pigeons, rule
+from policies_rules import agreement, logic, many_places, offer, pigeons, rule
 
 from policies.asking import agreement_for, parse_asking
 from policies.authoring import Comparison, compare
@@ -307,6 +307,13 @@ def test_what_is_too_large_to_decide_is_unknown() -> None:
     assert (found.verdict, found.kind) == ("unknown", "too-complex")
     assert "too many ways" in found.reason
     assert found.witness is None
+
+
+def test_too_many_names_are_unknown_before_much_is_done() -> None:
+    found = compare(many_places(800), offer(RESEARCH))
+    assert (found.verdict, found.kind) == ("unknown", "too-complex")
+    assert within(many_places(800), offer(RESEARCH)) == (None, None)
+    assert compare(many_places(200), offer(RESEARCH)).verdict == "compatible"
 
 
 def test_what_is_large_and_can_be_decided_is() -> None:
