@@ -11,7 +11,7 @@ permits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,19 +19,23 @@ from datetime import datetime
 from policies.algebra_constraints import Asked, Constraints, Values
 from policies.algebra_search import MAX_WORK, TRUE, Formula, Undecided, Work, find_box
 from policies.odrl import Agreement, Offer
-from policies.operands import COVERS, OPERANDS
+from policies.operands import ACTIONS, COVERS, FULFILLED, OPERANDS, VIOLATED, Action, Right
 from policies.relations import PURPOSES, Purposes, relate_purposes
 from policies.rules import Constraint, Duty, Logic, NextPolicy, Rule, leaves
 
 __all__ = [
     "MAX_QUESTION",
     "Algebra",
+    "Facts",
     "Formula",
     "RuleSet",
     "Undecided",
     "Values",
     "distinct_actions",
 ]
+
+# Left operand, or action of a duty -> its value or state.
+Facts = Mapping[str, Right]
 
 # What one question may cost of the work that all questions about the policies may cost.
 MAX_QUESTION = MAX_WORK // 4
@@ -98,12 +102,22 @@ def unlisted_purposes(
     ]
 
 
+def _equalities(facts: Facts) -> list[Constraint]:
+    return [Constraint("$", term, "eq", value) for term, value in facts.items() if term in OPERANDS]
+
+
+def _stands(duty: Action, state: Right) -> bool:
+    """Whether a duty in this state does not stand in the way of a permit."""
+    return state == FULFILLED if duty.duty == "pre" else state != VIOLATED
+
+
 class Algebra:
     """Questions about the rules of some policies.
 
     Args:
         purposes: the taxonomy for `isA`.
         moments: instants that the questions speak about besides those in the rules.
+        facts: left values and states of duties that the questions speak about besides.
 
     Raises:
         Undecided: the rules ask for more work than `MAX_WORK`; so may all its methods.
@@ -115,10 +129,14 @@ class Algebra:
         *,
         purposes: Purposes = PURPOSES,
         moments: Iterable[datetime] = (),
+        facts: Iterable[Facts] = (),
     ) -> None:
         self._work = Work()
         self._constraints = Constraints(
-            [leaf for one in rules for leaf in one.comparisons()],
+            [
+                *(leaf for known in facts for leaf in _equalities(known)),
+                *(leaf for one in rules for leaf in one.comparisons()),
+            ],
             [duty.action for one in rules for rule in one.permissions for duty in one.duties(rule)],
             purposes=purposes,
             moments=moments,
@@ -200,6 +218,16 @@ class Algebra:
         withheld = [self.withheld(rules, rule) for rule in rules.permitting(action)]
         barred = [self.barred(rule) for rule in rules.prohibiting(action)]
         return self._build.any_of([self._build.all_of(withheld), *barred])
+
+    def known(self, facts: Facts) -> Formula:
+        """Every operand has this value and every duty this state; others are as they may be."""
+        values = [self._constraints.part(leaf, Asked.SATISFIED) for leaf in _equalities(facts)]
+        states = [
+            self._constraints.done(term, _stands(ACTIONS[term], state))
+            for term, state in facts.items()
+            if term in ACTIONS and term in self.terms
+        ]
+        return self._build.all_of([*values, *states])
 
     def between(self, since: datetime | None, until: datetime | None) -> Formula:
         """The time is `since` or later, and before `until`; each must be one of the moments."""

@@ -63,7 +63,7 @@ class Constraints:
     ) -> None:
         self._axes: list[Axis] = []
         self._indices: dict[tuple[str, str], int] = {}
-        self._made: dict[tuple[int, Asked], Formula] = {}
+        self._made: dict[tuple[int, Asked], tuple[Formula, Constraint | Logic]] = {}
         self._assumed: frozenset[str] = frozenset()
         rights: dict[str, list[Right]] = {"dateTime": list(moments)}
         for leaf in comparisons:
@@ -97,20 +97,12 @@ class Constraints:
         return other
 
     def part(self, part: Constraint | Logic, asked: Asked) -> Formula:
-        """The formula of one constraint."""
+        """The formula of one constraint; it is kept with what it is about, so ids stay unique."""
         key = (id(part), asked)
         found = self._made.get(key)
         if found is None:
-            if isinstance(part, Constraint):
-                found = self._comparison(part, asked)
-            elif part.operator == "xone":
-                found = self._exactly_one(part.parts, asked)
-            else:
-                conjoined = (part.operator != "or") == (asked in _CONJOINED)
-                combine = self.build.all_of if conjoined else self.build.any_of
-                found = combine([self.part(inner, asked) for inner in part.parts])
-            self._made[key] = found
-        return found
+            found = self._made[key] = (self._formula(part, asked), part)
+        return found[0]
 
     def all_of(self, parts: Iterable[Constraint | Logic], asked: Asked) -> Formula:
         """Every one of these is as asked for."""
@@ -173,6 +165,15 @@ class Constraints:
             return TRUE
         mask = FlagAxis.yes if so else FlagAxis.no
         return self.build.literal(self._indices[term, name], mask)
+
+    def _formula(self, part: Constraint | Logic, asked: Asked) -> Formula:
+        if isinstance(part, Constraint):
+            return self._comparison(part, asked)
+        if part.operator == "xone":
+            return self._exactly_one(part.parts, asked)
+        conjoined = (part.operator != "or") == (asked in _CONJOINED)
+        combine = self.build.all_of if conjoined else self.build.any_of
+        return combine([self.part(inner, asked) for inner in part.parts])
 
     def _comparison(self, leaf: Constraint, asked: Asked) -> Formula:
         if leaf.operand in self._assumed:

@@ -11,17 +11,21 @@ question is too large to decide, a finding says so.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
-from policies.algebra import Algebra, RuleSet, distinct_actions
-from policies.conflicts import Comparison, compare, within
+from policies.algebra import Algebra, Facts, RuleSet, distinct_actions
+from policies.conflicts import compare, within
+from policies.facts import agreement_facts
 from policies.fields import instant
-from policies.findings import Finding, RuleCheck, Severity, decided
+from policies.findings import Finding, RuleCheck, Severity, decided, smallest
+from policies.law import Baseline
 from policies.odrl import Offer
 from policies.relations import PURPOSES, Purposes
-from policies.sides import Policy, Witness
+from policies.results import Value
+from policies.sides import Comparison, Policy, Side, Witness
 
 __all__ = [
     "Comparison",
@@ -78,20 +82,25 @@ def offer_warnings(
     now: datetime,
     ends: datetime,
     purposes: Purposes = PURPOSES,
+    baseline: Sequence[Baseline] = (),
+    facts: Mapping[str, Value] = MappingProxyType({}),
 ) -> list[Finding]:
     """What an owner should know before an offer is published.
 
-    It can never be met; it ends before the run could end; beside another published offer of the
-    same product it is needless, or makes that one needless.
+    It can never be met, or not under the space's laws; it ends before the run could end; beside
+    another published offer of the same product it is needless, or makes that one needless.
 
     Args:
         others: the other published offers of the same product.
         now: aware.
         ends: when a run that started now could end, aware.
+        baseline: the space's laws.
+        facts: what is known about the product (`policies.facts.product_facts`).
     """
     found = list(decided("$", _whole(offer, now, ends, purposes)))
     if any(one.severity == "error" for one in found):
         return found
+    found += decided("$", _lawful(offer, baseline, facts, purposes))
     for other in others:
         found += _beside(offer, other, purposes)
     return found
@@ -114,6 +123,45 @@ def _beside(offer: Offer, other: Offer, purposes: Purposes) -> Iterator[Finding]
     elif needless is None or shadows is None:
         text = f"it could not be decided how this offer stands to the published offer {other.id}"
         yield Finding("note", "undecided", "$", text, "compare them with tds policy compare")
+
+
+def _lawful(
+    offer: Offer, baseline: Sequence[Baseline], facts: Mapping[str, Value], purposes: Purposes
+) -> Iterator[Finding]:
+    """Whether the laws leave anything of an offer, for a product of which this is known."""
+    rules = RuleSet.of(offer)
+    agreement = Side.of("A", offer, offer, purposes).agreement
+    laws = [(law, RuleSet((), law.prohibitions)) for law in baseline]
+    product = {term: fact.value for term, fact in facts.items()}
+    asked: dict[str, Facts] = {}
+    for action in distinct_actions([rules, *(one for _, one in laws)]):
+        if rules.permitting(action):
+            agreed = agreement_facts(agreement, action, "", "offer")
+            asked[action] = product | {term: fact.value for term, fact in agreed.items()}
+    algebra = Algebra(
+        [rules, *(one for _, one in laws)], purposes=purposes, facts=[product, *asked.values()]
+    )
+
+    def leaves_nothing(some: Sequence[tuple[Baseline, RuleSet]]) -> bool:
+        return all(
+            algebra.find(
+                algebra.permits(rules, action),
+                algebra.known(known),
+                *(algebra.allowed(one, action) for _, one in some),
+            )
+            is None
+            for action, known in asked.items()
+        )
+
+    if leaves_nothing([]):
+        text = "what is registered about the product leaves nothing of this offer"
+        fix = "register what the offer asks for, or ask for less"
+        yield Finding("error", "product-excluded", "$", text, fix)
+    elif leaves_nothing(laws):
+        names = [law.title for law, _ in smallest(laws, leaves_nothing)]
+        text = f"the laws of the space leave nothing of this offer: {'; '.join(names)}"
+        fix = "agree to what the law asks for, or register what is missing with the product"
+        yield Finding("error", "unlawful", "$", text, fix)
 
 
 def _rules(rules: RuleSet, path: str, purposes: Purposes) -> Iterator[Finding]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 from policies.algebra import (
     Algebra,
@@ -29,45 +28,13 @@ from policies.algebra import (
     distinct_actions,
     unlisted_purposes,
 )
-from policies.canonical import Json
 from policies.odrl import Agreement
 from policies.operands import OPERANDS
 from policies.relations import PURPOSES, Purposes
 from policies.rules import Constraint, Duty, Rule, leaves
-from policies.sides import Policy, Side, Witness
+from policies.sides import Comparison, Policy, Side, Witness
 
-Verdict = Literal["conflict", "compatible", "unknown"]
 Within = tuple[bool | None, bool | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What was found about two policies, A and B.
-
-    Attributes:
-        kind: which conflict, or why there is none, or no answer.
-        witness: the request that proves a conflict, or that both permit; None where no single
-            request proves it.
-        a_within_b: whether A permits only what B permits; None where that was not decided.
-    """
-
-    verdict: Verdict
-    kind: str
-    reason: str
-    witness: Witness | None = None
-    a_within_b: bool | None = None
-    b_within_a: bool | None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """The comparison as JSON."""
-        return {
-            "verdict": self.verdict,
-            "kind": self.kind,
-            "reason": self.reason,
-            "witness": self.witness.to_json() if self.witness else None,
-            "a_within_b": self.a_within_b,
-            "b_within_a": self.b_within_a,
-        }
 
 
 def compare(a: Policy, b: Policy, *, purposes: Purposes = PURPOSES) -> Comparison:

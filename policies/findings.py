@@ -89,7 +89,7 @@ class RuleCheck:
             yield Finding("error", "never-met", path, text, fix)
         elif self._is_forbidden(rule, self._rules.prohibitions):
             self._needed.remove(rule)
-            barring = _smallest(
+            barring = smallest(
                 self._rules.prohibitions, lambda some: self._is_forbidden(rule, some)
             )
             text = f"whatever {name} permits is forbidden by {_numbered('prohibition', barring)}"
@@ -107,7 +107,7 @@ class RuleCheck:
             return
         if self._is_covered(rule, others):
             self._needed.remove(rule)
-            covering = _smallest(others, lambda some: self._is_covered(rule, some))
+            covering = smallest(others, lambda some: self._is_covered(rule, some))
             text = (
                 f"permission {rule.index + 1} permits nothing that "
                 f"{_numbered('permission', covering)} does not permit"
@@ -195,7 +195,7 @@ class RuleCheck:
 
     def _exclusion(self, rule: Rule, items: Sequence[Constraint | Logic | Duty]) -> str:
         """Which of these cannot hold together, as few as possible."""
-        excluding = _smallest(
+        excluding = smallest(
             items,
             lambda some: self._algebra.find(*(self._algebra.holds(one) for one in some)) is None,
         )
@@ -223,7 +223,7 @@ def decided(path: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding("warning", "undecided", path, text, "simplify the rule")
 
 
-def _smallest(items: Sequence[_Item], enough: Callable[[Sequence[_Item]], bool]) -> list[_Item]:
+def smallest(items: Sequence[_Item], enough: Callable[[Sequence[_Item]], bool]) -> list[_Item]:
     """A part of these that is enough and of which nothing can be left out."""
     kept = list(items)
     for item in items:

@@ -1,4 +1,4 @@
-"""One of two policies that are compared, and the requests that show what was found.
+"""The two policies that are compared, what was found, and the requests that show it.
 
 A request is shown only after `policies.evaluate` decided it as the comparison says.
 """
@@ -21,6 +21,7 @@ from policies.sentences import reasons_barred
 from policies.values import value_to_json
 
 Policy = Offer | Agreement
+Verdict = Literal["conflict", "compatible", "unknown"]
 
 ANY_TARGET, ANY_ASSIGNEE = "any-product", "any-participant"
 
@@ -53,6 +54,36 @@ class Witness:
             "action": self.action,
             "at": instant(at),
             "context": context,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found about two policies, A and B.
+
+    Attributes:
+        kind: which conflict, or why there is none, or no answer.
+        witness: the request that proves a conflict, or that both permit; None where no single
+            request proves it.
+        a_within_b: whether A permits only what B permits; None where that was not decided.
+    """
+
+    verdict: Verdict
+    kind: str
+    reason: str
+    witness: Witness | None = None
+    a_within_b: bool | None = None
+    b_within_a: bool | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """The comparison as JSON."""
+        return {
+            "verdict": self.verdict,
+            "kind": self.kind,
+            "reason": self.reason,
+            "witness": self.witness.to_json() if self.witness else None,
+            "a_within_b": self.a_within_b,
+            "b_within_a": self.b_within_a,
         }
 
 

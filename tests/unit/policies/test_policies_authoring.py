@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from policies_rules import agreement, logic, many_places, offer, pigeons, rule
 
+import policies
 from policies.authoring import Finding, check, offer_warnings
+from policies.baseline import parse_baselines
+from policies.facts import product_facts
 from policies.odrl import Offer
 
 RESEARCH = rule("use", "purpose isA medical-research")
@@ -296,3 +301,67 @@ def test_an_offer_that_can_never_be_met_or_ends_too_early_is_warned_of() -> None
     assert codes("dateTime lt 2026-06-01T00:00:00Z") == ["expired"]
     assert codes("dateTime lt 2026-06-02T00:00:00Z") == ["ends-early", "equal-offer"]
     assert codes("dateTime lteq 2026-07-01T00:00:00Z") == ["equal-offer"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a product's registration says."""
+
+    personal_information: bool = False
+    subject_consent: str = "none"
+    anonymization: str = ""
+    classification: str = "general"
+    filing_number: str = ""
+    data_version: int = 1
+
+
+LAWS = parse_baselines(
+    path.read_bytes() for path in (Path(policies.__file__).parent / "baseline").glob("*.jsonld")
+)
+ANONYMIZED = rule("use", duty=[{"action": "anonymize"}])
+CORE = "Core data of the state is never listed and never used"
+PERSONAL = "Personal information needs its subjects' consent and a duty to anonymise"
+
+
+@pytest.mark.parametrize(
+    ("permission", "card", "laws"),
+    [
+        (TRAIN, Card(), []),
+        (TRAIN, Card(classification="core"), [CORE]),
+        (TRAIN, Card(personal_information=True), [PERSONAL]),
+        (TRAIN, Card(personal_information=True, subject_consent="table"), [PERSONAL]),
+        (ANONYMIZED, Card(True, "none", "k-anonymity"), [PERSONAL]),
+        (ANONYMIZED, Card(True, "table", "k-anonymity"), []),
+        (rule("list"), Card(personal_information=True, subject_consent="table"), []),
+        (rule("train", "spatial isPartOf HK"), Card(filing_number="GBA-2026-17"), []),
+    ],
+)
+def test_an_offer_that_the_laws_leave_nothing_of_is_warned_of(
+    permission: dict[str, Any], card: Card, laws: list[str]
+) -> None:
+    found = offer_warnings(
+        offer(permission),
+        [],
+        now=JUNE,
+        ends=JULY,
+        baseline=LAWS,
+        facts=product_facts(card, "registration"),
+    )
+    assert [one.code for one in found] == ["unlawful"] * len(laws)
+    assert all(one.text.endswith(f": {'; '.join(laws)}") for one in found)
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        ANONYMIZED,
+        rule("train", "version gt 1"),
+        rule("train", "classification eq important"),
+        rule("train", duty=[{"action": "obtainConsent"}, {"action": "report"}]),
+    ],
+)
+def test_an_offer_that_its_product_never_meets_is_warned_of(permission: dict[str, Any]) -> None:
+    facts = product_facts(Card(), "registration")
+    found = offer_warnings(offer(permission), [], now=JUNE, ends=JULY, facts=facts)
+    assert told(found) == [("error", "product-excluded", "$")]
+    assert offer_warnings(offer(permission), [], now=JUNE, ends=JULY) == []
