@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -98,15 +99,18 @@ def bend(random: Random, document: Any) -> None:
     holder = random.choice(holders)
     keys: list[Any] = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
     key = random.choice(keys)
-    match random.randrange(6):
+    match random.randrange(7):
         case 0:
             del holder[key]
+        case 6:
+            written = random.choice(["", "", "P", "PT", "-", "0", "+"]) + numeral(random)
+            holder[key] = written + random.choice(["", "", "D", "S", "M", "Z", "T00:00:00Z"])
         case 1:
-            holder[key] = random.choice(ODD)
+            holder[key] = deepcopy(random.choice(ODD))
         case 2 if isinstance(holder, dict):
             holder[random.choice(KEYS)] = holder.pop(key)
         case 3 if isinstance(holder, dict):
-            holder[random.choice(KEYS)] = random.choice(ODD)
+            holder[random.choice(KEYS)] = deepcopy(random.choice(ODD))
         case 4:
             holder[key] = json.loads(json.dumps(random.choice(holders)))
         case _:
@@ -114,6 +118,15 @@ def bend(random: Random, document: Any) -> None:
             wrap = random.choice(["and", "or", "xone", "constraint", None])
             for _ in range(depth):
                 holder[key] = [holder[key]] if wrap is None else {wrap: [holder[key]]}
+
+
+def numeral(random: Random) -> str:
+    """Digits as a number, a date or a duration may have them, of any length that could matter."""
+    digits = "".join(
+        random.choices("0123456789", k=random.choice([1, 2, 4, 9, 10, 16, 17, 18, 19]))
+    )
+    joint = random.choice(["", "", ".", "-", ":", "e", "DT", "H"])
+    return digits + joint + (numeral(random) if joint and random.random() < 0.7 else "")
 
 
 def everything(value: Any) -> list[Any]:
