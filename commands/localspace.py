@@ -137,6 +137,7 @@ def local_space(
         superlink_address=f"127.0.0.1:{ports[2]}",
         hosts=["127.0.0.1"],
         now=now(),
+        region="CN-GD",
     )
     with Children(logs=folder / "logs") as children:
         yield LocalSpace(space, children, {"PYTHONUNBUFFERED": "1", **(env or {})})
@@ -166,6 +167,9 @@ def run_spec(
     deadline_s: int = 30,
     quorum: int = 2,
     min_cohort: int = 2,
+    epsilon: str = "0",
+    pays: str = "0",
+    voucher: str = "",
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -185,5 +189,8 @@ def run_spec(
             "memory_bytes": 2048 * MIB,
             "metrics": list(metrics),
             "config": {},
+            "epsilon": epsilon,
+            "pays": pays,
+            "voucher": voucher,
         }
     )

@@ -61,8 +61,12 @@ def open_node(
     runner: Runner,
     confinement: Confinement,
     governance: NodeGovernance,
+    environment: str = "",
 ) -> OpenNode:
     """Open a node's database and own log and wire them; closed with `stack`.
+
+    Args:
+        environment: what confines apps here (`policies.receipt.Confinement.environment`).
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -74,7 +78,7 @@ def open_node(
     stack.callback(log.close)
     journal = Journal(log=log, state=state, verifier=identity.log_signer.verifier)
     worker = Worker(
-        keys=GateKeys.of(identity),
+        keys=GateKeys.of(identity, environment=environment),
         receipt_key=identity.keys.receipt,
         confinement=confinement,
         state=state,
@@ -108,6 +112,7 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
             runner=sandbox,
             confinement=sandbox.confinement,
             governance=stack.enter_context(governance_client(identity)),
+            environment=sandbox.confinement.environment(files=sandbox.files_confined),
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")

@@ -12,6 +12,8 @@ from policies.canonical import sha256_hex
 from server.rows import (
     AgreementRow,
     App,
+    BaselineRow,
+    CertificateRow,
     Invitation,
     Participant,
     Product,
@@ -22,6 +24,8 @@ from server.rows import (
 from server.tables import (
     AGREEMENTS,
     APPS,
+    BASELINES,
+    CERTIFICATES,
     INVITATIONS,
     META,
     PARTICIPANTS,
@@ -29,7 +33,6 @@ from server.tables import (
     RECEIPTS,
     ROUNDS,
     RUNS,
-    USES,
 )
 
 Row = TypeVar("Row")
@@ -37,7 +40,13 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What step 3 of a round needs to know about one agreement, its product and its owner."""
+    """What step 3 of a round needs to know about one agreement, its product and its owner.
+
+    Attributes:
+        agreement_entry, participant_entry: log indices.
+        product_entry: log index of the product's newest version.
+        serial, not_before, not_after, revoked: of its certificate; None where it has none.
+    """
 
     agreement: str
     document: str
@@ -50,7 +59,19 @@ class Claim:
     active: bool
     receipt_key: str
     fleet_key: str
-    uses: int
+    agreement_entry: int
+    participant_entry: int
+    product_entry: int
+    data_version: int
+    jurisdiction: str
+    personal_information: bool
+    subject_consent: str
+    anonymization: str
+    filing_number: str
+    serial: str | None
+    not_before: str | None
+    not_after: str | None
+    revoked: str | None
 
 
 # Statements are built once: building them anew took longer than running them.
@@ -65,12 +86,18 @@ _BY_KEY = select(PARTICIPANTS).where(
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.token == bindparam("token"))
 _PRODUCT = select(PRODUCTS).where(PRODUCTS.c.id == _ID)
 _PRODUCTS = select(PRODUCTS).order_by(PRODUCTS.c.entry)
+_CERTIFICATE = select(CERTIFICATES).where(CERTIFICATES.c.serial == _ID)
+_CERTIFICATES = (
+    select(CERTIFICATES)
+    .join(PRODUCTS, PRODUCTS.c.certificate == CERTIFICATES.c.entry)
+    .order_by(CERTIFICATES.c.entry)
+)
+_BASELINE = select(BASELINES).order_by(BASELINES.c.entry.desc()).limit(1)
 _APP = select(APPS).where(APPS.c.id == _ID)
 _APPS = select(APPS).order_by(APPS.c.entry)
 _AGREEMENT = select(AGREEMENTS).where(AGREEMENTS.c.id == _ID)
 _AGREEMENTS = select(AGREEMENTS).order_by(AGREEMENTS.c.entry)
 _WITHDRAWAL = select(AGREEMENTS).where(AGREEMENTS.c.withdrawal == _ID)
-_USES = select(USES.c.count).where(USES.c.agreement == _ID)
 _CLAIMS = (
     select(
         AGREEMENTS.c.id.label("agreement"),
@@ -84,11 +111,23 @@ _CLAIMS = (
         PARTICIPANTS.c.active,
         PARTICIPANTS.c.receipt_key,
         PARTICIPANTS.c.fleet_key,
-        func.coalesce(USES.c.count, 0).label("uses"),
+        AGREEMENTS.c.entry.label("agreement_entry"),
+        PARTICIPANTS.c.entry.label("participant_entry"),
+        PRODUCTS.c.entry.label("product_entry"),
+        PRODUCTS.c.data_version,
+        PRODUCTS.c.jurisdiction,
+        PRODUCTS.c.personal_information,
+        PRODUCTS.c.subject_consent,
+        PRODUCTS.c.anonymization,
+        PRODUCTS.c.filing_number,
+        CERTIFICATES.c.serial,
+        CERTIFICATES.c.not_before,
+        CERTIFICATES.c.not_after,
+        CERTIFICATES.c.revoked,
     )
     .join(PRODUCTS, PRODUCTS.c.id == AGREEMENTS.c.product)
     .join(PARTICIPANTS, PARTICIPANTS.c.id == AGREEMENTS.c.assigner)
-    .outerjoin(USES, USES.c.agreement == AGREEMENTS.c.id)
+    .outerjoin(CERTIFICATES, CERTIFICATES.c.entry == PRODUCTS.c.certificate)
     .where(AGREEMENTS.c.id.in_(bindparam("ids", expanding=True)))
 )
 _RUN = select(RUNS).where(RUNS.c.id == _ID)
@@ -109,6 +148,7 @@ _ATTEMPTS = select(func.max(ROUNDS.c.attempt)).where(
     ROUNDS.c.kind == bindparam("kind"),
     ROUNDS.c.round == bindparam("round"),
 )
+_LAST_DECIDED = select(func.max(ROUNDS.c.decided))
 _ROUNDS = select(ROUNDS).where(ROUNDS.c.run == _ID).order_by(ROUNDS.c.id)
 _RECEIPTS = (
     select(RECEIPTS)
@@ -155,6 +195,22 @@ def products(connection: Connection) -> list[Product]:
     return _all(connection, Product, _PRODUCTS)
 
 
+def certificate(connection: Connection, serial: str) -> CertificateRow | None:
+    """The certificate with this serial."""
+    return _one(connection, CertificateRow, _CERTIFICATE, id=serial)
+
+
+def certificates(connection: Connection) -> dict[str, CertificateRow]:
+    """The newest certificate of each product's newest version, by product."""
+    found = _all(connection, CertificateRow, _CERTIFICATES)
+    return {row.product: row for row in found}
+
+
+def baseline(connection: Connection) -> BaselineRow | None:
+    """The baseline that was adopted last."""
+    return _one(connection, BaselineRow, _BASELINE)
+
+
 def app(connection: Connection, id: str) -> App | None:
     """The app with this SHA-256."""
     return _one(connection, App, _APP, id=id)
@@ -183,11 +239,6 @@ def withdrawal(connection: Connection, id: str) -> AgreementRow | None:
 def key_id_of(receipt_key: str) -> str:
     """The id (`policies.envelope.key_id`) of a receipt key as the registry keeps it."""
     return sha256_hex(bytes.fromhex(receipt_key))
-
-
-def uses(connection: Connection, agreement_id: str) -> int:
-    """Permits given under an agreement so far, whatever became of them."""
-    return connection.scalar(_USES, {"id": agreement_id}) or 0
 
 
 def claims(connection: Connection, agreement_ids: Sequence[str]) -> dict[str, Claim]:
@@ -235,6 +286,12 @@ def attempts(connection: Connection, run_id: str, kind: str, number: int) -> int
     """How often this round was decided."""
     values = {"id": run_id, "kind": kind, "round": number}
     return connection.scalar(_ATTEMPTS, values) or 0
+
+
+def last_decided(connection: Connection) -> str | None:
+    """The latest moment at which any round of any run was decided."""
+    found: str | None = connection.scalar(_LAST_DECIDED)
+    return found
 
 
 def rounds(connection: Connection, run_id: str) -> list[RoundRow]:

@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +24,14 @@ from policies.errors import PolicyError
 from policies.fields import instant
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
-from server import queries, registry
+from server import accounts, queries, registry
 from server.bundles import fuse_config, load_bundle
 from server.edge import Edge
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, SuperLinkUnavailable
 from server.journal import Journal
 from server.pki import Identity
 from server.rows import ENDED, RoundRow, RunRow
+from server.standing import filing_reasons
 from server.superlink import SuperLink
 from server.views import RunView, may_see_run, run_view
 
@@ -71,7 +73,8 @@ class Runs:
             with self._journal.writing():
                 with self._journal.reading() as connection:
                     row = queries.run_by_request(connection, caller.participant, request_id)
-                    config = {} if row else _check(connection, caller, spec)
+                    now = self._edge.clock()
+                    config = {} if row else _check(connection, caller, spec, now)
                 if row is None:
                     row = self._log_open(caller, spec, config, request_id)
                 elif row.spec.encode() != canonical_bytes(spec.to_json()):
@@ -265,7 +268,9 @@ def _parse_spec(data: bytes) -> RunSpec:
         raise BadInput(f"run spec: {error}") from error
 
 
-def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[str, Any]:
+def _check(
+    connection: Connection, caller: Identity, spec: RunSpec, now: datetime
+) -> Mapping[str, Any]:
     """What is decided when a run is opened; returns the fused run config as JSON.
 
     Each round is decided anew, so nothing here stands in for the checks of step 3.
@@ -273,6 +278,8 @@ def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[s
     app = queries.app(connection, spec.app)
     if app is None:
         raise NotKnown(f"app {spec.app[:16]}…: expected a registered app; register it first")
+    for reason in filing_reasons(app, spec.purpose, now):
+        raise RuleBroken(f"{reason.code}: {reason.text}; file it anew: tds app register")
     claims = queries.claims(connection, spec.agreements)
     owners: dict[str, str] = {}
     for id in spec.agreements:
@@ -289,6 +296,13 @@ def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[s
         if needed > len(owners):
             raise RuleBroken(
                 f"{name}: expected at most {len(owners)}, the number of agreements, got {needed}"
+            )
+    if spec.pays != "0":
+        voucher = accounts.voucher(connection, spec.voucher)
+        if voucher is None or voucher.consumer != caller.participant:
+            raise NotKnown(
+                f"voucher {spec.voucher!r}: expected one of {caller.participant}, since each use "
+                f"pays {spec.pays} units; the operator issues them with: tds voucher issue"
             )
     try:
         fused = fuse_config(config_from_json(json.loads(app.config)), spec_overrides(spec))

@@ -72,6 +72,37 @@ PRODUCTS = Table(
     Column("digest", Text, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
     Column("entry", Integer, nullable=False),
+    Column("data_version", Integer, nullable=False),
+    Column("jurisdiction", Text, nullable=False),
+    Column("personal_information", Boolean, nullable=False),
+    Column("subject_consent", Text, nullable=False),
+    Column("anonymization", Text, nullable=False),
+    Column("filing_number", Text, nullable=False),
+    Column("readiness", Text, nullable=False),
+    # Of the newest certificate for this version; one of an earlier version says nothing here.
+    Column("certificate", Integer, ForeignKey("certificates.entry")),
+)
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    Column("entry", Integer, primary_key=True),
+    Column("serial", Text, nullable=False, unique=True),
+    Column("product", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("not_before", Text, nullable=False),
+    Column("not_after", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("revoked", Text),
+    Column("revocation_reason", Text),
+    Column("revocation_entry", Integer),
+)
+BASELINES = Table(
+    "baselines",
+    METADATA,
+    Column("entry", Integer, primary_key=True),
+    Column("adopted", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("documents", Text, nullable=False),
 )
 APPS = Table(
     "apps",
@@ -81,6 +112,11 @@ APPS = Table(
     Column("size", Integer, nullable=False),
     Column("config", Text, nullable=False),
     Column("entry", Integer, nullable=False),
+    Column("filing", Text, nullable=False),
+    Column("filing_entry", Integer, nullable=False),
+    Column("filing_revoked", Text),
+    Column("filing_revocation_reason", Text),
+    Column("filing_revocation_entry", Integer),
 )
 AGREEMENTS = Table(
     "agreements",
@@ -111,6 +147,7 @@ RUNS = Table(
     Column("closed_rounds", Integer, nullable=False),
     Column("model", Text, nullable=False),
     Column("last_close", Integer),
+    Column("derived", Text, nullable=False),
     Column("entry", Integer, nullable=False),
     UniqueConstraint("consumer", "request_id"),
 )
@@ -139,6 +176,7 @@ ROUNDS = Table(
     UniqueConstraint("run", "kind", "round", "attempt"),
     UniqueConstraint("run", "request_id"),
 )
+Index("rounds_decided", ROUNDS.c.decided)
 RECEIPTS = Table(
     "receipts",
     METADATA,
@@ -163,9 +201,41 @@ Index(
     unique=True,
     sqlite_where=text("accepted = 1"),
 )
-USES = Table(
-    "uses",
+# What is settled under an agreement; amounts with a point are texts, so that sums stay exact.
+ACCOUNTS = Table(
+    "accounts",
     METADATA,
     Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("metered_s", Integer, nullable=False),
+    Column("epsilon", Text, nullable=False),
+    Column("paid", Text, nullable=False),
+)
+# One use each; `settled` is null while it is outstanding, then `committed` or `kept`.
+RESERVATIONS = Table(
+    "reservations",
+    METADATA,
+    Column("permit_id", Text, ForeignKey("rounds.permit_id"), primary_key=True),
+    Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
+    Column("participant", Text, nullable=False),
+    Column("metered_s", Integer, nullable=False),
+    Column("epsilon", Text, nullable=False),
+    Column("paid", Text, nullable=False),
+    Column("settled", Text),
+)
+Index(
+    "reservations_outstanding",
+    RESERVATIONS.c.agreement,
+    sqlite_where=text("settled IS NULL"),
+)
+VOUCHERS = Table(
+    "vouchers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("amount", Text, nullable=False),
+    Column("spent", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
 )

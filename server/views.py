@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from policies.account import Account
 from policies.canonical import Json, canonical_bytes
+from policies.fields import instant
 from policies.statements import RoundItem
-from server import queries
+from policies.values import decimal_text
+from server import accounts, queries
 from server.errors import BadInput
 from server.pki import Identity
+from server.register_views import REGISTER
 from server.rows import AgreementRow, ReceiptRow, RoundRow, RunRow
 
 _SEES_ALL: Final = frozenset({"operator", "auditor"})
@@ -80,19 +85,29 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
         "model": close.get("model"),
         "metrics": close.get("metrics", {}),
         "quorum_met": close.get("quorum_met"),
+        "duties": close.get("duties", {}),
+        "derived": close.get("derived"),
         "items": [items[key].to_json() for key in sorted(items)],
     }
     return canonical_bytes(document)
 
 
-def list_documents(connection: Connection, caller: Identity, what: str) -> list[bytes]:
+def list_documents(
+    connection: Connection, caller: Identity, what: str, *, now: datetime
+) -> list[bytes]:
     """Canonical JSON documents of what the caller may see, oldest first.
 
+    Args:
+        now: when what has an end is looked at.
+
     Raises:
-        BadInput: not one of `LISTS`.
+        BadInput: not one of `_LISTS` or `REGISTER`.
     """
+    if what in REGISTER:
+        return [canonical_bytes(document) for document in REGISTER[what](connection, now)]
     if what not in _LISTS:
-        raise BadInput(f"list: expected one of {', '.join(sorted(_LISTS))}, got {what!r:.40}")
+        known = ", ".join(sorted({**_LISTS, **REGISTER}))
+        raise BadInput(f"list: expected one of {known}, got {what!r:.40}")
     return [canonical_bytes(document) for document in _LISTS[what](connection, caller)]
 
 
@@ -139,34 +154,9 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
     ]
 
 
-def _products(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
-    return [
-        {
-            "product": one.id,
-            "participant": one.participant,
-            "rows": one.rows,
-            "classification": one.classification,
-            "digest": one.digest,
-            "index": one.entry,
-        }
-        for one in queries.products(connection)
-    ]
-
-
-def _apps(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
-    return [
-        {
-            "app": one.id,
-            "title": one.title,
-            "size": one.size,
-            "config": json.loads(one.config),
-            "index": one.entry,
-        }
-        for one in queries.apps(connection)
-    ]
-
-
 def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    rows = [row for row in queries.agreements(connection) if may_see_agreement(caller, row)]
+    spent = accounts.accounts(connection, [row.id for row in rows])
     return [
         {
             "agreement": one.id,
@@ -174,12 +164,39 @@ def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json
             "assigner": one.assigner,
             "assignee": one.assignee,
             "document": one.document,
-            "uses": queries.uses(connection, one.id),
+            **_spent(spent[one.id]),
             "withdrawn": one.withdrawn,
             "index": one.entry,
         }
-        for one in queries.agreements(connection)
-        if may_see_agreement(caller, one)
+        for one in rows
+    ]
+
+
+def _spent(account: Account) -> dict[str, Json]:
+    """What counts against an agreement's limits: settled uses and those that are under way."""
+    total = account.total
+    return {
+        "uses": total.uses,
+        "outstanding": len(account.outstanding),
+        "metered_s": total.metered_s,
+        "epsilon": decimal_text(total.epsilon),
+        "paid": decimal_text(total.paid),
+        "first_use": None if account.first is None else instant(account.first),
+    }
+
+
+def _vouchers(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "voucher": one.id,
+            "consumer": one.consumer,
+            "amount": decimal_text(one.amount),
+            "spent": decimal_text(one.spent),
+            "balance": decimal_text(one.balance),
+            "index": index,
+        }
+        for index, one in accounts.vouchers(connection)
+        if caller.role in _SEES_ALL or caller.participant == one.consumer
     ]
 
 
@@ -204,9 +221,8 @@ def _runs(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
 _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = MappingProxyType(
     {
         "participants": _participants,
-        "products": _products,
-        "apps": _apps,
         "agreements": _agreements,
         "runs": _runs,
+        "vouchers": _vouchers,
     }
 )

@@ -34,6 +34,12 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "classification": "general",
         "personal_information": False,
         "registered": NOW,
+        "data_version": 2,
+        "jurisdiction": "mainland",
+        "subject_consent": "table",
+        "anonymization": "k-anonymity, k = 5",
+        "filing_number": "网信备〔2026〕1号",
+        "readiness": {"rows": "398", "missing": "0.25"},
     },
     SignedAgreement: {"version": 1, "participant": "clinic-a", "document": "{}"},
     Withdrawal: {
@@ -56,6 +62,9 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "memory_bytes": 1 << 30,
         "metrics": ["accuracy"],
         "config": {"lr": {"float": "0.1"}, "epochs": 1, "shuffle": True, "name": "x"},
+        "epsilon": "0.5",
+        "pays": "10",
+        "voucher": "voucher-1",
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -65,6 +74,18 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "text": "the owner took its consent back",
         "rows": 0,
     },
+}
+# What holds where a field is left out; all other fields must be there.
+DEFAULTS: dict[type[Document], dict[str, Any]] = {
+    ProductCard: {
+        "data_version": 1,
+        "jurisdiction": None,
+        "subject_consent": "none",
+        "anonymization": "",
+        "filing_number": "",
+        "readiness": {},
+    },
+    RunSpec: {"epsilon": "0", "pays": "0", "voucher": ""},
 }
 
 
@@ -77,7 +98,13 @@ def test_reads_back_through_its_one_spelling(kind: type[Document]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(kind, field) for kind, fields in DOCUMENTS.items() for field in fields]
+    ("kind", "field"),
+    [
+        (kind, field)
+        for kind, fields in DOCUMENTS.items()
+        for field in fields
+        if field not in DEFAULTS.get(kind, {})
+    ],
 )
 def test_no_field_may_be_left_out_or_null(kind: type[Document], field: str) -> None:
     for fault in (
@@ -87,6 +114,12 @@ def test_no_field_may_be_left_out_or_null(kind: type[Document], field: str) -> N
         with pytest.raises(DocumentError) as caught:
             kind.from_json(fault)
         assert caught.value.where == f"$.{field}"
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_what_holds_where_a_field_is_left_out(kind: type[Document]) -> None:
+    given = {key: v for key, v in DOCUMENTS[kind].items() if key not in DEFAULTS[kind]}
+    assert kind.from_json(given).to_json() == given | DEFAULTS[kind]
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
@@ -119,6 +152,21 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (ProductCard, {"classification": "secret"}, "$.classification"),
         (ProductCard, {"personal_information": 0}, "$.personal_information"),
         (ProductCard, {"registered": "2026-01-31"}, "$.registered"),
+        (ProductCard, {"data_version": 0}, "$.data_version"),
+        (ProductCard, {"data_version": True}, "$.data_version"),
+        (ProductCard, {"data_version": 2**31}, "$.data_version"),
+        (ProductCard, {"jurisdiction": "CN"}, "$.jurisdiction"),
+        (ProductCard, {"jurisdiction": ""}, "$.jurisdiction"),
+        (ProductCard, {"subject_consent": True}, "$.subject_consent"),
+        (ProductCard, {"anonymization": "x" * 201}, "$.anonymization"),
+        (ProductCard, {"filing_number": "two words"}, "$.filing_number"),
+        (ProductCard, {"filing_number": "x" * 129}, "$.filing_number"),
+        (ProductCard, {"readiness": {"mean": "1"}}, "$.readiness.mean.[key]"),
+        (ProductCard, {"readiness": {"rows": 1}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "1e9"}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "-1"}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "0.1234567"}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "1" * 17}}, "$.readiness.rows"),
         (SignedAgreement, {"version": "1"}, "$.version"),
         (SignedAgreement, {"document": {}}, "$.document"),
         (SignedAgreement, {"document": "x" * 65_537}, "$.document"),
@@ -143,6 +191,12 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (RunSpec, {"metrics": ["a"] * 17}, "$.metrics"),
         (RunSpec, {"config": {"two words": 1}}, "$.config.two words.[key]"),
         (RoundItem, {"outcome": "lost"}, "$.outcome"),
+        (RunSpec, {"epsilon": "-1"}, "$.epsilon"),
+        (RunSpec, {"epsilon": 0.5}, "$.epsilon"),
+        (RunSpec, {"epsilon": "0.50"}, "$.epsilon"),
+        (RunSpec, {"pays": "1e3"}, "$.pays"),
+        (RunSpec, {"pays": "NaN"}, "$.pays"),
+        (RunSpec, {"voucher": "two words"}, "$.voucher"),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),
