@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -195,9 +194,6 @@ def a_log(folder: Path) -> Log:
 
 def a_conflict_check(repeats: int) -> list[Figure]:
     """Two policies of twenty rules, ten permissions and ten prohibitions each."""
-    if find_spec("policies.authoring") is None:
-        print("no conflict check: policies.authoring is missing")
-        return []
     return [
         measure(
             f"conflict check of two policies of {RULES} rules: {name}",
