@@ -168,6 +168,9 @@ def run_spec(
     deadline_s: int = 30,
     quorum: int = 2,
     min_cohort: int = 2,
+    epsilon: str = "0",
+    pays: str = "0",
+    voucher: str = "",
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -187,5 +190,8 @@ def run_spec(
             "memory_bytes": 2048 * MIB,
             "metrics": list(metrics),
             "config": {},
+            "epsilon": epsilon,
+            "pays": pays,
+            "voucher": voucher,
         }
     )

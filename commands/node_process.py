@@ -63,8 +63,12 @@ def open_node(
     runner: Runner,
     confinement: Confinement,
     governance: NodeGovernance,
+    environment: str = "",
 ) -> OpenNode:
     """Open a node's database and own log and wire them; closed with `stack`.
+
+    Args:
+        environment: what confines apps here (`policies.receipt.Confinement.environment`).
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -76,7 +80,7 @@ def open_node(
     stack.callback(log.close)
     journal = Journal(log=log, state=state, verifier=identity.log_signer.verifier)
     worker = Worker(
-        keys=GateKeys.of(identity),
+        keys=GateKeys.of(identity, environment=environment),
         receipt_key=identity.keys.receipt,
         confinement=confinement,
         state=state,
@@ -111,6 +115,7 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
             runner=sandbox,
             confinement=sandbox.confinement,
             governance=governance,
+            environment=sandbox.confinement.environment(files=sandbox.files_confined),
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now

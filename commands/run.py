@@ -38,6 +38,11 @@ def start(
     metric: Annotated[
         list[str] | None, typer.Option(help="Figure that may leave with an update.")
     ] = None,
+    epsilon: Annotated[
+        str, typer.Option(help="Privacy loss of one use, such as 0.5; 0 states none.")
+    ] = "0",
+    pays: Annotated[str, typer.Option(help="Voucher units for one use of a product.")] = "0",
+    voucher: Annotated[str, typer.Option(help="Id of the voucher that pays.")] = "",
     watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -61,6 +66,9 @@ def start(
             deadline_s=deadline_s,
             quorum=quorum,
             min_cohort=min_cohort,
+            epsilon=epsilon,
+            pays=pays,
+            voucher=voucher,
         )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:

@@ -135,6 +135,11 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.Revocation.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.Logged.FromString,
                 _registered_method=True)
+        self.IssueVoucher = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/IssueVoucher',
+                request_serializer=policies_dot_governance__pb2.IssueVoucherRequest.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
         self.RegisterProduct = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/RegisterProduct',
                 request_serializer=policies_dot_governance__pb2.Signed.SerializeToString,
@@ -276,6 +281,12 @@ class GovernanceServicer:
     def RevokeCertificate(self, request, context):
         """id: the serial
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueVoucher(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -443,6 +454,11 @@ def add_GovernanceServicer_to_server(servicer, server):
             'RevokeCertificate': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeCertificate,
                     request_deserializer=policies_dot_governance__pb2.Revocation.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'IssueVoucher': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueVoucher,
+                    request_deserializer=policies_dot_governance__pb2.IssueVoucherRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
             ),
             'RegisterProduct': grpc.unary_unary_rpc_method_handler(
@@ -686,6 +702,33 @@ class Governance:
             target,
             '/tdspace.governance.v1.Governance/RevokeCertificate',
             policies_dot_governance__pb2.Revocation.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueVoucher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/IssueVoucher',
+            policies_dot_governance__pb2.IssueVoucherRequest.SerializeToString,
             policies_dot_governance__pb2.Logged.FromString,
             options,
             channel_credentials,

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256, Text, Version
+from policies.fields import (
+    Amount,
+    Count,
+    Document,
+    Id,
+    Instant,
+    MaybeId,
+    ParticipantId,
+    Sha256,
+    Text,
+    Version,
+)
 from policies.places import Jurisdiction
 
 PRODUCT_TYPE = "application/vnd.tdspace.product+json"
@@ -151,6 +162,10 @@ class RunSpec(Document):
         deadline_s: seconds a round may wait for its nodes.
         quorum: receipts below which a round has no result.
         min_cohort: permitted enterprises below which no permit is given.
+        epsilon: privacy loss of one use, as the consumer states it; "0" states none, and a limit
+            of epsilon is then not met.
+        pays: voucher units for one use, that is for each enterprise and round.
+        voucher: id of the voucher that pays; "" where the run pays nothing.
     """
 
     version: Version
@@ -164,6 +179,9 @@ class RunSpec(Document):
     memory_bytes: Annotated[int, Field(ge=1 << 26, le=1 << 44)]
     metrics: Annotated[list[Id], Field(max_length=16)]
     config: dict[Id, bool | int | str | dict[Literal["float"], str]]
+    epsilon: Amount = "0"
+    pays: Amount = "0"
+    voucher: MaybeId = ""
 
 
 class RoundItem(Document):

@@ -24,6 +24,7 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "RevokeAppFiling": _OPERATOR,
         "CertifyProduct": _OPERATOR,
         "RevokeCertificate": _OPERATOR,
+        "IssueVoucher": _OPERATOR,
         "RegisterProduct": _NODE,
         "ConcludeAgreement": _NODE,
         "Withdraw": _NODE,

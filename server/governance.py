@@ -39,6 +39,7 @@ from server.second_key import SecondKey
 from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
+from server.vouchers import Vouchers
 from server.withdrawals import Subscription, Withdrawals, notice_of
 
 
@@ -47,7 +48,8 @@ class Governance:
 
     Attributes:
         baseline: the space's laws in force.
-        enrolment, registrar, catalogue, runs, rounds, receipts, contracts: the operations.
+        enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts: the
+            operations.
 
     Args:
         card: of the space.
@@ -126,6 +128,7 @@ class Governance:
             second_key=second_key,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
+        self.vouchers = Vouchers(journal=journal, edge=edge)
         self.contracts = Contracts(
             journal=journal, card=card, operator=operator, laws=self.baseline.laws, edge=edge
         )

@@ -180,6 +180,12 @@ class GovernanceClient:
         request = pb.RunRef(run=run, reason=reason, failed=failed)
         return self._again(pb.Run, self._stub.StopRun, request)
 
+    def issue_voucher(self, *, consumer: str, amount: str, request_id: str) -> tuple[int, str]:
+        """Operator: prepaid units for a consumer; log index and id. Safe to send again."""
+        request = pb.IssueVoucherRequest(consumer=consumer, amount=amount, request_id=request_id)
+        logged = self._again(pb.Logged, self._stub.IssueVoucher, request)
+        return logged.index, logged.id
+
     def find_run(self, flower_run: str) -> pb.Run:
         """Consumer: the run that a Flower run carries; waits for one that is being submitted."""
         request = pb.FindRunRequest(flower_run=flower_run)

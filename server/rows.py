@@ -137,7 +137,7 @@ class AgreementRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run; `model` is "" before the first round closed."""
+    """A run; `model` is "" before the first round closed, `derived` what binds that model."""
 
     id: str
     consumer: str
@@ -150,6 +150,7 @@ class RunRow:
     closed_rounds: int
     model: str
     last_close: int | None
+    derived: str
     entry: int
 
 

@@ -24,7 +24,7 @@ from policies.errors import PolicyError
 from policies.fields import instant
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
-from server import queries, registry
+from server import accounts, queries, registry
 from server.bundles import fuse_config, load_bundle
 from server.dsp.transfer_steps import on_run_ended, on_run_opened, on_run_resumed
 from server.edge import Edge
@@ -317,6 +317,13 @@ def _check(
         if needed > len(owners):
             raise RuleBroken(
                 f"{name}: expected at most {len(owners)}, the number of agreements, got {needed}"
+            )
+    if spec.pays != "0":
+        voucher = accounts.voucher(connection, spec.voucher)
+        if voucher is None or voucher.consumer != caller.participant:
+            raise NotKnown(
+                f"voucher {spec.voucher!r}: expected one of {caller.participant}, since each use "
+                f"pays {spec.pays} units; the operator issues them with: tds voucher issue"
             )
     try:
         fused = fuse_config(config_from_json(json.loads(app.config)), spec_overrides(spec))

@@ -153,6 +153,17 @@ class GovernanceService(GovernanceServicer):
             context, "RevokeCertificate", lambda _: _logged(revoke(request.id, request.reason))
         )
 
+    def IssueVoucher(
+        self, request: pb.IssueVoucherRequest, context: grpc.ServicerContext
+    ) -> pb.Logged:
+        """Operator: prepaid units for a consumer."""
+        issue = self._governance.vouchers.issue
+        return self._call(
+            context,
+            "IssueVoucher",
+            lambda _caller: _logged(issue(request.consumer, request.amount, request.request_id)),
+        )
+
     def RegisterProduct(self, request: pb.Signed, context: grpc.ServicerContext) -> pb.Logged:
         """Node: a signed ProductCard."""
         register = self._governance.catalogue.register_product
@@ -267,9 +278,15 @@ class GovernanceService(GovernanceServicer):
         close = self._governance.receipts.close
 
         def work(caller: Identity) -> pb.Run:
-            metrics = dict(request.metrics)
             return _run(
-                close(caller, request.permit_id, request.model, metrics, request.quorum_met)
+                close(
+                    caller,
+                    request.permit_id,
+                    request.model,
+                    dict(request.metrics),
+                    request.quorum_met,
+                    dict(request.duties),
+                )
             )
 
         return self._call(context, "CloseRound", work)
@@ -423,6 +440,7 @@ def _round(answer: RoundAnswer) -> pb.AuthorizeRoundResponse:
             node_id=verdict["node_id"],
             permitted=verdict["permitted"],
             reasons=[pb.Reason(**reason) for reason in verdict["reasons"]],
+            duties=verdict["duties"],
         )
         for verdict in answer.verdicts
     ]

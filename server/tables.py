@@ -149,6 +149,7 @@ RUNS = Table(
     Column("closed_rounds", Integer, nullable=False),
     Column("model", Text, nullable=False),
     Column("last_close", Integer),
+    Column("derived", Text, nullable=False),
     Column("entry", Integer, nullable=False),
     UniqueConstraint("consumer", "request_id"),
 )
@@ -177,6 +178,7 @@ ROUNDS = Table(
     UniqueConstraint("run", "kind", "round", "attempt"),
     UniqueConstraint("run", "request_id"),
 )
+Index("rounds_decided", ROUNDS.c.decided)
 RECEIPTS = Table(
     "receipts",
     METADATA,
@@ -201,11 +203,43 @@ Index(
     unique=True,
     sqlite_where=text("accepted = 1"),
 )
-USES = Table(
-    "uses",
+# What is settled under an agreement; amounts with a point are texts, so that sums stay exact.
+ACCOUNTS = Table(
+    "accounts",
     METADATA,
     Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("metered_s", Integer, nullable=False),
+    Column("epsilon", Text, nullable=False),
+    Column("paid", Text, nullable=False),
+)
+# One use each; `settled` is null while it is outstanding, then `committed` or `kept`.
+RESERVATIONS = Table(
+    "reservations",
+    METADATA,
+    Column("permit_id", Text, ForeignKey("rounds.permit_id"), primary_key=True),
+    Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
+    Column("participant", Text, nullable=False),
+    Column("metered_s", Integer, nullable=False),
+    Column("epsilon", Text, nullable=False),
+    Column("paid", Text, nullable=False),
+    Column("settled", Text),
+)
+Index(
+    "reservations_outstanding",
+    RESERVATIONS.c.agreement,
+    sqlite_where=text("settled IS NULL"),
+)
+VOUCHERS = Table(
+    "vouchers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("amount", Text, nullable=False),
+    Column("spent", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
 )
 OFFERS = Table(
     "offers",

@@ -443,7 +443,7 @@ def test_an_unknown_or_anothers_permit_is_refused(site: Site) -> None:
     with pytest.raises(NotAllowed):
         receipts.submit(other, answer.permit_id, [], [])
     with pytest.raises(NotAllowed):
-        receipts.close(other, answer.permit_id, MODEL, {}, False)
+        receipts.close(other, answer.permit_id, MODEL, {}, False, {})
     for id in ("", "permit-" + "0" * 32):
         with pytest.raises(NotKnown):
             receipts.submit(CONSUMER, id, [], [])
