@@ -163,7 +163,7 @@ def _checked(response: pb.EnrolResponse, *, join: JoinFile, keys: NodeKeys) -> S
         raise EnrolmentFailed(f"governance: the space's card: {error}; ask the operator") from error
     # The operator handed out the join file by a way of its own: addresses may have changed since,
     # what is trusted may not.
-    for name in ("name", "permit_key", "log_key", "ca_pem"):
+    for name in ("name", "permit_key", "log_key", "registrar_key", "ca_pem"):
         if getattr(space, name) != getattr(join.space, name):
             raise EnrolmentFailed(
                 f"governance: expected the {name} of the join file, got another: this is not the "

@@ -21,28 +21,18 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from clients.errors import IdentityError
 from clients.files import read_file
 from policies.canonical import parse_json
 from policies.errors import DocumentError
 from policies.fields import Document, Instant, ParticipantId, Version
-from policies.operands import OPERANDS
+from policies.places import Region
 from policies.space import SpaceCard
 
 MAX_CONFIG_BYTES: Final = 32 * 1024
 DEFAULT_POLL_MS: Final = 30
-
-
-def _place(text: str) -> str:
-    pattern = OPERANDS["spatial"].pattern
-    if pattern is None or not pattern.fullmatch(text):
-        raise ValueError("an ISO 3166 code of a country or its region, such as CN or CN-SH")
-    return text
-
-
-Region = Annotated[str, AfterValidator(_place)]
 
 
 class NodeConfig(Document):

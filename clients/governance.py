@@ -151,6 +151,10 @@ class GovernanceClient:
         """See `OwnerPort`."""
         return self._ask("GetApp", pb.AppRef(app=app), pb.App).fab
 
+    def get_product(self, product: str) -> bytes:
+        """A product's card and certificate (JSON); the caller checks the certificate."""
+        return self._ask("GetProduct", pb.ProductRef(product=product), pb.Document).json
+
     def get_space(self) -> tuple[bytes, str]:
         """The space's card (JSON) and its log's newest checkpoint."""
         space = self._ask("GetSpace", pb.Empty(), pb.Space)

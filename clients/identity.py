@@ -128,13 +128,14 @@ def assemble_identity(paths: NodePaths, config: NodeConfig) -> NodeIdentity:
 
 
 def space_keys(space: SpaceCard) -> tuple[Ed25519PublicKey, NoteVerifier]:
-    """The space's permit key and the verifier of its log.
+    """The space's permit key and the verifier of its log; its registrar's key is checked too.
 
     Raises:
         IdentityError: a key to refuse, or a log key that is not the space's.
     """
     try:
         permit_key = load_public_key(bytes.fromhex(space.permit_key))
+        load_public_key(bytes.fromhex(space.registrar_key))
         verifier = NoteVerifier.parse(space.log_key)
     except KeyRefused as error:
         raise IdentityError(f"space {space.name}: {error}") from error

@@ -8,11 +8,15 @@
      "classification": "general", "personal_information": false}
 
 `path` is relative to the product file. `classes` are the label's values in order; for an integer
-label they read "0", "1", and so on.
+label they read "0", "1", and so on. What else may be said about the data, with what holds where it
+is left out: `data_version` (1), `jurisdiction` (that of the node's region), `subject_consent`
+("none" or "table"), `anonymization` (the method, ""), `filing_number` (""), and `share_readiness`
+(["rows"]): the figures of the readiness report (clients.readiness) that may leave the node.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,10 +30,20 @@ from clients.files import read_file
 from policies.canonical import parse_json
 from policies.errors import DocumentError
 from policies.fields import Document, Id, ParticipantId, Version, instant
-from policies.statements import Column, ProductCard
+from policies.places import Jurisdiction
+from policies.statements import (
+    Column,
+    DataVersion,
+    FilingNumber,
+    Method,
+    ProductCard,
+    Share,
+    SubjectConsent,
+)
 
 MAX_PRODUCT_BYTES: Final = 1 << 18
 SUFFIXES: Final = (".csv", ".parquet")
+DEFAULT_SHARE: Final[tuple[Share, ...]] = ("rows",)
 
 
 class _File(Document):
@@ -46,6 +60,14 @@ class _File(Document):
     modality: Literal["tabular"]
     classification: Literal["general", "important", "core"]
     personal_information: bool
+    data_version: DataVersion = 1
+    jurisdiction: Jurisdiction | None = None
+    subject_consent: SubjectConsent = "none"
+    anonymization: Method = ""
+    filing_number: FilingNumber = ""
+    share_readiness: Annotated[list[Share], Field(max_length=16)] = Field(
+        default_factory=lambda: list[Share](DEFAULT_SHARE)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +79,7 @@ class Product:
         columns: as declared; exactly one is the label.
         classes: the label's values in order.
         held_back: share of the rows kept for evaluation, in [0, 1).
+        share_readiness: the figures of the readiness report that may leave the node.
     """
 
     id: str
@@ -68,6 +91,12 @@ class Product:
     modality: Literal["tabular"]
     classification: Literal["general", "important", "core"]
     personal_information: bool
+    data_version: int = 1
+    jurisdiction: Jurisdiction | None = None
+    subject_consent: SubjectConsent = "none"
+    anonymization: str = ""
+    filing_number: str = ""
+    share_readiness: tuple[Share, ...] = DEFAULT_SHARE
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -102,11 +131,22 @@ def load_product(path: Path) -> Product:
         modality=content.modality,
         classification=content.classification,
         personal_information=content.personal_information,
+        data_version=content.data_version,
+        jurisdiction=content.jurisdiction,
+        subject_consent=content.subject_consent,
+        anonymization=content.anonymization,
+        filing_number=content.filing_number,
+        share_readiness=tuple(content.share_readiness),
     )
 
 
 def product_card(
-    product: Product, *, participant: ParticipantId, rows: int, registered: datetime
+    product: Product,
+    *,
+    participant: ParticipantId,
+    rows: int,
+    registered: datetime,
+    readiness: Mapping[Share, str] | None = None,
 ) -> ProductCard:
     """What is registered about the product: none of its values.
 
@@ -114,6 +154,7 @@ def product_card(
         participant: its owner.
         rows: how many the vault read.
         registered: aware moment of registration.
+        readiness: the figures that may leave, and no others.
 
     Raises:
         ProductError: no row.
@@ -131,6 +172,12 @@ def product_card(
         classification=product.classification,
         personal_information=product.personal_information,
         registered=instant(registered),
+        data_version=product.data_version,
+        jurisdiction=product.jurisdiction,
+        subject_consent=product.subject_consent,
+        anonymization=product.anonymization,
+        filing_number=product.filing_number,
+        readiness=dict(readiness or {}),
     )
 
 
@@ -145,6 +192,8 @@ def _check(content: _File) -> None:
         raise DocumentError("$.path", below, repr(content.path)[:80])
     if place.suffix.lower() not in SUFFIXES:
         raise DocumentError("$.path", f"a file ending in {' or '.join(SUFFIXES)}", repr(place.name))
+    if len(set(content.share_readiness)) != len(content.share_readiness):
+        raise DocumentError("$.share_readiness", "each figure once", "one twice")
     _check_columns(content)
 
 

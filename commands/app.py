@@ -16,6 +16,10 @@ from commands.output import JsonFlag, print_columns, print_json, print_table, sa
 from commands.reading import documents
 from commands.space import SpaceFolder
 from policies.canonical import sha256_hex
+from policies.errors import DocumentError
+from policies.fields import instant
+from policies.operands import parse_datetime
+from policies.statements import AppFiling
 from server.governance_client import GovernanceClient
 from server.space import load_space
 
@@ -43,15 +47,43 @@ def register(
     file: Annotated[Path, typer.Argument(help="The bundle.")],
     space: SpaceFolder,
     title: Annotated[str, typer.Option(help="What it does, for people.")],
+    author: Annotated[str, typer.Option(help="Who wrote it.")] = "",
+    purpose: Annotated[
+        list[str] | None, typer.Option(help="A purpose it may run for; again for more; else any.")
+    ] = None,
+    output: Annotated[
+        list[str] | None, typer.Option(help="What it declares to return; again for more.")
+    ] = None,
+    filing_number: Annotated[str, typer.Option(help="Under which it was filed.")] = "",
+    expires: Annotated[
+        str, typer.Option(help="When its filing ends, such as 2027-01-01T00:00:00Z; else never.")
+    ] = "",
 ) -> None:
-    """Register an app with the space; owners still have to approve it on their nodes.
+    """Register an app and what it is filed for; owners still have to approve it on their nodes.
 
+    Registered again with another filing, that one takes the place of the one before.
     Example: tds app register tabular.fab --space ./space --title "Tabular classification"
     """
     bundle = read_file(file, max_bytes=MAX_BUNDLE_BYTES)
+    filing = _filing(author, purpose or [], output or [], filing_number, expires)
     with GovernanceClient.open(load_space(space).operator_folder) as governance:
-        done = governance.register_app(bundle, title)
+        done = governance.register_app(bundle, title, filing)
     say(f"registered {done.app} (entry {done.index} of the space's log)")
+
+
+@cli.command("unregister")
+def unregister(
+    app: Annotated[str, typer.Argument(help="The app's SHA-256.")],
+    space: SpaceFolder,
+    reason: Annotated[str, typer.Option(help="Why; stands in the log.")],
+) -> None:
+    """Revoke an app's filing: no run opens with it and no round goes on with it.
+
+    Example: tds app unregister 3b2f… --space ./space --reason "returns more than it declares"
+    """
+    with GovernanceClient.open(load_space(space).operator_folder) as governance:
+        done = governance.revoke_app_filing(app, reason)
+    say(f"revoked the filing of {done.id} (entry {done.index} of the space's log)")
 
 
 @cli.command("list")
@@ -62,7 +94,7 @@ def list_apps(node: NodeFolder, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_columns("apps", ["app", "title", "size"], found)
+        print_columns("apps", ["app", "title", "size", "filing_state"], found)
 
 
 @cli.command("show")
@@ -107,6 +139,26 @@ def revoke(
     with open_owner(node) as owner:
         changed = owner.revoke_app(app)
     say(f"revoked {app}" if changed else f"{app} was not approved")
+
+
+def _filing(
+    author: str, purposes: list[str], outputs: list[str], number: str, expires: str
+) -> AppFiling | None:
+    """The filing that the options make; None if none was given."""
+    if not (author or purposes or outputs or number or expires):
+        return None
+    try:
+        return AppFiling.from_json(
+            {
+                "author": author,
+                "purposes": [*purposes],
+                "outputs": [*outputs],
+                "filing_number": number,
+                "expires": instant(parse_datetime(expires, "--expires")) if expires else None,
+            }
+        )
+    except DocumentError as error:
+        raise BadInput(f"filing: {error}") from error
 
 
 def _read(bundle: str, node: Path) -> bytes:

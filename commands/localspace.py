@@ -137,6 +137,7 @@ def local_space(
         superlink_address=f"127.0.0.1:{ports[2]}",
         hosts=["127.0.0.1"],
         now=now(),
+        region="CN-GD",
     )
     with Children(logs=folder / "logs") as children:
         yield LocalSpace(space, children, {"PYTHONUNBUFFERED": "1", **(env or {})})

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from clients.owner import open_owner
+from clients.identity import load_identity
+from clients.owner import governance_client, open_owner
+from commands.errors import CommandFailed
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
 from commands.reading import documents
+from commands.space import SpaceFolder
+from policies.canonical import Json, digest_of, parse_json
+from policies.certificate import open_certificate
+from policies.errors import PolicyError
+from policies.space import SpaceCard
+from server.governance_client import GovernanceClient
+from server.space import load_space
+
+MAX_PRODUCT_BYTES = 2 << 20
+COLUMNS = ["product", "participant", "rows", "data_version", "classification", "certificate"]
 
 cli = typer.Typer(no_args_is_help=True, help="Data products: what a node offers, without its rows.")
 
@@ -41,7 +55,7 @@ def list_products(node: NodeFolder, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_columns("data products", ["product", "participant", "rows", "classification"], found)
+        print_columns("data products", COLUMNS, found)
 
 
 @cli.command("show")
@@ -49,14 +63,75 @@ def show(
     product: Annotated[str, typer.Argument(help="Its id.")],
     node: NodeFolder,
 ) -> None:
-    """Show one data product's card as JSON.
+    """Show one data product as JSON: its card, its certificate, the figures its owner shares.
 
+    The certificate is checked against the space's registrar key, as this node knows it.
     Example: tds product show clinic/biopsies --node ./clinic
     """
-    with node_client(node) as governance:
-        found = documents(governance.list_documents("products"))
-    matching = [item for item in found if item.get("product") == product]
-    if not matching:
-        ids = ", ".join(sorted(str(item.get("product")) for item in found)) or "none"
-        raise typer.BadParameter(f"no product {product}; the space has: {ids}")
-    print_json(matching[0])
+    identity = load_identity(node)
+    with governance_client(identity) as governance:
+        document = parse_json(governance.get_product(product), max_bytes=MAX_PRODUCT_BYTES)
+    print_json(_checked(document, identity.config.space))
+
+
+@cli.command("certify")
+def certify(
+    product: Annotated[str, typer.Argument(help="Its id.")],
+    space: SpaceFolder,
+    days: Annotated[
+        int, typer.Option(help="How long it is valid; 0: as the space is set up.", min=0)
+    ] = 0,
+) -> None:
+    """Issue a product's certificate, the first or a new one (operator).
+
+    Example: tds product certify clinic/biopsies --space ./space
+    """
+    with GovernanceClient.open(load_space(space).operator_folder) as governance:
+        done = governance.certify_product(product, days)
+    say(f"issued {done.id} (entry {done.index} of the space's log)")
+
+
+@cli.command("revoke")
+def revoke(
+    product: Annotated[str, typer.Argument(help="Its id.")],
+    space: SpaceFolder,
+    reason: Annotated[str, typer.Option(help="Why; stands in the log.")],
+) -> None:
+    """Revoke a product's certificate: it is refused from the next round on (operator).
+
+    Example: tds product revoke clinic/biopsies --space ./space --reason "the card was wrong"
+    """
+    with GovernanceClient.open(load_space(space).operator_folder) as governance:
+        found = governance.get_product(product)
+        serial = found.get("certificate_serial") if isinstance(found, dict) else None
+        if not isinstance(serial, str):
+            raise CommandFailed(f"{product}: expected a certificate to revoke, it has none")
+        done = governance.revoke_certificate(serial, reason)
+    say(f"revoked {done.id} (entry {done.index} of the space's log)")
+
+
+def _checked(document: Json, space: SpaceCard) -> dict[str, Json]:
+    """The document, with its certificate as it was read from the envelope.
+
+    Raises:
+        CommandFailed: the certificate is not the registrar's, or not about this card.
+    """
+    assert isinstance(document, dict)
+    envelope = document.pop("certificate_envelope", None)
+    if not isinstance(envelope, str):
+        return document
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(space.registrar_key))
+    try:
+        made = open_certificate(base64.b64decode(envelope), key, issuer=space.name)
+    except (PolicyError, ValueError) as error:
+        raise CommandFailed(
+            f"certificate: {error}; do not rely on it, and tell the operator"
+        ) from error
+    about = (made.product, made.digest, made.serial)
+    card = digest_of(document.get("card"))
+    if about != (document.get("product"), card, document.get("certificate_serial")):
+        raise CommandFailed(
+            f"certificate {made.serial}: expected one about this card (SHA-256 {card}), got one "
+            f"about {made.product} ({made.digest}); do not rely on it, and tell the operator"
+        )
+    return {**document, "certificate_document": made.to_json()}

@@ -125,6 +125,7 @@ def _simulate(place: Path, app: Path, count: int, rounds: int) -> dict[str, Any]
             superlink_address="127.0.0.1:3",
             hosts=[],
             now=now(),
+            region="CN-GD",
         )
         superlink = LocalSuperLink()
         operator = LocalGovernance.open(stack, space, superlink)

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from commands.errors import BadInput
-from commands.output import JsonFlag, print_json, print_table, say
+from commands.output import JsonFlag, print_columns, print_json, print_table, say
+from policies.certificate import MAX_DAYS
 from server.files import write_secret
 from server.governance_client import GovernanceClient
-from server.space import init_space, load_space
+from server.laws import parse_laws, read_laws
+from server.space import CERTIFICATE_DAYS, init_space, load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enterprises.")
 
@@ -25,16 +27,37 @@ SpaceFolder = Annotated[
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
     name: Annotated[str, typer.Option(help="The space's name, also the log's origin.")],
+    region: Annotated[
+        str,
+        typer.Option(
+            help="ISO 3166 code of where its operator and consumer are, such as CN-GD; laws ask "
+            "where a result goes."
+        ),
+    ],
     host: Annotated[str, typer.Option(help="Name or address under which nodes reach it.")] = (
         "127.0.0.1"
     ),
     port: Annotated[
         int, typer.Option(help="First of three ports in a row.", min=1, max=65533)
     ] = 9443,
+    auto_certify: Annotated[
+        bool,
+        typer.Option(
+            "--auto-certify/--no-auto-certify",
+            help="Certify each product as it is registered, or wait for: tds product certify.",
+        ),
+    ] = True,
+    certificate_days: Annotated[
+        int, typer.Option(help="How long a product's certificate is valid.", min=1, max=MAX_DAYS)
+    ] = CERTIFICATE_DAYS,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the space's laws (*.jsonld); mainland China's otherwise."),
+    ] = None,
 ) -> None:
-    """Make a space: its CA, TLS, permit and log keys (files of mode 0600).
+    """Make a space: its CA, TLS, permit, registrar and log keys (files of mode 0600).
 
-    Example: tds space init ./space --name example.org/health --host 10.0.0.5
+    Example: tds space init ./space --name example.org/health --host 10.0.0.5 --region CN-GD
     """
     space = init_space(
         folder,
@@ -44,10 +67,16 @@ def init(
         superlink_address=f"{host}:{port + 2}",
         hosts=[host],
         now=datetime.now(UTC),
+        region=region,
+        auto_certify=auto_certify,
+        certificate_days=certificate_days,
+        baseline=baseline,
     )
     card = space.card
     say(f"made space {card.name} in {space.folder}")
     say(f"  governance {card.governance}, enrolment {card.enrolment}, SuperLink {card.superlink}")
+    laws = ", ".join(law["name"] for law in laws_of(space.baseline_folder))
+    say(f"  laws of {space.baseline_folder}, adopted as it starts: {laws}")
     say(f"  log key (give it to auditors): {card.log_key}")
     say(f"next: tds serve --space {folder}")
     say(f"then: tds space invite NAME --space {folder} --out NAME.join")
@@ -55,20 +84,25 @@ def init(
 
 @cli.command("show")
 def show(space: SpaceFolder, as_json: JsonFlag = False) -> None:
-    """Show a space: its addresses, and the keys that others need.
+    """Show a space: its addresses, the keys that others need, and its baseline of law.
 
     Example: tds space show --space ./space
     """
     loaded = load_space(space)
     card = loaded.card.to_json()
+    config = loaded.config
+    laws = laws_of(loaded.baseline_folder)
     if as_json:
-        print_json(card)
+        settings = config.to_json()
+        del settings["card"]
+        print_json({**card, "settings": settings, "baseline": laws})
     else:
         print_table(
             f"space {loaded.card.name}",
             ["field", "value"],
             [[key, str(value)] for key, value in sorted(card.items()) if key != "ca_pem"],
         )
+        print_columns("baseline of law", ["name", "version", "title", "source"], laws)
 
 
 @cli.command("invite")
@@ -99,3 +133,17 @@ def invite(
     write_secret(out, join)
     say(f"wrote {out}; hand it to {participant} confidentially, it works once")
     say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CN-GD'}")
+
+
+def laws_of(folder: Path) -> list[dict[str, str]]:
+    """What is to know about each law in a space's folder, by name."""
+    return [
+        {
+            "name": law.name,
+            "version": law.version,
+            "title": law.title,
+            "source": law.source,
+            "digest": law.digest,
+        }
+        for law in parse_laws(read_laws(folder))
+    ]

@@ -4,7 +4,7 @@
      "at": "2026-06-01T08:00:00Z", "context": {"purpose": "diagnosis-support", "count": 12,
      "epsilon": "1.5", "meteredTime": "PT20M", "togetherWith": ["clinic-b"], "anonymize": true}}
 
-`context` holds left values by operand, and by action whether a pre-duty is fulfilled. What it
+`context` holds left values by operand, and by action how its duty stands. What it
 leaves out, or says to be null, is unknown. `at` is the moment of the use.
 """
 
@@ -22,7 +22,15 @@ from policies.errors import DocumentError
 from policies.evaluate import Request, Value
 from policies.fields import Document
 from policies.odrl import Agreement, Offer, agreement_from_offer
-from policies.operands import ACTIONS, COVERS, FULFILLED, OPERANDS, PENDING, parse_datetime
+from policies.operands import (
+    ACTIONS,
+    COVERS,
+    FULFILLED,
+    OPERANDS,
+    PENDING,
+    VIOLATED,
+    parse_datetime,
+)
 from policies.rows import Kind, Operand
 from policies.values import Right, parse_right, value_from_json
 
@@ -88,11 +96,11 @@ def agreement_for(policy: Offer | Agreement, asking: Asking) -> Agreement:
 def _left(name: str, given: object, at: datetime) -> Right:
     where = f"$.context.{name[:60]}"
     action = ACTIONS.get(name)
-    if action is not None and action.duty == "pre":
+    if action is not None and action.duty is not None:
         return _duty_state(given, where)
     row = OPERANDS.get(name)
     if row is None:
-        raise DocumentError(where, "a left operand or pre-duty of the profile", "this key")
+        raise DocumentError(where, "a left operand or a duty of the profile", "this key")
     value = _value(row, given, where)
     if not is_value(row, value):
         raise DocumentError(where, f"a possible value of {name}", repr(given)[:60])
@@ -106,7 +114,10 @@ def _duty_state(given: object, where: str) -> str:
         return FULFILLED
     if given in (False, PENDING):
         return PENDING
-    raise DocumentError(where, f'true, false, "{FULFILLED}" or "{PENDING}"', repr(given)[:60])
+    if given == VIOLATED:
+        return VIOLATED
+    expected = f'true, false, "{FULFILLED}", "{PENDING}" or "{VIOLATED}"'
+    raise DocumentError(where, expected, repr(given)[:60])
 
 
 def _value(row: Operand, given: object, where: str) -> Right:

@@ -81,12 +81,14 @@ class InviteResponse(_message.Message):
     def __init__(self, join_json: _Optional[bytes] = ...) -> None: ...
 
 class RegisterAppRequest(_message.Message):
-    __slots__ = ("fab", "title")
+    __slots__ = ("fab", "title", "filing_json")
     FAB_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
+    FILING_JSON_FIELD_NUMBER: _ClassVar[int]
     fab: bytes
     title: str
-    def __init__(self, fab: _Optional[bytes] = ..., title: _Optional[str] = ...) -> None: ...
+    filing_json: bytes
+    def __init__(self, fab: _Optional[bytes] = ..., title: _Optional[str] = ..., filing_json: _Optional[bytes] = ...) -> None: ...
 
 class RegisterAppResponse(_message.Message):
     __slots__ = ("app", "index")
@@ -101,6 +103,28 @@ class AppRef(_message.Message):
     APP_FIELD_NUMBER: _ClassVar[int]
     app: str
     def __init__(self, app: _Optional[str] = ...) -> None: ...
+
+class Revocation(_message.Message):
+    __slots__ = ("id", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CertifyRequest(_message.Message):
+    __slots__ = ("product", "days")
+    PRODUCT_FIELD_NUMBER: _ClassVar[int]
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    product: str
+    days: int
+    def __init__(self, product: _Optional[str] = ..., days: _Optional[int] = ...) -> None: ...
+
+class ProductRef(_message.Message):
+    __slots__ = ("product",)
+    PRODUCT_FIELD_NUMBER: _ClassVar[int]
+    product: str
+    def __init__(self, product: _Optional[str] = ...) -> None: ...
 
 class IssueVoucherRequest(_message.Message):
     __slots__ = ("consumer", "amount", "request_id")

@@ -120,6 +120,21 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.RegisterAppRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.RegisterAppResponse.FromString,
                 _registered_method=True)
+        self.RevokeAppFiling = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/RevokeAppFiling',
+                request_serializer=policies_dot_governance__pb2.Revocation.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
+        self.CertifyProduct = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/CertifyProduct',
+                request_serializer=policies_dot_governance__pb2.CertifyRequest.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
+        self.RevokeCertificate = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/RevokeCertificate',
+                request_serializer=policies_dot_governance__pb2.Revocation.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
         self.IssueVoucher = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/IssueVoucher',
                 request_serializer=policies_dot_governance__pb2.IssueVoucherRequest.SerializeToString,
@@ -200,6 +215,11 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.AppRef.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.App.FromString,
                 _registered_method=True)
+        self.GetProduct = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/GetProduct',
+                request_serializer=policies_dot_governance__pb2.ProductRef.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Document.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/List',
                 request_serializer=policies_dot_governance__pb2.ListRequest.SerializeToString,
@@ -220,6 +240,27 @@ class GovernanceServicer:
 
     def RegisterApp(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAppFiling(self, request, context):
+        """id: the app
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CertifyProduct(self, request, context):
+        """id: the serial
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeCertificate(self, request, context):
+        """id: the serial
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -327,6 +368,12 @@ class GovernanceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProduct(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def List(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -345,6 +392,21 @@ def add_GovernanceServicer_to_server(servicer, server):
                     servicer.RegisterApp,
                     request_deserializer=policies_dot_governance__pb2.RegisterAppRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.RegisterAppResponse.SerializeToString,
+            ),
+            'RevokeAppFiling': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAppFiling,
+                    request_deserializer=policies_dot_governance__pb2.Revocation.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'CertifyProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.CertifyProduct,
+                    request_deserializer=policies_dot_governance__pb2.CertifyRequest.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'RevokeCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeCertificate,
+                    request_deserializer=policies_dot_governance__pb2.Revocation.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
             ),
             'IssueVoucher': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueVoucher,
@@ -426,6 +488,11 @@ def add_GovernanceServicer_to_server(servicer, server):
                     request_deserializer=policies_dot_governance__pb2.AppRef.FromString,
                     response_serializer=policies_dot_governance__pb2.App.SerializeToString,
             ),
+            'GetProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProduct,
+                    request_deserializer=policies_dot_governance__pb2.ProductRef.FromString,
+                    response_serializer=policies_dot_governance__pb2.Document.SerializeToString,
+            ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
                     request_deserializer=policies_dot_governance__pb2.ListRequest.FromString,
@@ -487,6 +554,87 @@ class Governance:
             '/tdspace.governance.v1.Governance/RegisterApp',
             policies_dot_governance__pb2.RegisterAppRequest.SerializeToString,
             policies_dot_governance__pb2.RegisterAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAppFiling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/RevokeAppFiling',
+            policies_dot_governance__pb2.Revocation.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CertifyProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/CertifyProduct',
+            policies_dot_governance__pb2.CertifyRequest.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/RevokeCertificate',
+            policies_dot_governance__pb2.Revocation.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
             options,
             channel_credentials,
             insecure,
@@ -919,6 +1067,33 @@ class Governance:
             '/tdspace.governance.v1.Governance/GetApp',
             policies_dot_governance__pb2.AppRef.SerializeToString,
             policies_dot_governance__pb2.App.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/GetProduct',
+            policies_dot_governance__pb2.ProductRef.SerializeToString,
+            policies_dot_governance__pb2.Document.FromString,
             options,
             channel_credentials,
             insecure,

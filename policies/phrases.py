@@ -139,6 +139,10 @@ ENGLISH = Words(
             "compensate": "pay for the use",
             "obtainConsent": "obtain the data subjects' consent",
             "inform": "inform the owner",
+            "delete": "delete what was received",
+            "report": "report the result",
+            "watermark": "mark the model",
+            "attribute": "name the contributors",
         }
     ),
     facts=_frozen({}),
@@ -244,6 +248,10 @@ CHINESE = Words(
             "compensate": "支付使用费",
             "obtainConsent": "取得个人信息主体同意",
             "inform": "告知数据提供方",
+            "delete": "删除所接收的内容",
+            "report": "报告结果",
+            "watermark": "为模型添加标识",
+            "attribute": "注明贡献方",
         }
     ),
     facts=_frozen(

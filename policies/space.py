@@ -31,6 +31,7 @@ class SpaceCard(Document):
         name: also the log's origin (checkpoint line 1).
         permit_key: raw Ed25519 public key that signs permits, hexadecimal.
         log_key: note verifier key of the space's log.
+        registrar_key: raw Ed25519 public key that signs products' certificates, hexadecimal.
         ca_pem: certificate of the space's CA.
         governance, enrolment, superlink: host:port.
     """
@@ -39,6 +40,7 @@ class SpaceCard(Document):
     name: Id
     permit_key: Sha256
     log_key: Annotated[str, Field(max_length=300)]
+    registrar_key: Sha256
     ca_pem: Annotated[str, Field(max_length=8192)]
     governance: Address
     enrolment: Address

@@ -18,6 +18,7 @@ from policies.fields import (
     Text,
     Version,
 )
+from policies.places import Jurisdiction
 
 PRODUCT_TYPE = "application/vnd.tdspace.product+json"
 AGREEMENT_TYPE = "application/vnd.tdspace.agreement+json"
@@ -32,8 +33,36 @@ class Column(Document):
     role: Literal["feature", "label", "ignored"]
 
 
+Share = Literal[
+    "rows",
+    "missing",
+    "duplicates",
+    "classes",
+    "smallest_class",
+    "imbalance",
+    "drift",
+    "label_drift",
+    "score",
+]
+DataVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
+SubjectConsent = Literal["table", "none"]
+Method = Annotated[str, Field(max_length=200)]
+FilingNumber = Annotated[str, Field(pattern=r"^([A-Za-z0-9\u4e00-\u9fff〔〕()（）._:/-]{1,128})?$")]
+Figure = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,6})?$")]
+
+
 class ProductCard(Document):
-    """One immutable version of a registered data set (dcat:Dataset), as its owner states it."""
+    """One immutable version of a registered data set (dcat:Dataset), as its owner states it.
+
+    Attributes:
+        data_version: of the data; grows with each version registered under this id.
+        jurisdiction: where the data lies; None is that of the owner's registered region.
+        subject_consent: whether the product carries a table of its subjects' consents.
+        anonymization: the method that was applied to the data, in words; "" is none.
+        filing_number: under which a crossing of jurisdictions was filed; "" is none.
+        readiness: the figures of the node's readiness report that the owner agreed to share
+            (clients.readiness says what each is); not negative, decimal.
+    """
 
     version: Version
     id: Id
@@ -45,6 +74,32 @@ class ProductCard(Document):
     classification: Literal["general", "important", "core"]
     personal_information: bool
     registered: Instant
+    data_version: DataVersion = 1
+    jurisdiction: Jurisdiction | None = None
+    subject_consent: SubjectConsent = "none"
+    anonymization: Method = ""
+    filing_number: FilingNumber = ""
+    readiness: dict[Share, Figure] = Field(default_factory=dict)
+
+
+class AppFiling(Document):
+    """What an app is filed for; each default says nothing and bounds nothing.
+
+    Attributes:
+        author: who wrote it.
+        purposes: the only ones (and narrower ones) that a run of it may have; any if empty.
+        outputs: what it declares to return, in words.
+        filing_number: under which it was filed; "" is none.
+        expires: from then on it no longer runs; None is never.
+    """
+
+    author: Annotated[str, Field(max_length=200)] = ""
+    purposes: Annotated[list[Id], Field(max_length=64)] = Field(default_factory=list)
+    outputs: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=64)
+    ] = Field(default_factory=list)
+    filing_number: FilingNumber = ""
+    expires: Instant | None = None
 
 
 class SignedAgreement(Document):

@@ -21,6 +21,9 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "Invite": _OPERATOR,
         "RegisterApp": _OPERATOR,
+        "RevokeAppFiling": _OPERATOR,
+        "CertifyProduct": _OPERATOR,
+        "RevokeCertificate": _OPERATOR,
         "IssueVoucher": _OPERATOR,
         "RegisterProduct": _NODE,
         "ConcludeAgreement": _NODE,
@@ -37,6 +40,7 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "GetSpace": _EVERYBODY,
         "GetRun": _EVERYBODY,
         "GetApp": _EVERYBODY,
+        "GetProduct": _EVERYBODY,
         "List": _EVERYBODY,
     }
 )

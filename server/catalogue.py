@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
+from policies.baseline import Baseline, barred
 from policies.canonical import Json, canonical_bytes, sha256_hex
 from policies.entries import EntryType, entry_bytes
 from policies.envelope import open_envelope, unverified_payload
 from policies.errors import PolicyError
+from policies.facts import product_facts
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
 from policies.runconfig import config_to_json
@@ -24,6 +26,7 @@ from policies.statements import (
     AGREEMENT_TYPE,
     PRODUCT_TYPE,
     WITHDRAWAL_TYPE,
+    AppFiling,
     ProductCard,
     SignedAgreement,
     Withdrawal,
@@ -34,7 +37,10 @@ from server.edge import Edge
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
+from server.registrar import Registrar
+from server.registration_checks import check_filing, jurisdiction, require_newer
 from server.rows import App
+from server.standing import filing_of
 
 MAX_STATEMENT_BYTES: Final = 640 * 1024  # its base64 must fit into an entry of 1 MiB
 MAX_TITLE: Final = 200
@@ -48,20 +54,35 @@ class Catalogue:
 
     Args:
         apps_folder: where bundles are kept.
+        registrar: certifies what is registered.
+        laws: what may be listed at all.
     """
 
-    def __init__(self, *, journal: Journal, apps_folder: Path, edge: Edge) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        apps_folder: Path,
+        registrar: Registrar,
+        laws: tuple[Baseline, ...],
+        edge: Edge,
+    ) -> None:
         self._journal = journal
+        self._registrar = registrar
+        self._laws = laws
         self._apps_folder = apps_folder
         self._edge = edge
 
     def register_product(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
-        """Register one version of an owner's data set.
+        """Register one version of an owner's data set; its certificate follows in the same append
+        unless the space has its registrar decide. A version above the registered one takes its
+        place, under the same id and agreements.
 
         Raises:
             BadInput: malformed, or not signed with the caller's enrolled key.
             NotAllowed: another participant's.
-            RuleBroken: classified `core`, or the id is taken by another card.
+            RuleBroken: classified `core`, not to be listed by the space's laws, the id is taken by
+                another card, or its jurisdiction is not that of the owner's registered region.
         """
         with self._journal.writing():
             with self._journal.reading() as connection:
@@ -69,12 +90,16 @@ class Catalogue:
                 card = _as(ProductCard, payload)
                 _require_own(caller, card.participant)
                 before = queries.product(connection, card.id)
+                owner = queries.participant(connection, card.participant)
             digest = sha256_hex(canonical_bytes(payload))
-            if before is not None:
-                _require_same(f"product {card.id}", before.digest, digest)
+            if before is not None and before.digest == digest:
                 return before.entry, card.id
+            if before is not None:
+                require_newer(card, before)
             if card.classification == "core":
                 raise RuleBroken(f"product {card.id}: data classified core is never listed")
+            for reason in barred(self._laws, "list", product_facts(card, "the product's card")):
+                raise RuleBroken(f"product {card.id}: {reason.code}: {reason.text}")
             body: dict[str, Json] = {
                 "product": card.id,
                 "participant": card.participant,
@@ -82,33 +107,59 @@ class Catalogue:
                 "classification": card.classification,
                 "digest": digest,
                 "envelope": base64.b64encode(envelope).decode(),
+                "data_version": card.data_version,
+                "jurisdiction": jurisdiction(card, owner.region if owner else ""),
+                "personal_information": card.personal_information,
+                "subject_consent": card.subject_consent,
+                "anonymization": card.anonymization,
+                "filing_number": card.filing_number,
+                "readiness": {str(name): figure for name, figure in card.readiness.items()},
             }
-            return self._log("ProductRegistered", body, key=f"product:{digest}"), card.id
+            now = self._edge.clock()
+            entries = [
+                entry_bytes("ProductRegistered", time=instant(now), body=body),
+                *self._registrar.at_registration(
+                    product=card.id, owner=card.participant, digest=digest, now=now
+                ),
+            ]
+            return self._journal.commit(entries, key=f"product:{digest}").first_index, card.id
 
-    def register_app(self, fab: bytes, title: str) -> tuple[int, str]:
+    def register_app(
+        self, fab: bytes, title: str, filing: AppFiling | None = None
+    ) -> tuple[int, str]:
         """Register an app bundle; its SHA-256 is its id. The first title stays.
 
+        Args:
+            filing: what it is filed for. For an app that is registered, another filing than its
+                present one takes that one's place, also where it expired or was revoked; the same
+                one, or None, changes nothing.
+
         Raises:
-            BadInput: no Flower app bundle.
+            BadInput: no Flower app bundle, or a filing that has expired already.
         """
         if not 0 < len(title) <= MAX_TITLE:
             raise BadInput(f"title: expected 1 to {MAX_TITLE} characters, got {len(title)}")
         bundle = parse_bundle(fab)
+        if filing is not None:
+            check_filing(filing, self._edge.clock())
         with self._journal.writing():
             with self._journal.reading() as connection:
                 before = queries.app(connection, bundle.id)
             # A crash after this leaves a file that no entry names; registering again writes it
             # anew. It also mends a bundle that was lost from the disk.
             store_bundle(self._apps_folder, bundle.id, fab)
-            if before is not None:
-                return before.entry, bundle.id
+            if before is not None and (filing is None or filing == filing_of(before)):
+                return before.filing_entry, bundle.id
             body: dict[str, Json] = {
                 "app": bundle.id,
                 "title": title,
                 "size": bundle.size,
                 "config": config_to_json(bundle.config),
+                "filing": (filing or AppFiling()).to_json(),
             }
-            return self._log("AppRegistered", body, key=f"app:{bundle.id}"), bundle.id
+            # The key names the filing before: one may come back after another.
+            key = f"app:{bundle.id}" + (f":{before.filing_entry}" if before else "")
+            return self._log("AppRegistered", body, key=key), bundle.id
 
     def app(self, id: str) -> tuple[App, bytes]:
         """A registered app with its bundle; NotKnown, or Unavailable if the file is gone."""

@@ -23,9 +23,12 @@ from server.edge import Edge
 from server.enrolment import Enrolment
 from server.errors import BadInput, SpaceError, Unavailable
 from server.journal import Journal, TransparencyLog
+from server.laws import Texts, adopt, read_laws
 from server.pki import Authority, Identity
 from server.queries import agreements
 from server.receipts import Receipts
+from server.register_views import product_document
+from server.registrar import Registrar
 from server.registry import Registry
 from server.rounds import Rounds
 from server.runs import Runs
@@ -41,11 +44,15 @@ class Governance:
     """Everything that governance does, by subject.
 
     Attributes:
-        enrolment, catalogue, runs, rounds, receipts, vouchers: the operations.
+        baseline: the space's laws in force.
+        enrolment, registrar, catalogue, runs, rounds, receipts, vouchers: the operations.
 
     Args:
         card: of the space.
         operator, consumer: participant ids of the two that come with the space.
+        registrar_key: signs products' certificates.
+        region, auto_certify, certificate_days: as in `server.space.SpaceFile`.
+        laws: the baseline's documents by file name (`server.laws.read_laws`).
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
@@ -59,6 +66,11 @@ class Governance:
         operator: str,
         consumer: str,
         permit_key: Ed25519PrivateKey,
+        registrar_key: Ed25519PrivateKey,
+        region: str,
+        auto_certify: bool,
+        certificate_days: int,
+        laws: Texts,
         authority: Authority,
         apps_folder: Path,
         log: TransparencyLog,
@@ -71,16 +83,33 @@ class Governance:
         self._withdrawals = Withdrawals()
         journal = Journal(log=log, registry=registry, on_applied=self._withdrawals.on_applied)
         self._journal = journal
-        _start(journal, card, operator=operator, consumer=consumer)
+        self._edge = edge
+        _start(journal, card, operator=operator, consumer=consumer, region=region)
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
         )
-        self.catalogue = Catalogue(journal=journal, apps_folder=apps_folder, edge=edge)
+        self.baseline = adopt(journal, laws, clock=edge.clock)
+        self.registrar = Registrar(
+            journal=journal,
+            space=card.name,
+            key=registrar_key,
+            auto=auto_certify,
+            days=certificate_days,
+            edge=edge,
+        )
+        self.catalogue = Catalogue(
+            journal=journal,
+            apps_folder=apps_folder,
+            registrar=self.registrar,
+            laws=self.baseline.laws,
+            edge=edge,
+        )
         self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
         self.rounds = Rounds(
             journal=journal,
             space=card.name,
             permit_key=permit_key,
+            baseline=self.baseline,
             edge=edge,
             second_key=second_key,
         )
@@ -119,7 +148,16 @@ class Governance:
             BadInput: another word.
         """
         with self._journal.reading() as connection:
-            return list_documents(connection, caller, what)
+            return list_documents(connection, caller, what, now=self._edge.clock())
+
+    def product(self, id: str) -> bytes:
+        """A product's card and certificate, as canonical JSON (`server.register_views`).
+
+        Raises:
+            NotKnown: no such product.
+        """
+        with self._journal.reading() as connection:
+            return product_document(connection, id, now=self._edge.clock())
 
     def watch_withdrawals(self, caller: Identity) -> Subscription:
         """The ended consents that concern the caller: those of before, then each as it happens.
@@ -188,6 +226,11 @@ def open_governance(
             operator=space.config.operator,
             consumer=space.config.consumer,
             permit_key=space.permit_key(),
+            registrar_key=space.registrar_key(),
+            region=space.config.region,
+            auto_certify=space.config.auto_certify,
+            certificate_days=space.config.certificate_days,
+            laws=read_laws(space.baseline_folder),
             authority=space.authority(),
             apps_folder=space.apps_folder,
             log=log,
@@ -199,12 +242,12 @@ def open_governance(
         return OpenGovernance(governance, stack.pop_all())
 
 
-def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str) -> None:
+def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str, region: str) -> None:
     body: dict[str, Json] = {
         "space": card.to_json(),
         "participants": [
-            {"participant": operator, "role": "operator"},
-            {"participant": consumer, "role": "consumer"},
+            {"participant": operator, "role": "operator", "region": region},
+            {"participant": consumer, "role": "consumer", "region": region},
         ],
     }
     # The card's own time, so that a first start that broke off finds its own entry again.
@@ -214,7 +257,7 @@ def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str) -
     except (LedgerError, DocumentError) as error:
         raise Unavailable(f"the log's first entry cannot be read: {error}") from error
     made = first.body.get("space")
-    keys = ("name", "permit_key", "log_key")
+    keys = ("name", "permit_key", "log_key", "registrar_key")
     if not isinstance(made, dict) or any(made.get(key) != getattr(card, key) for key in keys):
         raise SpaceError(
             f"log: expected it to begin with the creation of {card.name} and its keys, got "

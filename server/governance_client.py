@@ -20,7 +20,7 @@ from policies import governance_pb2 as pb
 from policies.canonical import Json, canonical_bytes, parse_json
 from policies.errors import DocumentError
 from policies.governance_pb2_grpc import GovernanceStub
-from policies.statements import RunSpec
+from policies.statements import AppFiling, RunSpec
 from server.errors import GovernanceRefused, GovernanceUnavailable, SpaceError
 from server.files import read_file, read_secret
 from server.space import ClientFile
@@ -127,10 +127,40 @@ class GovernanceClient:
         )
         return self._once(pb.InviteResponse, self._stub.Invite, request).join_json
 
-    def register_app(self, fab: bytes, title: str) -> pb.RegisterAppResponse:
-        """Operator: an app bundle; its SHA-256 and the index of its entry."""
-        request = pb.RegisterAppRequest(fab=fab, title=title)
+    def register_app(
+        self, fab: bytes, title: str, filing: AppFiling | None = None
+    ) -> pb.RegisterAppResponse:
+        """Operator: an app bundle; its SHA-256 and the index of its entry.
+
+        Args:
+            filing: what it is filed for; None keeps the filing of an app that has one.
+        """
+        request = pb.RegisterAppRequest(
+            fab=fab,
+            title=title,
+            filing_json=canonical_bytes(filing.to_json()) if filing else b"",
+        )
         return self._again(pb.RegisterAppResponse, self._stub.RegisterApp, request)
+
+    def revoke_app_filing(self, app: str, reason: str) -> pb.Logged:
+        """Operator: take an app's filing back."""
+        request = pb.Revocation(id=app, reason=reason)
+        return self._again(pb.Logged, self._stub.RevokeAppFiling, request)
+
+    def certify_product(self, product: str, days: int = 0) -> pb.Logged:
+        """Operator: a new certificate for a product; its serial. 0 days: as the space is set up."""
+        request = pb.CertifyRequest(product=product, days=days)
+        return self._once(pb.Logged, self._stub.CertifyProduct, request)
+
+    def revoke_certificate(self, serial: str, reason: str) -> pb.Logged:
+        """Operator: take a certificate back."""
+        request = pb.Revocation(id=serial, reason=reason)
+        return self._again(pb.Logged, self._stub.RevokeCertificate, request)
+
+    def get_product(self, product: str) -> Json:
+        """A product's card and certificate."""
+        answer = self._again(pb.Document, self._stub.GetProduct, pb.ProductRef(product=product))
+        return parse_json(answer.json, max_bytes=MAX_MESSAGE_BYTES)
 
     def open_run(self, spec: RunSpec, request_id: str) -> pb.Run:
         """Consumer: step 1. The same request id again goes on where it was cut off."""

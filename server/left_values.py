@@ -14,11 +14,13 @@ from typing import Final
 from policies.account import Account, Amounts, Voucher
 from policies.evaluate import Value
 from policies.fields import instant, parse_instant
+from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS
 from policies.statements import RunSpec
 from server.queries import Claim
-from server.rows import RunRow
+from server.rows import Participant, RunRow
+from server.standing import law_facts
 
 MAX_STEP_BACK: Final = timedelta(minutes=5)
 
@@ -45,11 +47,13 @@ def use_amounts(spec: RunSpec) -> Amounts:
 
 def left_values(
     claim: Claim,
+    agreement: Agreement,
     account: Account,
     run: RunRow,
     spec: RunSpec,
     kind: str,
     now: datetime,
+    recipient: Participant | None,
     voucher: Voucher | None,
 ) -> dict[str, Value]:
     """The state for one candidate; what depends on the cohort is added by `policies.cohort`.
@@ -59,6 +63,7 @@ def left_values(
         account: of the agreement.
         kind: `train` or `evaluate`.
         now: see `decision_time`.
+        recipient: who receives the round's result.
         voucher: the run's, if it pays; whoever it does not cover is refused elsewhere
             (`server.vouchers`).
     """
@@ -70,10 +75,12 @@ def left_values(
         "event": Value(EVENTS[kind], "the round that was asked for"),
         "algorithm": Value(spec.app, declared),
         "payAmount": Value(Decimal(spec.pays), declared),
-        "classification": Value(claim.classification, f"registration of {claim.product}"),
     }
     if claim.region:
         state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
+    if recipient is not None and recipient.sector:
+        state["industry"] = Value(recipient.sector, f"enrolment of {recipient.id}")
+    state |= law_facts(claim, agreement, kind, recipient)
     return state | _counted(account, spec, now) | _duties(run, spec, voucher)
 
 
@@ -99,6 +106,4 @@ def _duties(run: RunRow, spec: RunSpec, voucher: Voucher | None) -> dict[str, Va
     return {
         "compensate": compensated,
         "inform": Value(FULFILLED, f"log entry {run.entry}, which the owner can read"),
-        "obtainConsent": Value(PENDING, "the product names no table of consents"),
-        "anonymize": Value(PENDING, "the product names no method of anonymization"),
     }

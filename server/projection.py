@@ -21,12 +21,11 @@ from policies.errors import PolicyError
 from server import accounts, queries
 from server.derived import NOTHING_DERIVED
 from server.errors import RegistryDamaged
+from server.registrations import REGISTRATIONS
 from server.tables import (
     AGREEMENTS,
-    APPS,
     INVITATIONS,
     PARTICIPANTS,
-    PRODUCTS,
     RECEIPTS,
     ROUNDS,
     RUNS,
@@ -71,7 +70,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "title": person["participant"],
             "role": person["role"],
             "sector": "",
-            "region": "",
+            "region": person["region"],
             "active": True,
             "entry": index,
         }
@@ -97,30 +96,6 @@ def _enrolled(connection: Connection, index: int, _time: str, body: Body) -> Non
     connection.execute(insert(PARTICIPANTS), values)
     used = INVITATIONS.c.token == body["invitation"]
     connection.execute(update(INVITATIONS).where(used).values(used_by=body["request"]))
-
-
-def _product(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "id": body["product"],
-        "participant": body["participant"],
-        "rows": body["rows"],
-        "classification": body["classification"],
-        "digest": body["digest"],
-        "envelope": base64.b64decode(body["envelope"]),
-        "entry": index,
-    }
-    connection.execute(insert(PRODUCTS), values)
-
-
-def _app(connection: Connection, index: int, _time: str, body: Body) -> None:
-    values = {
-        "id": body["app"],
-        "title": body["title"],
-        "size": body["size"],
-        "config": _text(body["config"]),
-        "entry": index,
-    }
-    connection.execute(insert(APPS), values)
 
 
 def _agreement(connection: Connection, index: int, _time: str, body: Body) -> None:
@@ -267,8 +242,8 @@ def _voucher(connection: Connection, index: int, _time: str, body: Body) -> None
     accounts.issue(connection, index, body)
 
 
-def _alarm(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
-    """Changes nothing: the decision beside it already refuses."""
+def _nothing(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
+    """An entry that is for people and auditors only: an alarm, or a decision's reports."""
 
 
 def _text(value: object) -> str:
@@ -279,14 +254,14 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
     {
         "SpaceCreated": _space_created,
         "ParticipantEnrolled": _enrolled,
-        "ProductRegistered": _product,
-        "AppRegistered": _app,
+        **REGISTRATIONS,
         "AgreementConcluded": _agreement,
         "ConsentWithdrawn": _withdrawn,
         "RunOpened": _run_opened,
         "RunResumed": _run_resumed,
         "RunEnded": _run_ended,
-        "EnginesDisagreed": _alarm,
+        "EnginesDisagreed": _nothing,
+        "ReportsMade": _nothing,
         "RoundDecided": _decided,
         "PermitIssued": _permit,
         "ReceiptAccepted": _accepted,

@@ -12,6 +12,8 @@ from policies.canonical import sha256_hex
 from server.rows import (
     AgreementRow,
     App,
+    BaselineRow,
+    CertificateRow,
     Invitation,
     Participant,
     Product,
@@ -22,6 +24,8 @@ from server.rows import (
 from server.tables import (
     AGREEMENTS,
     APPS,
+    BASELINES,
+    CERTIFICATES,
     INVITATIONS,
     META,
     PARTICIPANTS,
@@ -36,7 +40,13 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What step 3 of a round needs to know about one agreement, its product and its owner."""
+    """What step 3 of a round needs to know about one agreement, its product and its owner.
+
+    Attributes:
+        agreement_entry, participant_entry: log indices.
+        product_entry: log index of the product's newest version.
+        serial, not_before, not_after, revoked: of its certificate; None where it has none.
+    """
 
     agreement: str
     document: str
@@ -49,6 +59,19 @@ class Claim:
     active: bool
     receipt_key: str
     fleet_key: str
+    agreement_entry: int
+    participant_entry: int
+    product_entry: int
+    data_version: int
+    jurisdiction: str
+    personal_information: bool
+    subject_consent: str
+    anonymization: str
+    filing_number: str
+    serial: str | None
+    not_before: str | None
+    not_after: str | None
+    revoked: str | None
 
 
 # Statements are built once: building them anew took longer than running them.
@@ -63,6 +86,13 @@ _BY_KEY = select(PARTICIPANTS).where(
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.token == bindparam("token"))
 _PRODUCT = select(PRODUCTS).where(PRODUCTS.c.id == _ID)
 _PRODUCTS = select(PRODUCTS).order_by(PRODUCTS.c.entry)
+_CERTIFICATE = select(CERTIFICATES).where(CERTIFICATES.c.serial == _ID)
+_CERTIFICATES = (
+    select(CERTIFICATES)
+    .join(PRODUCTS, PRODUCTS.c.certificate == CERTIFICATES.c.entry)
+    .order_by(CERTIFICATES.c.entry)
+)
+_BASELINE = select(BASELINES).order_by(BASELINES.c.entry.desc()).limit(1)
 _APP = select(APPS).where(APPS.c.id == _ID)
 _APPS = select(APPS).order_by(APPS.c.entry)
 _AGREEMENT = select(AGREEMENTS).where(AGREEMENTS.c.id == _ID)
@@ -81,9 +111,23 @@ _CLAIMS = (
         PARTICIPANTS.c.active,
         PARTICIPANTS.c.receipt_key,
         PARTICIPANTS.c.fleet_key,
+        AGREEMENTS.c.entry.label("agreement_entry"),
+        PARTICIPANTS.c.entry.label("participant_entry"),
+        PRODUCTS.c.entry.label("product_entry"),
+        PRODUCTS.c.data_version,
+        PRODUCTS.c.jurisdiction,
+        PRODUCTS.c.personal_information,
+        PRODUCTS.c.subject_consent,
+        PRODUCTS.c.anonymization,
+        PRODUCTS.c.filing_number,
+        CERTIFICATES.c.serial,
+        CERTIFICATES.c.not_before,
+        CERTIFICATES.c.not_after,
+        CERTIFICATES.c.revoked,
     )
     .join(PRODUCTS, PRODUCTS.c.id == AGREEMENTS.c.product)
     .join(PARTICIPANTS, PARTICIPANTS.c.id == AGREEMENTS.c.assigner)
+    .outerjoin(CERTIFICATES, CERTIFICATES.c.entry == PRODUCTS.c.certificate)
     .where(AGREEMENTS.c.id.in_(bindparam("ids", expanding=True)))
 )
 _RUN = select(RUNS).where(RUNS.c.id == _ID)
@@ -149,6 +193,22 @@ def product(connection: Connection, id: str) -> Product | None:
 def products(connection: Connection) -> list[Product]:
     """All, in the order of registration."""
     return _all(connection, Product, _PRODUCTS)
+
+
+def certificate(connection: Connection, serial: str) -> CertificateRow | None:
+    """The certificate with this serial."""
+    return _one(connection, CertificateRow, _CERTIFICATE, id=serial)
+
+
+def certificates(connection: Connection) -> dict[str, CertificateRow]:
+    """The newest certificate of each product's newest version, by product."""
+    found = _all(connection, CertificateRow, _CERTIFICATES)
+    return {row.product: row for row in found}
+
+
+def baseline(connection: Connection) -> BaselineRow | None:
+    """The baseline that was adopted last."""
+    return _one(connection, BaselineRow, _BASELINE)
 
 
 def app(connection: Connection, id: str) -> App | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +20,7 @@ from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.evaluate import Reason, Request, Value
 from policies.fields import instant
+from policies.odrl import Agreement
 from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
 from server import accounts, queries, registry
@@ -27,13 +28,16 @@ from server.agreements import Agreements
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
+from server.laws import Adopted
 from server.left_values import decision_time, left_values
 from server.pki import Identity
 from server.queries import Claim
+from server.report_entries import report_entries
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import RoundRow, RunRow
 from server.runs import abandon_entry, own_run
 from server.second_key import Disagreement, SecondKey, decide_with_two_keys
+from server.standing import certificate_reasons, filing_reasons
 from server.vouchers import decide_covered
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
@@ -59,6 +63,7 @@ class Rounds:
 
     Args:
         space: its name, which permits carry.
+        baseline: the space's laws; each decision names their digest.
         permit_key: signs permits, and nothing before its entry is durable.
         second_key: an engine that has to permit as well; None where a space has one key.
     """
@@ -69,10 +74,12 @@ class Rounds:
         journal: Journal,
         space: str,
         permit_key: Ed25519PrivateKey,
+        baseline: Adopted,
         edge: Edge,
         second_key: SecondKey | None = None,
     ) -> None:
         self._journal = journal
+        self._baseline = baseline
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
@@ -126,14 +133,23 @@ class Rounds:
         claims = queries.claims(connection, spec.agreements)
         spent = accounts.accounts(connection, spec.agreements)
         voucher = _voucher(connection, run, spec)
-        approved = queries.app(connection, spec.app) is not None
+        app = queries.app(connection, spec.app)
+        app_facts = (
+            [Reason("app-unregistered", f"app {spec.app} is not registered")]
+            if app is None
+            else filing_reasons(app, spec.purpose, now)
+        )
+        recipient = queries.participant(connection, run.consumer)
         candidates = []
         for id in spec.agreements:
-            state = left_values(claims[id], spent[id], run, spec, ask.kind, now, voucher)
-            candidates.append(
-                self._candidate(claims[id], run, spec, ask.kind, online, approved, state)
+            claim, agreement = claims[id], self._agreements.of(claims[id])
+            state = left_values(
+                claim, agreement, spent[id], run, spec, ask.kind, now, recipient, voucher
             )
-        decide = partial(decide_round, min_cohort=spec.min_cohort)
+            candidates.append(
+                self._candidate(claim, agreement, run, ask.kind, online, app_facts, state, now)
+            )
+        decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=self._baseline.laws)
         covered = partial(decide_covered, decide=decide, pays=Decimal(spec.pays), voucher=voucher)
         decision, alarms = decide_with_two_keys(candidates, self._second_key, covered)
         report = decision.to_json()
@@ -152,6 +168,7 @@ class Rounds:
                 for claim in claims.values()
                 if claim.fleet_key in online
             },
+            "baseline": self._baseline.digest,
             "decision": report,
             "digest": digest_of(report),
         }
@@ -161,6 +178,9 @@ class Rounds:
             for one in queries.open_rounds(connection, run.id)
         ]
         try:
+            entries += report_entries(
+                decision, run=run.id, round_=ask.round, kind=ask.kind, attempt=attempt, time=time
+            )
             entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
@@ -176,20 +196,19 @@ class Rounds:
     def _candidate(
         self,
         claim: Claim,
+        agreement: Agreement,
         run: RunRow,
-        spec: RunSpec,
         kind: str,
         online: Mapping[str, str],
-        approved: bool,
+        app_facts: Sequence[Reason],
         state: Mapping[str, Value],
+        now: datetime,
     ) -> Candidate:
         facts: list[Reason] = []
         if not claim.active:
             facts.append(Reason("participant-inactive", f"{claim.participant} is not active"))
-        if claim.classification == "core":
-            facts.append(Reason("product-core", "data classified core is never used"))
-        if not approved:
-            facts.append(Reason("app-unregistered", f"app {spec.app} is not registered"))
+        facts += certificate_reasons(claim, now)
+        facts += app_facts
         if claim.withdrawn is not None:
             text = f"{claim.participant} withdrew its consent at {claim.withdrawn}"
             facts.append(Reason("consent-withdrawn", text))
@@ -198,7 +217,7 @@ class Rounds:
         return Candidate(
             participant=claim.participant,
             product=claim.product,
-            agreement=self._agreements.of(claim),
+            agreement=agreement,
             facts=facts,
             state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),

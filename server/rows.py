@@ -41,7 +41,13 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A registered product; `digest` is of its card."""
+    """A registered product, in its newest version; `digest` is of its card.
+
+    Attributes:
+        jurisdiction: as `policies.places` names it; "" is unknown.
+        readiness: canonical JSON of the figures that its owner shares.
+        certificate: log index of the newest certificate for this version, None before the first.
+    """
 
     id: str
     participant: str
@@ -50,17 +56,62 @@ class Product:
     digest: str
     envelope: bytes
     entry: int
+    data_version: int
+    jurisdiction: str
+    personal_information: bool
+    subject_consent: str
+    anonymization: str
+    filing_number: str
+    readiness: str
+    certificate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """A product's certificate; `revoked` is the moment it was taken back, None while it stands."""
+
+    entry: int
+    serial: str
+    product: str
+    digest: str
+    not_before: str
+    not_after: str
+    envelope: bytes
+    revoked: str | None
+    revocation_reason: str | None
+    revocation_entry: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineRow:
+    """An adopted baseline of law; `documents` is the canonical JSON list of its entry."""
+
+    entry: int
+    adopted: str
+    digest: str
+    documents: str
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A registered app; its bundle is a file beside the registry."""
+    """A registered app; its bundle is a file beside the registry.
+
+    Attributes:
+        filing: canonical JSON of its newest `policies.statements.AppFiling`.
+        filing_entry: log index of that one; `entry` is of the first.
+        filing_revoked: the moment it was taken back, None while it stands.
+    """
 
     id: str
     title: str
     size: int
     config: str
     entry: int
+    filing: str
+    filing_entry: int
+    filing_revoked: str | None
+    filing_revocation_reason: str | None
+    filing_revocation_entry: int | None
 
 
 @dataclass(frozen=True, slots=True)

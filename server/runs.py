@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, SuperLinkU
 from server.journal import Journal
 from server.pki import Identity
 from server.rows import ENDED, RoundRow, RunRow
+from server.standing import filing_reasons
 from server.superlink import SuperLink
 from server.views import RunView, may_see_run, run_view
 
@@ -71,7 +73,8 @@ class Runs:
             with self._journal.writing():
                 with self._journal.reading() as connection:
                     row = queries.run_by_request(connection, caller.participant, request_id)
-                    config = {} if row else _check(connection, caller, spec)
+                    now = self._edge.clock()
+                    config = {} if row else _check(connection, caller, spec, now)
                 if row is None:
                     row = self._log_open(caller, spec, config, request_id)
                 elif row.spec.encode() != canonical_bytes(spec.to_json()):
@@ -265,7 +268,9 @@ def _parse_spec(data: bytes) -> RunSpec:
         raise BadInput(f"run spec: {error}") from error
 
 
-def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[str, Any]:
+def _check(
+    connection: Connection, caller: Identity, spec: RunSpec, now: datetime
+) -> Mapping[str, Any]:
     """What is decided when a run is opened; returns the fused run config as JSON.
 
     Each round is decided anew, so nothing here stands in for the checks of step 3.
@@ -273,6 +278,8 @@ def _check(connection: Connection, caller: Identity, spec: RunSpec) -> Mapping[s
     app = queries.app(connection, spec.app)
     if app is None:
         raise NotKnown(f"app {spec.app[:16]}…: expected a registered app; register it first")
+    for reason in filing_reasons(app, spec.purpose, now):
+        raise RuleBroken(f"{reason.code}: {reason.text}; file it anew: tds app register")
     claims = queries.claims(connection, spec.agreements)
     owners: dict[str, str] = {}
     for id in spec.agreements:

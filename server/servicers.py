@@ -13,8 +13,10 @@ from typing import Final, TypeVar
 import grpc
 
 from policies import governance_pb2 as pb
-from policies.canonical import canonical_bytes
+from policies.canonical import canonical_bytes, parse_json
+from policies.errors import PolicyError
 from policies.governance_pb2_grpc import EnrolmentServicer, GovernanceServicer
+from policies.statements import AppFiling
 from server.enrolment import Enrolling
 from server.errors import (
     BadInput,
@@ -49,6 +51,7 @@ _CODES: Final[Mapping[type[RequestError], grpc.StatusCode]] = MappingProxyType(
     }
 )
 MAX_STATUS_CHARS: Final = 2000
+MAX_FILING_BYTES: Final = 65_536
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -121,10 +124,34 @@ class GovernanceService(GovernanceServicer):
         """Operator: an app bundle."""
 
         def work(_caller: Identity) -> pb.RegisterAppResponse:
-            index, app = self._governance.catalogue.register_app(request.fab, request.title)
+            filing = _filing(request.filing_json)
+            index, app = self._governance.catalogue.register_app(request.fab, request.title, filing)
             return pb.RegisterAppResponse(app=app, index=index)
 
         return self._call(context, "RegisterApp", work)
+
+    def RevokeAppFiling(self, request: pb.Revocation, context: grpc.ServicerContext) -> pb.Logged:
+        """Operator: an app's filing."""
+        revoke = self._governance.registrar.revoke_filing
+        return self._call(
+            context, "RevokeAppFiling", lambda _: _logged(revoke(request.id, request.reason))
+        )
+
+    def CertifyProduct(
+        self, request: pb.CertifyRequest, context: grpc.ServicerContext
+    ) -> pb.Logged:
+        """Operator: a product's certificate, the first or a new one."""
+        certify = self._governance.registrar.certify
+        return self._call(
+            context, "CertifyProduct", lambda _: _logged(certify(request.product, request.days))
+        )
+
+    def RevokeCertificate(self, request: pb.Revocation, context: grpc.ServicerContext) -> pb.Logged:
+        """Operator: a product's certificate."""
+        revoke = self._governance.registrar.revoke
+        return self._call(
+            context, "RevokeCertificate", lambda _: _logged(revoke(request.id, request.reason))
+        )
 
     def IssueVoucher(
         self, request: pb.IssueVoucherRequest, context: grpc.ServicerContext
@@ -287,6 +314,13 @@ class GovernanceService(GovernanceServicer):
 
         return self._call(context, "GetApp", work)
 
+    def GetProduct(self, request: pb.ProductRef, context: grpc.ServicerContext) -> pb.Document:
+        """Anybody enrolled: a product's card and certificate."""
+        product = self._governance.product
+        return self._call(
+            context, "GetProduct", lambda _: pb.Document(json=product(request.product))
+        )
+
     def List(self, request: pb.ListRequest, context: grpc.ServicerContext) -> pb.ListResponse:
         """Anybody enrolled: what the caller may see."""
         listing = self._governance.list
@@ -320,6 +354,15 @@ def _caller(context: grpc.ServicerContext) -> Identity:
         return parse_identity(pem[0])
     except CertificateError as error:
         raise NotAllowed(str(error)) from error
+
+
+def _filing(data: bytes) -> AppFiling | None:
+    try:
+        if not data:
+            return None
+        return AppFiling.from_json(parse_json(data, max_bytes=MAX_FILING_BYTES))
+    except PolicyError as error:
+        raise BadInput(f"filing: {error}") from error
 
 
 def _logged(result: tuple[int, str]) -> pb.Logged:

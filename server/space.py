@@ -2,11 +2,12 @@
 
 space.json                      what everybody may know, and who operates and consumes
 ca/        ca.crt ca.key        signs certificates; needed only while participants enrol
-keys/      permit.key log.key   Ed25519, PKCS #8
+keys/      permit.key log.key registrar.key   Ed25519, PKCS #8
 governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
 consumer/  tls.crt tls.key ca.crt consumer.json models/
+baseline/                       the space's laws (*.jsonld), which governance adopts as it starts
 log/                            the published log: what an auditor copies
 apps/                           registered app bundles, by SHA-256
 """
@@ -20,27 +21,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Literal
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from pydantic import Field
 
 from ledger.errors import KeyRefused
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, parse_json
+from policies.certificate import MAX_DAYS
 from policies.errors import DocumentError
 from policies.fields import Document, Id, ParticipantId, Version, instant
+from policies.places import Region
 from policies.space import Address, SpaceCard
 from server.errors import CertificateError, SpaceError
 from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
+from server.laws import default_laws, read_laws, write_laws
 from server.pki import Authority, Identity, Issued, create_ca, issue_server, load_ca, new_client
+from server.signing_keys import key_file, load_key
 
 MAX_CONFIG_BYTES = 65_536
+CERTIFICATE_DAYS = 365
 _FOLDERS = (
     "ca",
     "keys",
@@ -52,16 +53,28 @@ _FOLDERS = (
     "consumer/models",
     "log",
     "apps",
+    "baseline",
 )
 
 
 class SpaceFile(Document):
-    """`space.json`."""
+    """`space.json`.
+
+    Attributes:
+        region: where operator and consumer are (ISO 3166); "" is unknown, and what depends on
+            where a result goes is then refused.
+        auto_certify: a product gets its certificate as it is registered; else the registrar's
+            word is waited for (`tds product certify`).
+        certificate_days: how long such a certificate is valid.
+    """
 
     version: Version
     card: SpaceCard
     operator: ParticipantId
     consumer: ParticipantId
+    region: Region | Literal[""] = ""
+    auto_certify: bool = True
+    certificate_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = CERTIFICATE_DAYS
 
 
 class ClientFile(Document):
@@ -111,6 +124,11 @@ class Space:
         return self.folder / "apps"
 
     @property
+    def baseline_folder(self) -> Path:
+        """The space's laws."""
+        return self.folder / "baseline"
+
+    @property
     def operator_folder(self) -> Path:
         """The operator's client certificate, for `server.governance_client`."""
         return self.folder / "operator"
@@ -127,11 +145,15 @@ class Space:
 
     def permit_key(self) -> Ed25519PrivateKey:
         """The key that signs permits; SpaceError if it is missing or readable by others."""
-        return _load_ed25519(self.folder / "keys" / "permit.key")
+        return load_key(self.folder / "keys" / "permit.key")
+
+    def registrar_key(self) -> Ed25519PrivateKey:
+        """The key that signs products' certificates; errors as `permit_key`."""
+        return load_key(self.folder / "keys" / "registrar.key")
 
     def log_signer(self) -> NoteSigner:
         """The key that signs checkpoints; errors as `permit_key`."""
-        return NoteSigner(self.card.name, _load_ed25519(self.folder / "keys" / "log.key"))
+        return NoteSigner(self.card.name, load_key(self.folder / "keys" / "log.key"))
 
     def authority(self) -> Authority:
         """The space's CA; errors as `permit_key`."""
@@ -158,6 +180,10 @@ def init_space(
     now: datetime,
     operator: str = "operator",
     consumer: str = "consortium",
+    region: str = "",
+    auto_certify: bool = True,
+    certificate_days: int = CERTIFICATE_DAYS,
+    baseline: Path | None = None,
 ) -> Space:
     """Make a space with all its keys; on an error nothing is left behind.
 
@@ -168,6 +194,9 @@ def init_space(
         hosts: names and addresses for the two server certificates; this machine's own are added.
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
+        region, auto_certify, certificate_days: as in `SpaceFile`.
+        baseline: a folder with the space's laws; None takes those of mainland China that come
+            with this distribution.
 
     Raises:
         SpaceError: the folder is in the way or cannot be written, or an argument is malformed.
@@ -179,6 +208,7 @@ def init_space(
         raise SpaceError(f"{folder.parent}: expected a folder to make the space in, got none")
     if operator == consumer:
         raise SpaceError(f"operator and consumer: expected two participants, got {operator} twice")
+    laws = default_laws() if baseline is None else read_laws(baseline)
     # Built aside and renamed: a crash before the rename leaves a hidden folder and no space.
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
@@ -192,12 +222,23 @@ def init_space(
             people=(operator, consumer),
             now=now,
         )
-        config = SpaceFile(version=1, card=card, operator=operator, consumer=consumer)
+        config = SpaceFile.from_json(
+            {
+                "version": 1,
+                "card": card.to_json(),
+                "operator": operator,
+                "consumer": consumer,
+                "region": region,
+                "auto_certify": auto_certify,
+                "certificate_days": certificate_days,
+            }
+        )
         for sub, participant in (("operator", operator), ("consumer", consumer)):
             place = ClientFile(
                 version=1, space=card.name, participant=participant, governance=card.governance
             )
             write_public(work / sub / f"{sub}.json", _people_json(place))
+        write_laws(work / "baseline", laws)
         write_public(work / "space.json", _people_json(config))
         work.rename(folder)
     except (DocumentError, ValueError, KeyRefused, CertificateError, OSError) as error:
@@ -228,6 +269,10 @@ def load_space(folder: Path) -> Space:
     card = config.card
     found = {
         "permit.key": (space.permit_key().public_key().public_bytes_raw().hex(), card.permit_key),
+        "registrar.key": (
+            space.registrar_key().public_key().public_bytes_raw().hex(),
+            card.registrar_key,
+        ),
         "log.key": (space.log_signer().verifier_key, card.log_key),
         "ca.crt": (space.authority().certificate_pem.decode(), card.ca_pem),
     }
@@ -262,15 +307,17 @@ def _make_keys(
         identity = Identity(space=name, role=role, participant=participant)
         _write_pair(work / sub, new_client(ca, identity, now=now))
         write_public(work / sub / "ca.crt", ca.certificate_pem)
-    permit, log = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    write_secret(work / "keys" / "permit.key", _ed25519_pem(permit))
-    write_secret(work / "keys" / "log.key", _ed25519_pem(log))
+    permit, log, registrar = (Ed25519PrivateKey.generate() for _ in range(3))
+    write_secret(work / "keys" / "permit.key", key_file(permit))
+    write_secret(work / "keys" / "log.key", key_file(log))
+    write_secret(work / "keys" / "registrar.key", key_file(registrar))
     write_secret(work / "superlink" / "superexec.secret", secrets.token_bytes(32))
     return SpaceCard(
         version=1,
         name=name,
         permit_key=permit.public_key().public_bytes_raw().hex(),
         log_key=NoteSigner(name, log).verifier_key,
+        registrar_key=registrar.public_key().public_bytes_raw().hex(),
         ca_pem=ca.certificate_pem.decode(),
         governance=addresses[0],
         enrolment=addresses[1],
@@ -286,17 +333,3 @@ def _write_pair(folder: Path, issued: Issued) -> None:
 
 def _people_json(document: Document) -> bytes:
     return canonical_bytes(document.to_json()) + b"\n"
-
-
-def _ed25519_pem(key: Ed25519PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _load_ed25519(path: Path) -> Ed25519PrivateKey:
-    try:
-        key = load_pem_private_key(read_secret(path), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SpaceError(f"{path}: expected an Ed25519 key in PEM, without password") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SpaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")
-    return key

@@ -72,6 +72,37 @@ PRODUCTS = Table(
     Column("digest", Text, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
     Column("entry", Integer, nullable=False),
+    Column("data_version", Integer, nullable=False),
+    Column("jurisdiction", Text, nullable=False),
+    Column("personal_information", Boolean, nullable=False),
+    Column("subject_consent", Text, nullable=False),
+    Column("anonymization", Text, nullable=False),
+    Column("filing_number", Text, nullable=False),
+    Column("readiness", Text, nullable=False),
+    # Of the newest certificate for this version; one of an earlier version says nothing here.
+    Column("certificate", Integer, ForeignKey("certificates.entry")),
+)
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    Column("entry", Integer, primary_key=True),
+    Column("serial", Text, nullable=False, unique=True),
+    Column("product", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("not_before", Text, nullable=False),
+    Column("not_after", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("revoked", Text),
+    Column("revocation_reason", Text),
+    Column("revocation_entry", Integer),
+)
+BASELINES = Table(
+    "baselines",
+    METADATA,
+    Column("entry", Integer, primary_key=True),
+    Column("adopted", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("documents", Text, nullable=False),
 )
 APPS = Table(
     "apps",
@@ -81,6 +112,11 @@ APPS = Table(
     Column("size", Integer, nullable=False),
     Column("config", Text, nullable=False),
     Column("entry", Integer, nullable=False),
+    Column("filing", Text, nullable=False),
+    Column("filing_entry", Integer, nullable=False),
+    Column("filing_revoked", Text),
+    Column("filing_revocation_reason", Text),
+    Column("filing_revocation_entry", Integer),
 )
 AGREEMENTS = Table(
     "agreements",

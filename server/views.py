@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from policies.values import decimal_text
 from server import accounts, queries
 from server.errors import BadInput
 from server.pki import Identity
+from server.register_views import REGISTER
 from server.rows import AgreementRow, ReceiptRow, RoundRow, RunRow
 
 _SEES_ALL: Final = frozenset({"operator", "auditor"})
@@ -90,14 +92,22 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
     return canonical_bytes(document)
 
 
-def list_documents(connection: Connection, caller: Identity, what: str) -> list[bytes]:
+def list_documents(
+    connection: Connection, caller: Identity, what: str, *, now: datetime
+) -> list[bytes]:
     """Canonical JSON documents of what the caller may see, oldest first.
 
+    Args:
+        now: when what has an end is looked at.
+
     Raises:
-        BadInput: not one of `LISTS`.
+        BadInput: not one of `_LISTS` or `REGISTER`.
     """
+    if what in REGISTER:
+        return [canonical_bytes(document) for document in REGISTER[what](connection, now)]
     if what not in _LISTS:
-        raise BadInput(f"list: expected one of {', '.join(sorted(_LISTS))}, got {what!r:.40}")
+        known = ", ".join(sorted({**_LISTS, **REGISTER}))
+        raise BadInput(f"list: expected one of {known}, got {what!r:.40}")
     return [canonical_bytes(document) for document in _LISTS[what](connection, caller)]
 
 
@@ -141,33 +151,6 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
             "index": one.entry,
         }
         for one in queries.participants(connection)
-    ]
-
-
-def _products(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
-    return [
-        {
-            "product": one.id,
-            "participant": one.participant,
-            "rows": one.rows,
-            "classification": one.classification,
-            "digest": one.digest,
-            "index": one.entry,
-        }
-        for one in queries.products(connection)
-    ]
-
-
-def _apps(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
-    return [
-        {
-            "app": one.id,
-            "title": one.title,
-            "size": one.size,
-            "config": json.loads(one.config),
-            "index": one.entry,
-        }
-        for one in queries.apps(connection)
     ]
 
 
@@ -238,8 +221,6 @@ def _runs(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
 _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = MappingProxyType(
     {
         "participants": _participants,
-        "products": _products,
-        "apps": _apps,
         "agreements": _agreements,
         "runs": _runs,
         "vouchers": _vouchers,

@@ -53,6 +53,7 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")])
         self.permit = Ed25519PrivateKey.generate()
+        self.registrar = Ed25519PrivateKey.generate()
         self.log = NoteSigner(SPACE, Ed25519PrivateKey.generate())
         basic = x509.BasicConstraints(ca=True, path_length=0)
         certificate = self._builder(self.key.public_key(), self.name).add_extension(
@@ -94,6 +95,7 @@ class Authority:
             "name": SPACE,
             "permit_key": self.permit.public_key().public_bytes_raw().hex(),
             "log_key": self.log.verifier_key,
+            "registrar_key": self.registrar.public_key().public_bytes_raw().hex(),
             "ca_pem": self.ca_pem.decode(),
             "governance": "127.0.0.1:1",
             "enrolment": self.enrolment,
@@ -286,6 +288,7 @@ def other_ca(_authority: Authority, response: pb.EnrolResponse) -> None:
         (change(space_json=b"{}"), EnrolmentFailed, "card"),
         (change(certificate_pem=b""), IdentityError, "CA issued"),
         (other_card(permit_key="ab" * 32), EnrolmentFailed, "permit_key"),
+        (other_card(registrar_key="ab" * 32), EnrolmentFailed, "registrar_key"),
         (other_card(ca_pem="other"), EnrolmentFailed, "ca_pem"),
         (other_card(name="space.example/2"), EnrolmentFailed, "the name of"),
         (other_key, IdentityError, "another key"),

@@ -115,9 +115,10 @@ def test_outside_its_time_a_certificate_does_not_let_the_node_run(
         node.check_certificate(NOW + timedelta(days=days))
 
 
-def test_a_low_order_permit_key_is_refused(node: NodeIdentity) -> None:
+@pytest.mark.parametrize("name", ["permit_key", "registrar_key"])
+def test_a_low_order_key_of_the_space_is_refused(node: NodeIdentity, name: str) -> None:
     document = json.loads(node.paths.config.read_bytes())
-    document["space"]["permit_key"] = "01" + "00" * 31
+    document["space"][name] = "01" + "00" * 31
     node.paths.config.write_text(json.dumps(document))
     with pytest.raises(IdentityError, match="low order"):
         load_identity(node.paths.root)

@@ -61,6 +61,33 @@ def test_the_card_states_it_without_values(tmp_path: Path) -> None:
     assert card.registered == "2026-01-31T00:00:00.000Z"
 
 
+def test_what_a_product_file_need_not_say(tmp_path: Path) -> None:
+    product = load_product(written(tmp_path))
+    said = (product.data_version, product.jurisdiction, product.subject_consent)
+    assert said == (1, None, "none")
+    assert (product.anonymization, product.filing_number) == ("", "")
+    assert product.share_readiness == ("rows",)
+
+
+def test_what_a_product_file_says_stands_on_the_card(tmp_path: Path) -> None:
+    said: dict[str, Any] = {
+        "data_version": 3,
+        "jurisdiction": "hong-kong",
+        "subject_consent": "table",
+        "anonymization": "k-anonymity, k = 5",
+        "filing_number": "F-2026/1",
+    }
+    product = load_product(written(tmp_path, **said, share_readiness=["missing"]))
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    card = product_card(
+        product, participant="a", rows=1, registered=now, readiness={"missing": "0.5"}
+    )
+    stated = card.to_json()
+    assert {key: stated[key] for key in said} == said
+    assert card.readiness == {"missing": "0.5"}
+    assert "share_readiness" not in stated
+
+
 def test_no_row_no_card(tmp_path: Path) -> None:
     with pytest.raises(ProductError, match="at least one row"):
         product_card(
@@ -80,6 +107,14 @@ def test_no_row_no_card(tmp_path: Path) -> None:
         ({"classification": "core"}, r"\$\.classification: .*never listed"),
         ({"modality": "images"}, r"\$\.modality"),
         ({"personal_information": "no"}, r"\$\.personal_information"),
+        ({"data_version": 0}, r"\$\.data_version"),
+        ({"jurisdiction": "CN"}, r"\$\.jurisdiction"),
+        ({"subject_consent": "yes"}, r"\$\.subject_consent"),
+        ({"anonymization": "x" * 201}, r"\$\.anonymization"),
+        ({"filing_number": "two words"}, r"\$\.filing_number"),
+        ({"share_readiness": ["mean"]}, r"\$\.share_readiness\[0\]"),
+        ({"share_readiness": ["rows", "rows"]}, "each figure once"),
+        ({"share_readiness": "rows"}, r"\$\.share_readiness"),
         ({"path": "/etc/passwd.csv"}, r"\$\.path"),
         ({"path": "../other/data.csv"}, r"\$\.path"),
         ({"path": "data.xlsx"}, r"\$\.path"),

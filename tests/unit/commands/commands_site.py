@@ -63,6 +63,7 @@ def make_space(folder: Path) -> Space:
         superlink_address="127.0.0.1:3",
         hosts=[],
         now=now(),
+        region="CN-GD",
     )
 
 

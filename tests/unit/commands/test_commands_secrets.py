@@ -60,7 +60,7 @@ def test_a_key_of_another_space(tds: Tds, desk: Path) -> None:
 def test_a_space_is_made_and_shown_without_its_secrets(tds: Tds, tmp_path: Path) -> None:
     folder = tmp_path / "space"
     name = "tdspace.example/a-name-that-makes-the-log-key-long"
-    made = tds("space", "init", str(folder), "--name", name, "--port", "9500")
+    made = tds("space", "init", str(folder), "--name", name, "--port", "9500", "--region", "CN")
     shown = tds("space", "show", "--space", str(folder), "--json")
     table = tds("space", "show", "--space", str(folder))
     assert [ran.code for ran in (made, shown, table)] == [0, 0, 0]
@@ -70,7 +70,7 @@ def test_a_space_is_made_and_shown_without_its_secrets(tds: Tds, tmp_path: Path)
     told = made.out + made.err + shown.out + table.out
     assert "PRIVATE" not in told
     secrets = [path for path in folder.rglob("*") if path.suffix in {".key", ".secret"}]
-    assert len(secrets) == 8
+    assert len(secrets) == 9
     for path in secrets:
         lines = path.read_bytes().splitlines()
         assert all(line.decode("latin-1") not in told for line in lines if b"-----" not in line)

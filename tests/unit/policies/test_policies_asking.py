@@ -42,6 +42,7 @@ def test_everything_is_read_with_its_type() -> None:
                 "spatial": None,
                 "anonymize": True,
                 "inform": "pending",
+                "delete": "violated",
             }
         )
     )
@@ -60,6 +61,7 @@ def test_everything_is_read_with_its_type() -> None:
         "rowShare": Decimal("0.2"),
         "anonymize": "fulfilled",
         "inform": "pending",
+        "delete": "violated",
     }
 
 
@@ -98,7 +100,7 @@ def test_an_offer_is_decided_for_whoever_asks() -> None:
         (asking(action="fly"), "$.action"),
         (asking(extra=1), "$.extra"),
         (asking({"colour": "red"}), "$.context.colour"),
-        (asking({"delete": True}), "$.context.delete"),
+        (asking({"train": True}), "$.context.train"),
         (asking({"count": "3"}), "$.context.count"),
         (asking({"count": True}), "$.context.count"),
         (asking({"count": 0}), "$.context.count"),

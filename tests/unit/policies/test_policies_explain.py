@@ -71,7 +71,7 @@ def test_every_term_has_words(language: Language) -> None:
     words = WORDS[language]
     assert set(words.subjects) == set(OPERANDS)
     assert set(words.wanted) == set(OPERATORS)
-    assert set(words.duties) == {term for term, row in ACTIONS.items() if row.duty == "pre"}
+    assert set(words.duties) == {term for term, row in ACTIONS.items() if row.duty}
     prohibitable = {o for row in OPERANDS.values() if not row.cohort for o in row.operators}
     assert set(words.unwanted) == prohibitable
 
@@ -206,6 +206,11 @@ def test_duties_that_are_owed() -> None:
         "the pay for the use would have to be at least 12",
         "the duty to inform the owner would have to be fulfilled",
     )
+
+
+def test_a_duty_violated_after_an_earlier_use() -> None:
+    report = decide([train()], {"delete": "violated"}, obligation=[{"action": "delete"}])
+    assert told(report).because == ("the duty to delete what was received is not fulfilled",)
 
 
 def test_a_law_is_named_with_its_source() -> None:

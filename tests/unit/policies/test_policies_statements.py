@@ -34,6 +34,12 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "classification": "general",
         "personal_information": False,
         "registered": NOW,
+        "data_version": 2,
+        "jurisdiction": "mainland",
+        "subject_consent": "table",
+        "anonymization": "k-anonymity, k = 5",
+        "filing_number": "网信备〔2026〕1号",
+        "readiness": {"rows": "398", "missing": "0.25"},
     },
     SignedAgreement: {"version": 1, "participant": "clinic-a", "document": "{}"},
     Withdrawal: {
@@ -71,6 +77,14 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
 }
 # What holds where a field is left out; all other fields must be there.
 DEFAULTS: dict[type[Document], dict[str, Any]] = {
+    ProductCard: {
+        "data_version": 1,
+        "jurisdiction": None,
+        "subject_consent": "none",
+        "anonymization": "",
+        "filing_number": "",
+        "readiness": {},
+    },
     RunSpec: {"epsilon": "0", "pays": "0", "voucher": ""},
 }
 
@@ -138,6 +152,21 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (ProductCard, {"classification": "secret"}, "$.classification"),
         (ProductCard, {"personal_information": 0}, "$.personal_information"),
         (ProductCard, {"registered": "2026-01-31"}, "$.registered"),
+        (ProductCard, {"data_version": 0}, "$.data_version"),
+        (ProductCard, {"data_version": True}, "$.data_version"),
+        (ProductCard, {"data_version": 2**31}, "$.data_version"),
+        (ProductCard, {"jurisdiction": "CN"}, "$.jurisdiction"),
+        (ProductCard, {"jurisdiction": ""}, "$.jurisdiction"),
+        (ProductCard, {"subject_consent": True}, "$.subject_consent"),
+        (ProductCard, {"anonymization": "x" * 201}, "$.anonymization"),
+        (ProductCard, {"filing_number": "two words"}, "$.filing_number"),
+        (ProductCard, {"filing_number": "x" * 129}, "$.filing_number"),
+        (ProductCard, {"readiness": {"mean": "1"}}, "$.readiness.mean.[key]"),
+        (ProductCard, {"readiness": {"rows": 1}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "1e9"}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "-1"}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "0.1234567"}}, "$.readiness.rows"),
+        (ProductCard, {"readiness": {"rows": "1" * 17}}, "$.readiness.rows"),
         (SignedAgreement, {"version": "1"}, "$.version"),
         (SignedAgreement, {"document": {}}, "$.document"),
         (SignedAgreement, {"document": "x" * 65_537}, "$.document"),

@@ -40,6 +40,7 @@ from server.enrolment import Enrolled, Enrolling
 from server.errors import SuperLinkUnavailable
 from server.governance import Governance
 from server.keys import key_pem
+from server.laws import read_laws
 from server.pki import Identity
 from server.receipt_checks import Arrived
 from server.registry import Registry
@@ -129,10 +130,10 @@ class Site:
         self._close: list[Callable[[], None]] = []
 
     @classmethod
-    def make(cls, folder: Path, now: datetime | None = None) -> Site:
-        """A new space with governance open over it."""
+    def make(cls, folder: Path, now: datetime | None = None, **changes: Any) -> Site:
+        """A new space with governance open over it; `changes` are of `init_space`."""
         moment = now or datetime.now(UTC)
-        make_space(folder, now=moment)
+        make_space(folder, now=moment, **changes)
         site = cls(folder, moment)
         site.open()
         return site
@@ -155,6 +156,11 @@ class Site:
             operator=self.space.config.operator,
             consumer=self.space.config.consumer,
             permit_key=self.space.permit_key(),
+            registrar_key=self.space.registrar_key(),
+            region=self.space.config.region,
+            auto_certify=self.space.config.auto_certify,
+            certificate_days=self.space.config.certificate_days,
+            laws=read_laws(self.space.baseline_folder),
             authority=self.space.authority(),
             apps_folder=self.space.apps_folder,
             log=self.log,
@@ -360,7 +366,9 @@ class Site:
         }
 
 
-def make_space(folder: Path, *, now: datetime, ports: tuple[int, int] = (19443, 19444)) -> Space:
+def make_space(
+    folder: Path, *, now: datetime, ports: tuple[int, int] = (19443, 19444), **changes: Any
+) -> Space:
     return init_space(
         folder,
         name=SPACE,
@@ -369,6 +377,7 @@ def make_space(folder: Path, *, now: datetime, ports: tuple[int, int] = (19443, 
         superlink_address="127.0.0.1:19445",
         hosts=["127.0.0.1"],
         now=now,
+        **({"region": "CN-GD"} | changes),
     )
 
 
@@ -416,7 +425,7 @@ def product_envelope(node: Node, now: datetime, **changes: Any) -> bytes:
         "columns": [{"name": "age", "type": "integer", "role": "feature"}],
         "modality": "tabular",
         "classification": "general",
-        "personal_information": True,
+        "personal_information": False,
         "registered": instant(now),
     }
     key = changes.pop("key", node.receipt)

@@ -161,7 +161,7 @@ def test_a_bad_key_or_proof_is_refused(empty: Site, changes: dict[str, Any], mes
     token = empty.invite("alpha").token
     with pytest.raises(BadInput, match=message):
         empty.governance.enrolment.enrol(enrolling(token, new_node("alpha"), **changes))
-    assert empty.kinds() == ["SpaceCreated"]
+    assert empty.kinds() == ["SpaceCreated", "BaselineAdopted"]
     assert empty.superlink.nodes == {}
 
 
@@ -205,7 +205,7 @@ def test_without_the_superlink_nothing_is_enrolled(empty: Site) -> None:
     empty.superlink.down = True
     with pytest.raises(SuperLinkUnavailable):
         empty.governance.enrolment.enrol(request)
-    assert empty.kinds() == ["SpaceCreated"]
+    assert empty.kinds() == ["SpaceCreated", "BaselineAdopted"]
     empty.superlink.down = False
     empty.governance.enrolment.enrol(request)
     assert empty.kinds()[-1] == "ParticipantEnrolled"

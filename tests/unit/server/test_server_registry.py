@@ -17,6 +17,7 @@ from server import queries
 from server.edge import Edge
 from server.errors import RegistryDamaged, RuleBroken, SpaceError, Superseded, Unavailable
 from server.governance import Governance
+from server.laws import default_laws
 from server.projection import apply
 from server.registry import Registry
 from server.rounds import RoundAnswer
@@ -49,11 +50,11 @@ def full_disk_at(site: Site, step: str) -> None:
 
 
 def test_a_new_space_begins_with_its_own_entry(empty: Site) -> None:
-    (entry,) = empty.entries()
+    entry, _ = empty.entries()
     assert entry.type == "SpaceCreated"
     assert entry.body["space"] == empty.space.card.to_json()
     empty.reopen()
-    assert empty.kinds() == ["SpaceCreated"]
+    assert empty.kinds() == ["SpaceCreated", "BaselineAdopted"]
 
 
 def test_the_database_is_durable_and_checks_references(site: Site) -> None:
@@ -131,7 +132,7 @@ def test_the_first_start_survives_a_crash(tmp_path: Path, step: str) -> None:
     with pytest.raises(Crash, match=step):
         site.open()
     site.reopen()
-    assert site.kinds() == ["SpaceCreated"]
+    assert site.kinds() == ["SpaceCreated", "BaselineAdopted"]
     site.close()
 
 
@@ -220,6 +221,11 @@ def test_another_spaces_log_is_refused(site: Site) -> None:
             operator="operator",
             consumer="consortium",
             permit_key=site.space.permit_key(),
+            registrar_key=site.space.registrar_key(),
+            region="",
+            auto_certify=True,
+            certificate_days=1,
+            laws=default_laws(),
             authority=site.space.authority(),
             apps_folder=site.space.apps_folder,
             log=site.log,
@@ -244,6 +250,13 @@ def test_another_spaces_log_is_refused(site: Site) -> None:
                 "classification": "general",
                 "digest": "d",
                 "envelope": "",
+                "data_version": 1,
+                "jurisdiction": "",
+                "personal_information": False,
+                "subject_consent": "none",
+                "anonymization": "",
+                "filing_number": "",
+                "readiness": {},
             },
             "IntegrityError",
         ),

@@ -21,6 +21,7 @@ SECRETS = (
     "ca/ca.key",
     "keys/permit.key",
     "keys/log.key",
+    "keys/registrar.key",
     "governance/tls.key",
     "superlink/tls.key",
     "superlink/superexec.secret",
@@ -55,6 +56,7 @@ def test_the_card_states_the_keys(space: Space) -> None:
     card = space.card
     assert card.name == SPACE
     assert card.permit_key == space.permit_key().public_key().public_bytes_raw().hex()
+    assert card.registrar_key == space.registrar_key().public_key().public_bytes_raw().hex()
     assert NoteVerifier.parse(card.log_key).name == SPACE
     assert card.ca_pem.encode() == (space.folder / "ca/ca.crt").read_bytes()
     assert card.governance == "127.0.0.1:19443"
@@ -94,6 +96,10 @@ def test_nothing_is_overwritten(space: Space) -> None:
         ({"consumer": "operator"}, "two participants"),
         ({"consumer": "Upper"}, "not made"),
         ({"now": datetime(2026, 1, 1)}, "naive"),
+        ({"region": "china"}, r"\$\.region"),
+        ({"certificate_days": 0}, r"\$\.certificate_days"),
+        ({"certificate_days": 3651}, r"\$\.certificate_days"),
+        ({"auto_certify": 1}, r"\$\.auto_certify"),
     ],
 )
 def test_what_cannot_be_a_space_leaves_nothing_behind(
@@ -131,6 +137,11 @@ def test_the_parent_must_exist(tmp_path: Path) -> None:
         (lambda f: (f / "governance/tls.key").chmod(0o604), "604"),
         (lambda f: (f / "log").rmdir(), "folder of the space"),
         (lambda f: (f / "ca/ca.crt").write_bytes(b"x"), r"X\.509"),
+        (lambda f: (f / "keys/registrar.key").unlink(), "registrar.key"),
+        (
+            lambda f: (f / "keys/registrar.key").write_bytes((f / "keys/log.key").read_bytes()),
+            "two spaces were mixed",
+        ),
         (
             lambda f: (f / "keys/permit.key").write_bytes((f / "keys/log.key").read_bytes()),
             "two spaces were mixed",

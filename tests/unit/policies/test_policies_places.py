@@ -1,0 +1,65 @@
+"""Places and their jurisdictions: a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.places import crosses, jurisdiction_of, within_jurisdiction
+
+
+@pytest.mark.parametrize(
+    ("region", "jurisdiction"),
+    [
+        ("CN", "mainland"),
+        ("CN-GD", "mainland"),
+        ("CN-HKX", "mainland"),
+        ("CN-HK", "hong-kong"),
+        ("CN-HK-1", "hong-kong"),
+        ("HK", "hong-kong"),
+        ("HK-KLN", "hong-kong"),
+        ("CN-MO", "macao"),
+        ("MO", "macao"),
+        ("TW", "other"),
+        ("DE", "other"),
+        ("DE-HK", "other"),
+        ("MOZ", "other"),
+    ],
+)
+def test_a_place_has_one_jurisdiction(region: str, jurisdiction: str) -> None:
+    assert jurisdiction_of(region) == jurisdiction
+
+
+@pytest.mark.parametrize(
+    ("jurisdiction", "region", "recipient", "expected"),
+    [
+        ("mainland", "CN-GD", "CN-SH", False),
+        ("mainland", "", "CN-SH", False),
+        ("mainland", "CN-GD", "HK", True),
+        ("hong-kong", "HK", "CN-HK", False),
+        ("hong-kong", "HK", "MO", True),
+        ("mainland", "CN", "DE", True),
+        ("other", "DE", "DE-BY", False),
+        ("other", "DE", "US", True),
+        ("other", "", "US", None),
+        ("mainland", "CN", "", None),
+        ("", "", "CN", None),
+    ],
+)
+def test_crossing(jurisdiction: str, region: str, recipient: str, expected: bool | None) -> None:
+    assert crosses(jurisdiction, region, recipient) is expected
+
+
+@pytest.mark.parametrize(
+    ("place", "recipient", "expected"),
+    [
+        ("HK", "CN-HK", True),
+        ("CN", "HK", False),
+        ("CN-SH", "CN-GD", True),
+        ("DE", "DE-BY", True),
+        ("DE", "US", False),
+    ],
+)
+def test_a_named_place_lies_in_the_recipients_jurisdiction(
+    place: str, recipient: str, expected: bool
+) -> None:
+    assert within_jurisdiction(place, recipient) is expected
