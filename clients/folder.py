@@ -10,6 +10,7 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     keys/fleet.key        EC P-256, a NIST curve as Flower asks: how the SuperLink knows the node
     keys/vault.salt       32 random bytes: salt of commitments to data (clients.vault)
     products/<id>.json    product files; agreements/<sha256>.json  agreements word for word
+    offers/<id>.json      offers that the owner published, as it signed them
     apps/                 bundles that the owner looked at
     state.db              clients.state; ledger.db, last-signed, log/  the node's own log
 """
@@ -87,6 +88,10 @@ class NodePaths:
     def agreements(self) -> Path:
         """Agreements, word for word."""
         return self.root / "agreements"
+
+    def offer(self, offer: str) -> Path:
+        """A published offer, as it was signed."""
+        return self.root / "offers" / f"{quote(offer, safe='')}.json"
 
     @property
     def apps(self) -> Path:
