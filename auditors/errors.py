@@ -2,7 +2,8 @@
 
 AuditError
 ├── AuditInputError   what was handed in cannot be verified: no such file, no such key
-└── IntegrityBroken   the log was changed, cut, or signed twice; exit code 3
+├── IntegrityBroken   the log was changed, cut, or signed twice; exit code 3
+└── RuleViolated      the log is intact, and what an entry records broke a rule; exit code 4
 """
 
 from __future__ import annotations
@@ -32,3 +33,18 @@ class IntegrityBroken(AuditError):
         self.expected = expected
         self.got = got
         self.hint = hint
+
+
+class RuleViolated(AuditError):
+    """An entry records what the rules do not allow.
+
+    Args:
+        index: the entry.
+        rule: its short name, as `auditors.rules` lists them.
+        text: what was expected and what stands there.
+    """
+
+    def __init__(self, index: int, rule: str, text: str) -> None:
+        super().__init__(f"entry {index} breaks a rule ({rule}): {text}")
+        self.index = index
+        self.rule = rule

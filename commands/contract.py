@@ -15,7 +15,7 @@ from clients.owner import open_owner
 from commands.errors import BadInput
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
-from commands.policy import read_policy
+from commands.policyfile import read_policy_bytes
 from commands.reading import documents
 from policies.odrl import CONTEXT, PROFILE, agreement_from_offer, parse_offer
 
@@ -86,7 +86,7 @@ def accept(
     Example: tds contract accept agreement.json --node ./clinic
     """
     with open_owner(node) as owner:
-        concluded = owner.sign_agreement(read_policy(file))
+        concluded = owner.sign_agreement(read_policy_bytes(file))
     say(f"signed {concluded.id} (entry {concluded.index} of the space's log)")
     say(f"to take it back: tds node withdraw {concluded.id} --node {node}")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import click
 import typer
 
-from auditors.errors import AuditError, AuditInputError, IntegrityBroken
+from auditors.errors import AuditError, AuditInputError, IntegrityBroken, RuleViolated
 from clients.errors import ClientError, ProductError
 from commands import app, audit, contract, demo, node, policy, product, run, serve, simulate, space
 from commands.errors import BadInput, CommandFailed, Exit
@@ -26,6 +26,7 @@ INTERRUPTED = 130
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (IntegrityBroken, Exit.LOG_BROKEN),
     (LogDamaged, Exit.LOG_BROKEN),
+    (RuleViolated, Exit.RULE_BROKEN),
     (BadInput, Exit.USAGE),
     (AuditInputError, Exit.USAGE),
     (DocumentError, Exit.USAGE),

@@ -19,6 +19,7 @@ from commands.output import say
 from commands.space import SpaceFolder
 from server.edge import Edge
 from server.exchange import FlowerSuperLink
+from server.second_key import CedarKey
 from server.service import serve as serve_governance
 from server.space import Space, load_space
 
@@ -38,6 +39,13 @@ def serve(
             help="Keep Flower's state in memory: it knows no node any more once it is restarted.",
         ),
     ] = False,
+    two_keys: Annotated[
+        bool,
+        typer.Option(
+            "--two-keys",
+            help="Permit a round only if Cedar, which reads the agreement anew, permits it too.",
+        ),
+    ] = False,
 ) -> None:
     """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
 
@@ -52,7 +60,10 @@ def serve(
         control = FlowerSuperLink(address=card.superlink, ca_pem=card.ca_pem.encode())
         stack.callback(control.close)
         running = serve_governance(
-            loaded, superlink=control, edge=Edge(clock=now, random_bytes=secrets.token_bytes)
+            loaded,
+            superlink=control,
+            edge=Edge(clock=now, random_bytes=secrets.token_bytes),
+            second_key=CedarKey() if two_keys else None,
         )
         stack.callback(running.stop)
         start_executor(children, loaded)

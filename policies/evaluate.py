@@ -19,7 +19,7 @@ from policies.canonical import Json, digest_of
 from policies.comparison import compare
 from policies.law import Baseline
 from policies.odrl import Agreement
-from policies.operands import COVERS, FULFILLED, OPERANDS, PENDING
+from policies.operands import COVERS, FULFILLED, OPERANDS, PENDING, VIOLATED
 from policies.outcomes import LOGIC, Outcome, all_of
 from policies.relations import PURPOSES, Purposes
 from policies.results import (
@@ -203,7 +203,7 @@ def _bars(result: RuleResult) -> bool:
 
 
 def _owed(result: DutyResult) -> bool:
-    """Whether a pre-duty is not seen to be fulfilled."""
+    """Whether a pre-duty is not seen to be fulfilled, or a post-duty is seen to be violated."""
     return result.outcome is not None and result.outcome is not Outcome.SATISFIED
 
 
@@ -220,9 +220,11 @@ def _rule(rule: Rule, concerns: bool, action: str, state: State, purposes: Purpo
 
 
 def _duty(duty: Duty, state: State, purposes: Purposes) -> DutyResult:
-    if not duty.is_pre:
-        return DutyResult(duty, None, None, ())
     value = state.get(duty.action)
+    if not duty.is_pre:
+        if value is None or value.value != VIOLATED:
+            return DutyResult(duty, None, None, ())
+        return DutyResult(duty, value, Outcome.UNSATISFIED, ())
     done = _DUTY_STATES.get(value.value, Outcome.UNKNOWN) if value else Outcome.UNKNOWN
     parts = [_result(constraint, state, purposes) for constraint in duty.constraints]
     outcome = all_of([done, *(part.outcome for part in parts)])
@@ -243,5 +245,9 @@ def _result(constraint: Constraint | Logic, state: State, purposes: Purposes) ->
 
 
 _DUTY_STATES: Mapping[object, Outcome] = MappingProxyType(
-    {FULFILLED: Outcome.SATISFIED, PENDING: Outcome.UNSATISFIED}
+    {
+        FULFILLED: Outcome.SATISFIED,
+        PENDING: Outcome.UNSATISFIED,
+        VIOLATED: Outcome.UNSATISFIED,
+    }
 )

@@ -49,6 +49,7 @@ __all__ = [
     "PENDING",
     "PROFILE",
     "PURPOSES",
+    "VIOLATED",
     "XSD",
     "Action",
     "Kind",
@@ -75,6 +76,7 @@ PROFILE = "https://w3id.org/tdspace/odrl/1"
 # What a state may say of a duty; anything else, and nothing at all, is not known.
 FULFILLED: Final = "fulfilled"
 PENDING: Final = "pending"
+VIOLATED: Final = "violated"
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {

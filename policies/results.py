@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from policies.canonical import Json
 from policies.comparison import is_value
-from policies.operands import FULFILLED, OPERANDS, PENDING, right_to_json
+from policies.operands import FULFILLED, OPERANDS, PENDING, VIOLATED, right_to_json
 from policies.outcomes import Outcome
 from policies.rules import Constraint, Duty, Logic, Rule
 from policies.values import Right, value_to_json
@@ -22,8 +22,8 @@ class Value:
 
 
 # Left operand -> its value; one that is absent is unknown. `count` already includes the use that
-# is being decided. The state of a pre-duty stands under the term of its action
-# (`policies.operands.FULFILLED` or `PENDING`).
+# is being decided. The state of a duty stands under the term of its action
+# (`policies.operands.FULFILLED`, `PENDING` or `VIOLATED`).
 State = Mapping[str, Value]
 
 
@@ -91,7 +91,7 @@ Result = ConstraintResult | LogicResult
 
 @dataclass(frozen=True, slots=True)
 class DutyResult:
-    """One duty; `outcome` is None where it is due only after the use.
+    """One duty; `outcome` is None where it is due only after the use and not known as violated.
 
     Attributes:
         value: what the state says of it; None where it says nothing.
@@ -104,7 +104,7 @@ class DutyResult:
 
     def to_json(self) -> dict[str, Json]:
         """The duty's result as JSON; a state that cannot be one is shown as null."""
-        known = self.value is not None and self.value.value in (FULFILLED, PENDING)
+        known = self.value is not None and self.value.value in (FULFILLED, PENDING, VIOLATED)
         return {
             "path": self.duty.path,
             "action": self.duty.action,

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from policies.fields import instant
 from policies.law import Baseline
-from policies.operands import ACTIONS, FULFILLED, OPERANDS, OPERATORS, PENDING, Right
+from policies.operands import ACTIONS, FULFILLED, OPERANDS, OPERATORS, PENDING, VIOLATED, Right
 from policies.outcomes import Outcome
 from policies.results import (
     ConstraintResult,
@@ -48,7 +48,7 @@ def reasons_forbidden(law: Baseline, result: RuleResult) -> Iterator[Reason]:
 
 
 def reasons_owed(result: DutyResult) -> Iterator[Reason]:
-    """Why a pre-duty is not fulfilled; nothing where it is, or is due only afterwards."""
+    """Why a duty stands in the way; nothing where it is fulfilled, or due only afterwards."""
     if result.outcome is None or result.outcome is Outcome.SATISFIED:
         return
     code = f"duty-{result.duty.action}"
@@ -57,6 +57,9 @@ def reasons_owed(result: DutyResult) -> Iterator[Reason]:
     if state == PENDING:
         assert result.value is not None
         yield Reason(code, f"{owed} is not fulfilled: {result.value.source}")
+    elif state == VIOLATED:
+        assert result.value is not None
+        yield Reason(code, f"{owed} was violated: {result.value.source}")
     elif state != FULFILLED:
         yield Reason(code, f"{owed} is not known to be fulfilled")
     for reason in reasons_unmet(result.constraints):

@@ -32,6 +32,7 @@ from server.registrar import Registrar
 from server.registry import Registry
 from server.rounds import Rounds
 from server.runs import Runs
+from server.second_key import SecondKey
 from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
@@ -54,6 +55,7 @@ class Governance:
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
+        second_key: an engine that has to permit every round as well.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Governance:
         registry: Registry,
         superlink: SuperLink,
         edge: Edge,
+        second_key: SecondKey | None = None,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
@@ -107,6 +110,7 @@ class Governance:
             permit_key=permit_key,
             baseline=self.baseline,
             edge=edge,
+            second_key=second_key,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
 
@@ -196,7 +200,9 @@ class OpenGovernance:
         self._resources.close()
 
 
-def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGovernance:
+def open_governance(
+    space: Space, *, superlink: SuperLink, edge: Edge, second_key: SecondKey | None = None
+) -> OpenGovernance:
     """Governance over a space's folder; when this returns, the registry shows all of the log.
 
     Raises:
@@ -229,6 +235,7 @@ def open_governance(space: Space, *, superlink: SuperLink, edge: Edge) -> OpenGo
             registry=registry,
             superlink=superlink,
             edge=edge,
+            second_key=second_key,
         )
         return OpenGovernance(governance, stack.pop_all())
 

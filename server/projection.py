@@ -227,6 +227,10 @@ def _abandoned(connection: Connection, _index: int, _time: str, body: Body) -> N
     connection.execute(update(ROUNDS).where(of).values(state="ABANDONED"))
 
 
+def _alarm(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
+    """Changes nothing: the decision beside it already refuses."""
+
+
 def _text(value: object) -> str:
     return canonical_bytes(value).decode()
 
@@ -241,6 +245,7 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "RunOpened": _run_opened,
         "RunResumed": _run_resumed,
         "RunEnded": _run_ended,
+        "EnginesDisagreed": _alarm,
         "RoundDecided": _decided,
         "PermitIssued": _permit,
         "ReceiptAccepted": _accepted,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +31,7 @@ from server.queries import Claim
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import Participant, RunRow
 from server.runs import abandon_entry, own_run
+from server.second_key import Disagreement, SecondKey, decide_with_two_keys
 from server.standing import certificate_reasons, filing_reasons, law_facts
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
@@ -58,6 +60,7 @@ class Rounds:
         space: its name, which permits carry.
         baseline: the space's laws; each decision names their digest.
         permit_key: signs permits, and nothing before its entry is durable.
+        second_key: an engine that has to permit as well; None where a space has one key.
     """
 
     def __init__(
@@ -68,12 +71,14 @@ class Rounds:
         permit_key: Ed25519PrivateKey,
         baseline: Adopted,
         edge: Edge,
+        second_key: SecondKey | None = None,
     ) -> None:
         self._journal = journal
         self._baseline = baseline
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
+        self._second_key = second_key
         self._agreements: dict[str, Agreement] = {}  # they never change once concluded
 
     def authorize(self, caller: Identity, ask: RoundAsk) -> RoundAnswer:
@@ -132,9 +137,8 @@ class Rounds:
             self._candidate(claims[id], run, spec, ask.kind, online, app_facts, recipient, now)
             for id in spec.agreements
         ]
-        decision = decide_round(
-            candidates, min_cohort=spec.min_cohort, baseline=self._baseline.laws
-        )
+        decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=self._baseline.laws)
+        decision, alarms = decide_with_two_keys(candidates, self._second_key, decide)
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {
@@ -161,6 +165,7 @@ class Rounds:
             for one in queries.open_rounds(connection, run.id)
         ]
         try:
+            entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
                 permit = self._permit(run, spec, ask, attempt, decision, claims, now)
@@ -291,6 +296,13 @@ class Rounds:
             verdicts=tuple(json.loads(row.verdicts)),
             decision_index=row.decision_entry,
         )
+
+
+def _alarm(one: Disagreement, *, run: str, ask: RoundAsk, time: str) -> bytes:
+    """Two engines decided differently: somebody has to look which of them is wrong."""
+    where: dict[str, Json] = {"run": run, "round": ask.round, "kind": ask.kind}
+    body = where | {"request_id": ask.request_id} | one.to_json()
+    return entry_bytes("EnginesDisagreed", time=time, body=body)
 
 
 def _member(claim: Claim) -> CohortMember:

@@ -18,6 +18,7 @@ from policies.governance_pb2_grpc import (
 from server.edge import Edge
 from server.errors import ServerError
 from server.governance import Governance, OpenGovernance, open_governance
+from server.second_key import SecondKey
 from server.servicers import EnrolmentService, GovernanceService
 from server.space import Space
 from server.superlink import SuperLink
@@ -71,12 +72,14 @@ def serve(
     edge: Edge,
     governance_listen: str | None = None,
     enrolment_listen: str | None = None,
+    second_key: SecondKey | None = None,
 ) -> Running:
     """Open the space's governance and serve it; returns once both ports answer.
 
     Args:
         governance_listen, enrolment_listen: host:port to bind, where they differ from how others
             reach them (`space.card`).
+        second_key: an engine that has to permit every round as well; off by default.
 
     Raises:
         ServerError: a port is taken, or as `open_governance`.
@@ -84,7 +87,7 @@ def serve(
     """
     tls = space.governance_tls()
     ca = space.card.ca_pem.encode()
-    opened = open_governance(space, superlink=superlink, edge=edge)
+    opened = open_governance(space, superlink=superlink, edge=edge, second_key=second_key)
     try:
         checker = health.HealthServicer()
         governed = _governance_server(opened.governance, checker)

@@ -22,6 +22,25 @@ def profile_agreement() -> str:
     return found[1]
 
 
+def request(at: str = "2026-06-01T00:00:00Z", **changes: Any) -> dict[str, Any]:
+    """What the worked example permits, with changes; `action` and `assignee` go to the top."""
+    asked = {
+        key: changes.pop(key, value)
+        for key, value in {
+            "assignee": "consortium",
+            "action": "train",
+            "target": "urn:tds:product:clinic-a:ecg:1",
+        }.items()
+    }
+    context = {
+        "purpose": "diagnosis-support",
+        "count": 1,
+        "minParticipants": 3,
+        "spatial": "CN-GD",
+    }
+    return {**asked, "at": at, "context": context | changes}
+
+
 def changed(change: Callable[[dict[str, Any]], object]) -> str:
     """The worked example with one change."""
     document = json.loads(profile_agreement())
@@ -47,6 +66,7 @@ def write_inputs(desk: Path) -> None:
     write_product(desk / "data")
     files = {
         "agreement.json": profile_agreement(),
+        "request.json": json.dumps(request()),
         "no-json.json": "{",
         "a-list.json": "[]",
         "twice.json": '{"@id": "a", "@id": "b"}',

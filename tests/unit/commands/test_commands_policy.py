@@ -2,55 +2,106 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from commands_inputs import profile_agreement
-from commands_site import Tds
+from commands_inputs import profile_agreement, request
+from commands_site import Ran, Tds
 
-PERMITTED = ("--purpose", "diagnosis-support", "--participants", "3", "--place", "CN-GD")
+import policies
+from policies.canonical import digest_of
+
+
+def ask(tds: Tds, policy: str, asked: dict[str, Any], *options: str) -> Ran:
+    Path("asked.json").write_text(json.dumps(asked), encoding="utf-8")
+    return tds("policy", "decide", "--policy", policy, "--request", "asked.json", *options)
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "effect"),
+    ("changes", "code", "effect"),
     [
-        ((), 0, "permit"),
-        (("--count", "50"), 0, "permit"),
-        (("--action", "evaluate"), 1, "deny"),
-        (("--count", "51"), 1, "deny"),
-        (("--participants", "2"), 1, "deny"),
-        (("--place", "CN-BJ"), 1, "deny"),
-        (("--place", "CN"), 1, "deny"),
-        (("--purpose", "marketing"), 1, "deny"),
-        (("--recipient", "somebody-else"), 0, "permit"),
-        (("--at", "2027-01-01T00:00:00+08:00"), 1, "deny"),
+        ({}, 0, "permit"),
+        ({"count": 50}, 0, "permit"),
+        ({"action": "evaluate"}, 1, "deny"),
+        ({"count": 51}, 1, "deny"),
+        ({"minParticipants": 2}, 1, "deny"),
+        ({"minParticipants": None}, 1, "deny"),
+        ({"spatial": "CN-BJ"}, 1, "deny"),
+        ({"spatial": "CN"}, 1, "deny"),
+        ({"purpose": "marketing"}, 1, "deny"),
+        ({"recipient": "somebody-else"}, 0, "permit"),
+        ({"assignee": "somebody-else"}, 1, "deny"),
+        ({"target": "another/product"}, 1, "deny"),
+        ({"at": "2027-01-01T00:00:00+08:00"}, 1, "deny"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+    ids=str,
 )
 def test_the_profiles_example_is_decided(
-    tds: Tds, inputs: Path, options: tuple[str, ...], code: int, effect: str
+    tds: Tds, inputs: Path, changes: dict[str, Any], code: int, effect: str
 ) -> None:
-    when = () if "--at" in options else ("--at", "2026-06-01T00:00:00Z")
-    call = ("policy", "decide", "agreement.json", *PERMITTED, *when, *options)
-    ran = tds(*call, "--json")
+    ran = ask(tds, "agreement.json", request(**changes), "--json")
     assert (ran.code, ran.err) == (code, "")
-    assert ran.json()["effect"] == effect
-    people = tds(*call)
+    found = ran.json()
+    assert found["decision"] == found["report"]["effect"] == effect
+    assert found["digest"] == digest_of(found["report"])
+    assert found["reasons"]
+    people = ask(tds, "agreement.json", request(**changes))
     assert people.code == code
     assert people.out.startswith("permitted" if effect == "permit" else "refused")
 
 
-@pytest.mark.parametrize("purpose", ["[/x]", "[bold]b", ":heart:", "\x1b[2Jgone", "a\u202eb"])
+def test_a_refusal_says_what_would_have_to_change(tds: Tds, inputs: Path) -> None:
+    asked = request(purpose="marketing", count=51)
+    english = ask(tds, "agreement.json", asked).out
+    assert (
+        "to change: the purpose would have to be medical-research or what belongs to it" in english
+    )
+    assert "only a new agreement helps" in english
+    chinese = ask(tds, "agreement.json", asked, "--lang", "zh").out
+    assert "使用目的须为 medical-research 或其下属类别" in chinese
+
+
+def test_an_offer_is_tried_for_whoever_asks_and_laws_are_applied(tds: Tds, inputs: Path) -> None:
+    offer = {**json.loads(profile_agreement()), "@type": "Offer"}
+    for key in ("target", "assignee", "timestamp"):
+        offer.pop(key)
+    Path("offer.json").write_text(json.dumps(offer), encoding="utf-8")
+    asked = request(assignee="somebody", target="some/product")
+    assert ask(tds, "offer.json", asked).code == 0
+    laws = str(Path(policies.__file__).parent / "baseline")
+    refused = ask(tds, "offer.json", asked, "--baseline", laws, "--json")
+    assert refused.code == 1
+    assert {r["code"] for r in refused.json()["reasons"]} == {
+        "law-core-data",
+        "law-cross-border",
+        "law-personal-information",
+    }
+    facts = {"classification": "general", "personalInformation": "no", "crossBorder": "no"}
+    lawful = request(assignee="somebody", target="some/product", **facts)
+    assert ask(tds, "offer.json", lawful, "--baseline", laws).code == 0
+
+
+def test_a_request_may_come_through_standard_input(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, tds: Tds
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(request()).encode())))
+    ran = tds("policy", "decide", "--policy", "agreement.json", "--request", "-", "--json")
+    assert (ran.code, ran.json()["decision"]) == (0, "permit")
+
+
+@pytest.mark.parametrize("purpose", ["[/x]", "[bold]b", ":heart:", "x\x07y", "a\u202eb"])
 def test_what_is_shown_is_neither_markup_nor_a_control_sequence(
     tds: Tds, inputs: Path, purpose: str
 ) -> None:
-    ran = tds("policy", "decide", "agreement.json", "--purpose", purpose)
-    assert ran.code == 1
-    assert "\x1b" not in ran.out
-    assert "\u202e" not in ran.out
-    assert "❤" not in ran.out
-    assert "refused" in ran.out
+    ran = ask(tds, "agreement.json", request(purpose=purpose))
+    assert ran.code in (1, 2)
+    shown = ran.out + ran.err
+    assert "\x07" not in shown
+    assert "\u202e" not in shown
+    assert "❤" not in shown
 
 
 def test_a_policy_is_checked(tds: Tds, inputs: Path) -> None:
@@ -69,7 +120,11 @@ def test_a_drafted_contract_passes_the_check_and_permits(tds: Tds, desk: Path) -
     )
     assert (drafted.code, drafted.err) == (0, "")
     assert tds("policy", "check", "draft.json").code == 0
-    decide = ("policy", "decide", "draft.json", "--purpose", "diagnosis-support")
-    assert tds(*decide, "--participants", "2", "--count", "7").code == 0
-    assert tds(*decide, "--participants", "2", "--count", "8").code == 1
-    assert tds(*decide, "--participants", "1", "--count", "7").code == 1
+
+    def tried(**changes: int) -> int:
+        asked = request(target="clinic/biopsies", **changes)
+        return ask(tds, "draft.json", asked).code
+
+    assert tried(minParticipants=2, count=7) == 0
+    assert tried(minParticipants=2, count=8) == 1
+    assert tried(minParticipants=1, count=7) == 1

@@ -46,6 +46,7 @@ from server.receipt_checks import Arrived
 from server.registry import Registry
 from server.round_asks import OnlineNode, RoundAsk
 from server.rounds import RoundAnswer
+from server.second_key import SecondKey
 from server.space import Space, init_space, load_space
 
 SPACE = "example.org/health"
@@ -121,6 +122,7 @@ class Site:
         self.folder = folder
         self.now = now
         self.superlink = FakeSuperLink()
+        self.second_key: SecondKey | None = None
         self.nodes: dict[str, Node] = {}
         self.on_step: Callable[[str], None] = lambda _step: None
         self.on_registry: Callable[[], None] = lambda: None
@@ -165,6 +167,7 @@ class Site:
             registry=registry,
             superlink=self.superlink,
             edge=Edge(clock=lambda: self.now, random_bytes=self.random_bytes),
+            second_key=self.second_key,
         )
         self.registry = registry
 

@@ -1,0 +1,184 @@
+"""Deciding a logged verdict once more, from nothing but the log's entries.
+
+The decision's report names every left value with its source; the agreement and the laws it was made
+under stand in the log too. Evaluating them again must give the same report, byte for byte. Works on
+the entries as they stand: call `auditors.verify.verify_folder` first to know that nobody changed
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auditors.errors import AuditInputError, RuleViolated
+from auditors.snapshot import Snapshot
+from ledger.folder import ENTRIES
+from policies.entries import Entry, parse_entry
+from policies.errors import PolicyError
+from policies.evaluate import Report, Request, Value, evaluate
+from policies.law import Baseline, parse_baseline
+from policies.odrl import Agreement, parse_agreement
+from policies.operands import OPERANDS
+from policies.results import Reason
+from policies.values import value_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One enterprise's part in a logged decision.
+
+    Attributes:
+        entry: log index of `RoundDecided`.
+        report: as evaluated again; None where the refusal fell before any policy was asked.
+    """
+
+    entry: int
+    time: str
+    run: str
+    round: int
+    kind: str
+    attempt: int
+    participant: str
+    product: str
+    permitted: bool
+    reasons: tuple[Reason, ...]
+    report: Report | None
+
+
+@dataclass(slots=True)
+class _Past:
+    """What the log has said so far, as far as a decision rests on it."""
+
+    agreements: dict[str, Agreement] = field(default_factory=dict)
+    laws: dict[str, Baseline] = field(default_factory=dict)
+    decided: tuple[int, Entry] | None = None
+
+    def take(self, entry: Entry) -> None:
+        body: dict[str, Any] = entry.body
+        if entry.type == "AgreementConcluded":
+            agreement = parse_agreement(body["document"].encode())
+            self.agreements[agreement.digest] = agreement
+        elif entry.type == "BaselineAdopted":
+            for document in body["documents"]:
+                law = parse_baseline(document["document"].encode())
+                self.laws[law.digest] = law
+
+
+def replay_verdict(folder: Path, *, run: str, round_: int, participant: str) -> Verdict:
+    """The newest decision on a participant's part in a round, evaluated again.
+
+    Args:
+        folder: the log's folder, or a copy.
+        run: the run's id, or as much of its beginning as no other run shares.
+
+    Raises:
+        AuditInputError: no such run, round or participant in the log.
+        RuleViolated: the log lacks what the decision rests on, or evaluating it again gives
+            another report.
+    """
+    past = _Past()
+    runs: set[str] = set()
+    for index, entry in _entries(folder):
+        try:
+            past.take(entry)
+        except (PolicyError, KeyError, TypeError, AttributeError) as error:
+            raise RuleViolated(index, "entry-readable", f"{entry.type}: {error}") from error
+        if entry.type == "RoundDecided" and str(entry.body.get("run", "")).startswith(run):
+            runs.add(str(entry.body["run"]))
+            if entry.body.get("round") == round_:
+                past.decided = (index, entry)
+    if len(runs) != 1:
+        got = "none" if not runs else f"{len(runs)}: {', '.join(sorted(runs)[:3])}"
+        raise AuditInputError(f"run {run!r:.80}: expected one run whose id begins so, got {got}")
+    if past.decided is None:
+        raise AuditInputError(f"{runs.pop()}: expected a decision on round {round_}, got none")
+    return _verdict(past, *past.decided, participant)
+
+
+def _verdict(past: _Past, index: int, entry: Entry, participant: str) -> Verdict:
+    body: dict[str, Any] = entry.body
+    try:
+        verdicts = body["decision"]["verdicts"]
+        names = [verdict["participant"] for verdict in verdicts]
+        if participant not in names:
+            known = ", ".join(sorted(names))
+            raise AuditInputError(
+                f"{participant!r:.80}: expected a participant that the round was decided for, "
+                f"one of {known}"
+            )
+        found = verdicts[names.index(participant)]
+        logged = found["report"]
+        return Verdict(
+            entry=index,
+            time=entry.time,
+            run=body["run"],
+            round=body["round"],
+            kind=body["kind"],
+            attempt=body["attempt"],
+            participant=participant,
+            product=found["product"],
+            permitted=found["permitted"],
+            reasons=tuple(Reason(one["code"], one["text"]) for one in found["reasons"]),
+            report=None if logged is None else replay_report(past, logged, index),
+        )
+    except (KeyError, TypeError, PolicyError) as error:
+        raise RuleViolated(index, "entry-readable", f"RoundDecided: {error}") from error
+
+
+def replay_report(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
+    """A logged report evaluated again; RuleViolated unless it comes out the same."""
+    digest = logged["agreementDigest"]
+    agreement = past.agreements.get(digest)
+    laws = [past.laws.get(law["policyDigest"]) for law in logged["baseline"]]
+    if agreement is None or None in laws:
+        what = f"agreement {digest[:16]}…" if agreement is None else "law of the baseline"
+        text = f"expected the {what} in an entry before the decision, got none"
+        raise RuleViolated(index, "decision-replayed", text)
+    report = evaluate(
+        agreement,
+        Request(logged["target"], logged["assignee"], logged["action"]),
+        dict(_state(logged)),
+        baseline=tuple(law for law in laws if law is not None),
+    )
+    if report.to_json() != logged:
+        text = (
+            f"expected the report that evaluating again gives, {report.digest[:16]}…, got another"
+        )
+        raise RuleViolated(index, "decision-replayed", text)
+    return report
+
+
+def _state(logged: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """The left values that a report was made with."""
+    rules = [*logged["rules"], *(rule for law in logged["baseline"] for rule in law["rules"])]
+    duties = [*logged["duties"], *(duty for rule in rules for duty in rule.get("duties", ()))]
+    for duty in duties:
+        if duty["source"] is not None:
+            yield duty["action"], Value(duty["state"] or "", duty["source"])
+    for holder in (*rules, *duties):
+        for leaf in _leaves(holder["constraints"]):
+            name, source = leaf["leftOperand"], leaf["source"]
+            if source is not None:
+                shown = leaf["leftValue"]
+                # A value that could not be one was logged as null: put something as useless there.
+                value = "" if shown is None else value_from_json(OPERANDS[name], shown)
+                yield name, Value(value, source)
+
+
+def _leaves(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        if "parts" in part:
+            yield from _leaves(part["parts"])
+        else:
+            yield part
+
+
+def _entries(folder: Path) -> Iterator[tuple[int, Entry]]:
+    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
+        try:
+            yield index, parse_entry(line)
+        except PolicyError as error:
+            raise RuleViolated(index, "entry-readable", str(error)) from error

@@ -1,0 +1,254 @@
+"""Explanations: what decided, and what would have to change, in both languages."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from policies.baseline import parse_baseline
+from policies.evaluate import Reason, Report, Request, Value, evaluate
+from policies.explain import Explanation, explain_facts, explain_report
+from policies.odrl import PROFILE, parse_agreement
+from policies.operands import ACTIONS, OPERANDS, OPERATORS, Right
+from policies.phrases import WORDS, Language
+from policies.rows import Kind
+
+
+def decide(
+    permission: list[dict[str, Any]],
+    state: dict[str, Right],
+    *,
+    prohibition: list[dict[str, Any]] | None = None,
+    obligation: list[dict[str, Any]] | None = None,
+    laws: tuple[bytes, ...] = (),
+    assignee: str = "consortium",
+) -> Report:
+    agreement = parse_agreement(
+        json.dumps(
+            {
+                "@id": "urn:uuid:1",
+                "@type": "Agreement",
+                "profile": PROFILE,
+                "conflict": "prohibit",
+                "target": "t",
+                "assigner": "clinic",
+                "assignee": "consortium",
+                "timestamp": "2026-01-01T00:00:00Z",
+                "permission": permission,
+                "prohibition": prohibition or [],
+                "obligation": obligation or [],
+            }
+        ).encode()
+    )
+    values = {name: Value(value, "test") for name, value in state.items()}
+    baseline = tuple(parse_baseline(law) for law in laws)
+    return evaluate(agreement, Request("t", assignee, "train"), values, baseline=baseline)
+
+
+def part(left: str, operator: str, right: Any) -> dict[str, Any]:
+    kinds = {Kind.INTEGER: "integer", Kind.DECIMAL: "decimal", Kind.DURATION: "duration"}
+    kind = kinds.get(OPERANDS[left].kind)
+    value = {"@value": right, "@type": f"xsd:{kind}"} if kind else right
+    return {"leftOperand": left, "operator": operator, "rightOperand": value}
+
+
+def train(*parts: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"action": "train", "constraint": list(parts), **more}
+
+
+def told(report: Report, language: Language = "en") -> Explanation:
+    return explain_report("clinic", report, language)
+
+
+PURPOSE = part("purpose", "isA", "medical-research")
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_every_term_has_words(language: Language) -> None:
+    words = WORDS[language]
+    assert set(words.subjects) == set(OPERANDS)
+    assert set(words.wanted) == set(OPERATORS)
+    assert set(words.duties) == {term for term, row in ACTIONS.items() if row.duty}
+    prohibitable = {o for row in OPERANDS.values() if not row.cohort for o in row.operators}
+    assert set(words.unwanted) == prohibitable
+
+
+def test_a_permit_names_its_permission_and_what_was_looked_at() -> None:
+    report = decide([train(PURPOSE)], {"purpose": "drug-safety"})
+    assert told(report) == Explanation(
+        True,
+        "clinic was permitted: permission 1 is met in every constraint.",
+        ("the purpose is drug-safety",),
+        (),
+    )
+    assert "许可第 1 条" in told(report, "zh").headline
+
+
+def test_a_permit_that_a_small_cohort_undid_says_so() -> None:
+    report = decide([train()], {})
+    found = explain_report("clinic", report, "en", permitted=False)
+    assert not found.permitted
+    assert "too few participants" in found.because[0]
+
+
+def test_each_unmet_constraint_is_a_change() -> None:
+    limits = [
+        PURPOSE,
+        part("count", "lteq", "5"),
+        part("epsilon", "lt", "2.5"),
+        part("payAmount", "gteq", "12"),
+        part("spatial", "isAnyOf", ["CN-GD", "CN-SH"]),
+    ]
+    state: dict[str, Right] = {
+        "purpose": "marketing",
+        "count": 6,
+        "epsilon": Decimal("2.5"),
+        "payAmount": Decimal(10),
+    }
+    found = told(decide([train(*limits)], state))
+    assert found.because == (
+        "the purpose is marketing (permission 1)",
+        "the number of uses, this one included is 6 (permission 1)",
+        "the privacy loss ε, this use included is 2.5 (permission 1)",
+        "the pay for the use is 10 (permission 1)",
+        "the place of processing is not known (permission 1)",
+    )
+    assert found.changes == (
+        "the purpose would have to be medical-research or what belongs to it; and "
+        "the number of uses, this one included would have to be at most 5 "
+        "(it only grows, so that only a new agreement helps); and "
+        "the privacy loss ε, this use included would have to be less than 2.5 "
+        "(it only grows, so that only a new agreement helps); and "
+        "the pay for the use would have to be at least 12; and "
+        "the place of processing would have to be CN-GD or CN-SH",
+    )
+    chinese = told(decide([train(*limits)], state), "zh")
+    assert "使用次数（含本次）须不超过 5（该数值只增不减，需另订合约）" in chinese.changes[0]
+
+
+def test_alternatives_are_offered_as_such() -> None:
+    either = {"or": [PURPOSE, part("recipient", "eq", "a")]}
+    found = told(decide([train(either)], {"purpose": "marketing", "recipient": "b"}))
+    assert found.changes == (
+        "the purpose would have to be medical-research or what belongs to it; or "
+        "the recipient would have to be a",
+    )
+    both = {"xone": [part("recipient", "eq", "b"), part("industry", "eq", "health")]}
+    found = told(decide([train(both)], {"recipient": "b", "industry": "health"}))
+    assert found.changes == ("exactly one alternative would have to hold, not 2",)
+    nested = {"and": [PURPOSE, part("recipient", "eq", "a")]}
+    found = told(decide([train(nested), train(PURPOSE)], {"purpose": "marketing"}))
+    assert found.changes[0].count("; or ") == 1
+
+
+def test_prohibitions_say_what_would_end_them() -> None:
+    forbid = {
+        "action": "use",
+        "constraint": [part("spatial", "isNoneOf", ["CN-GD"]), part("recipient", "eq", "b")],
+    }
+    state: dict[str, Right] = {"spatial": "CN-BJ", "recipient": "b"}
+    found = told(decide([train()], state, prohibition=[forbid]))
+    assert found.because == (
+        "prohibition 1 applies: the place of processing is CN-BJ, the recipient is b",
+    )
+    assert found.changes == (
+        "the place of processing would have to be CN-GD; or the recipient would have to be "
+        "something other than b (prohibition 1)",
+    )
+    unknown = told(decide([train()], {"recipient": "b"}, prohibition=[forbid]))
+    assert unknown.because == ("prohibition 1 may apply: the place of processing is not known",)
+    always = told(decide([train()], {}, prohibition=[{"action": "use"}]))
+    assert always.changes == ("prohibition 1 (prohibition 1)",)
+
+
+def test_or_inside_a_prohibition_has_to_end_in_all_its_parts() -> None:
+    either = {"or": [part("recipient", "eq", "b"), part("industry", "eq", "health")]}
+    state: dict[str, Right] = {"recipient": "b", "industry": "health"}
+    forbid = [{"action": "use", "constraint": [either]}]
+    found = told(decide([train()], state, prohibition=forbid))
+    assert "; and " in found.changes[0]
+
+
+def test_times_have_their_own_words() -> None:
+    late = part("dateTime", "lt", "2026-06-01T00:00:00Z")
+    found = told(decide([train(late)], {}))
+    assert found.changes == ("the time would have to be before 2026-06-01T00:00:00.000Z",)
+
+
+def test_company_is_spoken_of_by_name() -> None:
+    wishes = [
+        part("togetherWith", "isAllOf", ["a", "b"]),
+        part("notTogetherWith", "isNoneOf", ["c"]),
+    ]
+    found = told(decide([train(*wishes)], {"togetherWith": (), "notTogetherWith": ("c",)}))
+    assert found.because == (
+        "the partners that take part is nobody (permission 1)",
+        "the competitors that may take part is c (permission 1)",
+    )
+    assert found.changes == (
+        "a or b would have to take part as well; and c would have to stay out of the round",
+    )
+
+
+def test_duties_that_are_owed() -> None:
+    owed = {"action": "compensate", "constraint": [part("payAmount", "gteq", "12")]}
+    state: dict[str, Right] = {"compensate": "fulfilled", "payAmount": Decimal(10)}
+    found = told(decide([train(duty=[{"action": "inform"}])], state, obligation=[owed]))
+    assert found.because == (
+        "the duty to pay for the use is not fulfilled",
+        "the duty to inform the owner is not fulfilled",
+    )
+    assert found.changes == (
+        "the duty to pay for the use would have to be fulfilled: "
+        "the pay for the use would have to be at least 12",
+        "the duty to inform the owner would have to be fulfilled",
+    )
+
+
+def test_a_duty_violated_after_an_earlier_use() -> None:
+    report = decide([train()], {"delete": "violated"}, obligation=[{"action": "delete"}])
+    assert told(report).because == ("the duty to delete what was received is not fulfilled",)
+
+
+def test_a_law_is_named_with_its_source() -> None:
+    law = {
+        "@id": "urn:example:law",
+        "@type": "Set",
+        "profile": PROFILE,
+        "conflict": "prohibit",
+        "name": "example",
+        "title": "No core data",
+        "version": "1",
+        "source": "Article 1",
+        "prohibition": [
+            {"action": "use", "constraint": [part("classification", "eq", "core")]},
+        ],
+    }
+    report = decide([train()], {"classification": "core"}, laws=(json.dumps(law).encode(),))
+    assert told(report).because == (
+        "the law “No core data” (Article 1) applies: the product's classification is core",
+    )
+    assert told(report, "zh").because[0].startswith("基线规则“No core data”（Article 1）适用")
+
+
+def test_another_party_and_no_permission() -> None:
+    found = told(decide([train()], {}, assignee="somebody"))
+    assert found.because == (
+        "the agreement is with consortium about t; asked was by somebody for t",
+    )
+    assert found.changes == ()
+    found = told(decide([{"action": "infer"}], {}))
+    assert found.because == ("no permission of the agreement covers train",)
+    assert found.changes == ("the owner would have to agree to a permission for train",)
+
+
+def test_facts_before_any_policy() -> None:
+    reasons = [Reason("consent-withdrawn", "withdrew at noon"), Reason("other", "because")]
+    assert explain_facts("clinic", reasons, "en").because == ("withdrew at noon", "because")
+    assert explain_facts("clinic", reasons, "zh").because == (
+        "授权已撤回 (withdrew at noon)",
+        "because",
+    )
