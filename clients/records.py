@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policies.envelope import unverified_payload
+from policies.statements import PRODUCT_TYPE, ProductCard
+
 
 @dataclass(frozen=True, slots=True)
 class SeenCheckpoint:
@@ -51,6 +54,12 @@ class ProductRecord:
     rows: int
     card: bytes
     registered: int | None = None
+
+    @property
+    def data_version(self) -> int:
+        """As the card states it; the node's own database vouches for the card."""
+        payload = unverified_payload(self.card, payload_type=PRODUCT_TYPE)
+        return ProductCard.from_json(payload).data_version
 
 
 @dataclass(frozen=True, slots=True)
