@@ -21,7 +21,8 @@ check: $(VENV)/dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev ## measure the round latency against stock Flower (about five minutes)
+bench: $(VENV)/bench ## measure decisions beside other engines, and rounds beside stock Flower (six minutes)
+	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/round_latency.py
 
 proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
@@ -45,3 +46,7 @@ $(VENV)/demo: $(VENV)/base pyproject.toml
 $(VENV)/dev: $(VENV)/base pyproject.toml
 	$(PIP) install -c constraints.txt -e ".[demo,dev]"
 	@touch $@ $(VENV)/demo
+
+$(VENV)/bench: $(VENV)/dev
+	$(PIP) install -c constraints.txt -e ".[demo,dev,bench]"
+	@touch $@

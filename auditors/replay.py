@@ -16,6 +16,7 @@ from typing import Any
 from auditors.errors import AuditInputError, RuleViolated
 from auditors.snapshot import Snapshot
 from ledger.folder import ENTRIES
+from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.evaluate import Report, Request, Value, evaluate
@@ -54,7 +55,7 @@ class _Past:
 
     agreements: dict[str, Agreement] = field(default_factory=dict)
     laws: dict[str, Baseline] = field(default_factory=dict)
-    decided: tuple[int, Entry] | None = None
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
         body: dict[str, Any] = entry.body
@@ -65,6 +66,9 @@ class _Past:
             for document in body["documents"]:
                 law = parse_baseline(document["document"].encode())
                 self.laws[law.digest] = law
+        elif entry.type == "ReportsMade":
+            # A decision follows at once on its reports; those of earlier ones are not needed.
+            self.reports |= {digest_of(report): report for report in body["reports"]}
 
 
 def replay_verdict(folder: Path, *, run: str, round_: int, participant: str) -> Verdict:
@@ -81,21 +85,26 @@ def replay_verdict(folder: Path, *, run: str, round_: int, participant: str) -> 
     """
     past = _Past()
     runs: set[str] = set()
+    decided: tuple[int, Entry, dict[str, dict[str, Any]]] | None = None
     for index, entry in _entries(folder):
         try:
             past.take(entry)
         except (PolicyError, KeyError, TypeError, AttributeError) as error:
             raise RuleViolated(index, "entry-readable", f"{entry.type}: {error}") from error
-        if entry.type == "RoundDecided" and str(entry.body.get("run", "")).startswith(run):
+        if entry.type != "RoundDecided":
+            continue
+        if str(entry.body.get("run", "")).startswith(run):
             runs.add(str(entry.body["run"]))
             if entry.body.get("round") == round_:
-                past.decided = (index, entry)
+                decided = (index, entry, past.reports)
+        past.reports = {}
     if len(runs) != 1:
         got = "none" if not runs else f"{len(runs)}: {', '.join(sorted(runs)[:3])}"
         raise AuditInputError(f"run {run!r:.80}: expected one run whose id begins so, got {got}")
-    if past.decided is None:
+    if decided is None:
         raise AuditInputError(f"{runs.pop()}: expected a decision on round {round_}, got none")
-    return _verdict(past, *past.decided, participant)
+    index, entry, past.reports = decided
+    return _verdict(past, index, entry, participant)
 
 
 def _verdict(past: _Past, index: int, entry: Entry, participant: str) -> Verdict:
@@ -110,7 +119,10 @@ def _verdict(past: _Past, index: int, entry: Entry, participant: str) -> Verdict
                 f"one of {known}"
             )
         found = verdicts[names.index(participant)]
-        logged = found["report"]
+        digest = found["report"]
+        if digest is not None and digest not in past.reports:
+            text = f"expected report {digest[:16]}… in an entry before the decision, got none"
+            raise RuleViolated(index, "decision-replayed", text)
         return Verdict(
             entry=index,
             time=entry.time,
@@ -122,13 +134,13 @@ def _verdict(past: _Past, index: int, entry: Entry, participant: str) -> Verdict
             product=found["product"],
             permitted=found["permitted"],
             reasons=tuple(Reason(one["code"], one["text"]) for one in found["reasons"]),
-            report=None if logged is None else replay_report(past, logged, index),
+            report=None if digest is None else _replayed(past, past.reports[digest], index),
         )
     except (KeyError, TypeError, PolicyError) as error:
         raise RuleViolated(index, "entry-readable", f"RoundDecided: {error}") from error
 
 
-def replay_report(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
+def _replayed(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
     """A logged report evaluated again; RuleViolated unless it comes out the same."""
     digest = logged["agreementDigest"]
     agreement = past.agreements.get(digest)

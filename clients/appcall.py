@@ -120,7 +120,7 @@ def without_training_rows(rows: Rows) -> Rows:
 
 
 def _message(call: Call) -> Message:
-    tensors = unpack_tensors(call.model)
+    tensors = unpack_tensors(call.model, noted=True)
     # Flower names plain lists of arrays "0", "1" and so on: their order is the number's.
     numbered = all(name.isdecimal() for name in tensors)
     names = sorted(tensors, key=int) if numbered else sorted(tensors)

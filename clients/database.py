@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from clients.errors import ClientError, StateUnavailable
-from clients.schema import METADATA, SCHEMA_VERSION
+from clients.schema import METADATA, SCHEMA_VERSION, UPGRADES
 
 BUSY_TIMEOUT_MS: Final = 5000
 
@@ -76,7 +76,13 @@ class Database:
         if version == 0:
             METADATA.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+            return
+        while version in UPGRADES:
+            for statement in UPGRADES[version]:
+                connection.exec_driver_sql(statement)
+            version += 1
+            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+        if version != SCHEMA_VERSION:
             raise StateUnavailable(
                 f"{self._path}: expected version {SCHEMA_VERSION} of its tables, got {version}; "
                 "run the version of tds that wrote it"

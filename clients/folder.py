@@ -12,6 +12,7 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     products/<id>.json    product files; agreements/<sha256>.json  agreements word for word
     readiness/<id>.json   what is remembered of each product's data, to tell drift by
     pending/<id>.json     newer versions that governance has not logged yet
+    offers/<id>.json      offers that the owner published, as it signed them
     apps/                 bundles that the owner looked at
     state.db              clients.state; ledger.db, last-signed, log/  the node's own log
 """
@@ -97,6 +98,10 @@ class NodePaths:
     def agreements(self) -> Path:
         """Agreements, word for word."""
         return self.root / "agreements"
+
+    def offer(self, offer: str) -> Path:
+        """A published offer, as it was signed."""
+        return self.root / "offers" / f"{quote(offer, safe='')}.json"
 
     @property
     def apps(self) -> Path:

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from clients.errors import refused
 from clients.identity import NodeIdentity
 from clients.logcheck import FetchConsistency, check_logged, check_not_forked
-from clients.records import AgreementRecord, SeenCheckpoint
+from clients.own_values import Sources, own_values
+from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.note import NoteVerifier
 from policies.errors import DocumentError, SignatureError
-from policies.evaluate import Effect, Report, Request, Value, evaluate
+from policies.evaluate import Effect, Report, Request, evaluate
 from policies.fields import instant, parse_instant
 from policies.odrl import Agreement, parse_agreement
 from policies.permit import CohortMember, Kind, Permit, PermitBody, open_permit
@@ -54,7 +55,10 @@ class NodeView(Protocol):
         """Whether the owner's approval stands."""
 
     def agreement(self, agreement: str) -> AgreementRecord | None:
-        """The node's own copy, with counter and consent."""
+        """The node's own copy, with account and consent."""
+
+    def product(self, product: str) -> ProductRecord | None:
+        """A product of this node, with the card that was signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class GateKeys:
         space: name of the space, which is its log's origin.
         receipt_key: id of the node's receipt key.
         region: where this node processes data.
+        environment: what confines apps here, as measured (`executionEnvironment`); "" if unknown.
     """
 
     space: str
@@ -83,9 +88,10 @@ class GateKeys:
     receipt_key: str
     permit_key: Ed25519PublicKey
     space_log: NoteVerifier
+    environment: str = ""
 
     @classmethod
-    def of(cls, identity: NodeIdentity) -> GateKeys:
+    def of(cls, identity: NodeIdentity, *, environment: str = "") -> GateKeys:
         """The part of an identity that the gate needs: no private key."""
         return cls(
             space=identity.config.space.name,
@@ -94,6 +100,7 @@ class GateKeys:
             receipt_key=identity.receipt_key_id,
             permit_key=identity.permit_key,
             space_log=identity.space_log,
+            environment=environment,
         )
 
 
@@ -237,25 +244,28 @@ def _check_agreement(
             f"the permit is for product {member.product} under agreement {member.agreement}; the "
             f"node's copy is {agreement.id}, for product {agreement.target}",
         )
+    missing = sorted(set(agreement.post_duties) - set(member.duties))
+    if missing:
+        raise refused(
+            "agreement-denies",
+            f"the agreement obliges to {', '.join(missing)} after the use; the permit does not",
+        )
     report = evaluate(
         agreement,
         Request(target=member.product, assignee=body.consumer, action=ACTIONS[body.kind]),
-        _values(body, record.uses, keys, now),
+        own_values(
+            Sources(
+                body=body,
+                member=member,
+                agreement=agreement,
+                record=record,
+                product=view.product(member.product),
+                region=keys.region,
+                environment=keys.environment,
+                now=now,
+            )
+        ),
     )
     if report.effect is not Effect.PERMIT:
         raise refused("agreement-denies", "; ".join(reason.text for reason in report.reasons()))
     return agreement, record.uses, report
-
-
-def _values(body: PermitBody, uses: int, keys: GateKeys, now: datetime) -> dict[str, Value]:
-    """The left operands as this node itself knows them; what is not listed is unknown."""
-    permit = f"permit {body.id}"
-    cohort = {member.participant for member in body.cohort}
-    return {
-        "purpose": Value(body.purpose, permit),
-        "recipient": Value(body.consumer, permit),
-        "minParticipants": Value(len(cohort), permit),
-        "dateTime": Value(now, "the node's clock"),
-        "count": Value(uses + 1, "the node's own counter"),
-        "spatial": Value(keys.region, "the node's own configuration"),
-    }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
+from policies.account import Amounts
 from policies.envelope import unverified_payload
+from policies.permit import CohortMember
 from policies.statements import PRODUCT_TYPE, ProductCard
 
 
@@ -24,6 +27,8 @@ class AgreementRecord:
     Attributes:
         document: what the owner signed, word for word.
         uses: uses begun under it.
+        metered_s, epsilon, paid: spent on them, and reserved for those that have not ended.
+        first_use: when the first of them began.
         withdrawn: when consent was taken back; None while it stands.
     """
 
@@ -33,8 +38,18 @@ class AgreementRecord:
     document: bytes
     concluded: str
     uses: int
+    metered_s: int
+    epsilon: str
+    paid: str
+    first_use: str | None
     withdrawn: str | None
     reason: str | None
+
+    def left(self, member: CohortMember) -> Amounts:
+        """The left values of a use that would reserve what the permit reserves for it."""
+        spent = Amounts(self.uses, self.metered_s, Decimal(self.epsilon), Decimal(self.paid))
+        epsilon, pays = Decimal(member.epsilon), Decimal(member.pays)
+        return spent.plus(Amounts(1, member.metered_s, epsilon, pays))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,7 @@ class Use:
         permit: digest of the permit's body; `permit_id` is its nonce.
         outcome: None in progress; else `receipted`, `failed`, `withdrawn`, or `stopped` (the node
             ended first).
+        metered_s: seconds reserved for it; once receipted, those it took.
     """
 
     permit_id: str
@@ -91,6 +107,7 @@ class Use:
     started: str
     expires: str
     outcome: str | None = None
+    metered_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,17 @@
-"""The tables of a node's database; a change of any of them is a new `SCHEMA_VERSION`."""
+"""The tables of a node's database; a change of any of them is a new `SCHEMA_VERSION`.
+
+`UPGRADES` brings an older file to the next version, in the transaction that opens it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 METADATA = MetaData()
 SEEN = Table(
@@ -26,6 +31,10 @@ AGREEMENTS = Table(
     Column("document", LargeBinary, nullable=False),
     Column("concluded", String, nullable=False),
     Column("uses", Integer, nullable=False),
+    Column("metered_s", Integer, nullable=False, server_default="0"),
+    Column("epsilon", String, nullable=False, server_default="0"),
+    Column("paid", String, nullable=False, server_default="0"),
+    Column("first_use", String),
     Column("withdrawn", String),
     Column("reason", String),
 )
@@ -59,6 +68,7 @@ USES = Table(
     Column("started", String, nullable=False),
     Column("expires", String, nullable=False),
     Column("outcome", String),
+    Column("metered_s", Integer, nullable=False, server_default="0"),
 )
 WITHDRAWALS = Table(
     "withdrawals",
@@ -74,4 +84,20 @@ JOURNAL = Table(
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("entry", LargeBinary, nullable=False),
     sqlite_autoincrement=True,  # a number is an idempotency key: never given twice
+)
+
+# Before version 2 no agreement could limit seconds, epsilon or payments (its profile did not know
+# them), so that counting them from 0 loses nothing; the first use stands in `uses`.
+UPGRADES: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+    {
+        1: (
+            "ALTER TABLE agreements ADD COLUMN metered_s INTEGER NOT NULL DEFAULT '0'",
+            "ALTER TABLE agreements ADD COLUMN epsilon VARCHAR NOT NULL DEFAULT '0'",
+            "ALTER TABLE agreements ADD COLUMN paid VARCHAR NOT NULL DEFAULT '0'",
+            "ALTER TABLE agreements ADD COLUMN first_use VARCHAR",
+            "UPDATE agreements SET first_use ="
+            " (SELECT min(started) FROM uses WHERE uses.agreement = agreements.id)",
+            "ALTER TABLE uses ADD COLUMN metered_s INTEGER NOT NULL DEFAULT '0'",
+        ),
+    }
 )

@@ -3,6 +3,11 @@
 A use begins and ends in a transaction that looks at consent and approval under the write lock.
 Withdrawing and revoking take the same lock (clients.holdings): nothing comes between looking and
 recording.
+
+The node keeps its own account of each agreement, as governance does (`policies.account`): what the
+permit reserves is counted when the use begins, and of the seconds those that were not needed are
+free again once the receipt is in the node's log. A use that failed, or was cut off, stays counted
+in full.
 """
 
 from __future__ import annotations
@@ -17,6 +22,8 @@ from clients.errors import refused
 from clients.holdings import is_approved
 from clients.records import AgreementRecord, SeenCheckpoint, Use
 from clients.schema import AGREEMENTS, SEEN, USES
+from policies.permit import CohortMember
+from policies.values import decimal_text
 
 
 class Uses(Database):
@@ -41,11 +48,17 @@ class Uses(Database):
         row = self._one(select(AGREEMENTS).where(AGREEMENTS.c.id == agreement))
         return None if row is None else AgreementRecord(**row._mapping)
 
-    def begin_use(self, use: Use, *, expected_uses: int, seen: SeenCheckpoint) -> None:
-        """Record nonce, counter and checkpoint in one transaction; durable when it returns.
+    def begin_use(
+        self, use: Use, *, member: CohortMember, expected_uses: int, seen: SeenCheckpoint
+    ) -> None:
+        """Record nonce, account and checkpoint in one transaction; durable when it returns.
 
         What the gate checked is checked again under the write lock, so that two tasks cannot both
         take the last use, and a withdrawal made meanwhile wins.
+
+        Args:
+            member: what the permit reserves for it.
+            expected_uses: uses under the agreement when the gate looked; each begin moves it.
 
         Raises:
             GateRefused: permit used, consent withdrawn, approval revoked, or counter moved.
@@ -55,17 +68,7 @@ class Uses(Database):
             if connection.execute(found).first() is not None:
                 raise refused("permit-replayed", f"permit {use.permit_id} was used before")
             _check_allowed(connection, agreement=use.agreement, app=use.app)
-            counted = connection.execute(
-                update(AGREEMENTS)
-                .where(AGREEMENTS.c.id == use.agreement, AGREEMENTS.c.uses == expected_uses)
-                .values(uses=expected_uses + 1)
-            )
-            if counted.rowcount != 1:
-                raise refused(
-                    "agreement-denies",
-                    f"another use under agreement {use.agreement} was counted while this one was "
-                    "being decided; ask for a fresh permit",
-                )
+            _reserve(connection, use, member, expected_uses)
             connection.execute(insert(USES).values(**asdict(use)))
             row = {"id": 1, "size": seen.size, "root": seen.root, "note": seen.note}
             statement = insert(SEEN).values(row)
@@ -75,23 +78,30 @@ class Uses(Database):
                 )
             )
 
-    def finish_use(self, permit_id: str, outcome: str) -> None:
+    def finish_use(self, permit_id: str, outcome: str, *, used_s: int | None = None) -> None:
         """Record how a use ended. `receipted` only if it is still allowed in that very moment.
 
         Withdrawing and revoking take the same write lock: they come before, and the result stays
         here, or after, and the use was over.
 
+        Args:
+            used_s: the seconds that its receipt states, at most those reserved; None where there
+                is no receipt, and all of them stay counted.
+
         Raises:
             GateRefused: `receipted`, but consent or approval was taken back; nothing is recorded.
         """
         with self._transaction() as connection:
-            query = select(USES.c.agreement, USES.c.app).where(USES.c.permit_id == permit_id)
+            this = USES.c.permit_id == permit_id
+            use = Use(**connection.execute(select(USES).where(this)).one()._mapping)
             if outcome == "receipted":
-                use = connection.execute(query).one()
                 _check_allowed(connection, agreement=use.agreement, app=use.app)
-            connection.execute(
-                update(USES).where(USES.c.permit_id == permit_id).values(outcome=outcome)
-            )
+            spent_s = use.metered_s if used_s is None else used_s
+            of = AGREEMENTS.c.id == use.agreement
+            left_s = AGREEMENTS.c.metered_s - (use.metered_s - spent_s)
+            connection.execute(update(AGREEMENTS).where(of).values(metered_s=left_s))
+            ended = {"outcome": outcome, "metered_s": spent_s}
+            connection.execute(update(USES).where(this).values(ended))
 
     def require_allowed(self, *, agreement: str, app: str) -> None:
         """Returns only while consent and approval stand.
@@ -111,6 +121,26 @@ class Uses(Database):
         """The newest uses, newest first."""
         query = select(USES).order_by(USES.c.started.desc()).limit(limit)
         return [Use(**row._mapping) for row in self._all(query)]
+
+
+def _reserve(connection: Connection, use: Use, member: CohortMember, expected_uses: int) -> None:
+    row = connection.execute(select(AGREEMENTS).where(AGREEMENTS.c.id == use.agreement)).one()
+    before = AgreementRecord(**row._mapping)
+    if before.uses != expected_uses:
+        raise refused(
+            "agreement-denies",
+            f"another use under agreement {use.agreement} was counted while this one was "
+            "being decided; ask for a fresh permit",
+        )
+    left = before.left(member)
+    values = {
+        "uses": left.uses,
+        "metered_s": left.metered_s,
+        "epsilon": decimal_text(left.epsilon),
+        "paid": decimal_text(left.paid),
+        "first_use": before.first_use or use.started,
+    }
+    connection.execute(update(AGREEMENTS).where(AGREEMENTS.c.id == use.agreement).values(values))
 
 
 def _check_allowed(connection: Connection, *, agreement: str, app: str) -> None:

@@ -34,12 +34,14 @@ from clients.tasks import Done, Reply, Task
 from clients.usebook import UseBook
 from clients.vault import OpenProduct
 from clients.watcher import StateWatcher
+from policies.account import metered_seconds, whole_seconds
 from policies.canonical import sha256_hex
 from policies.errors import DocumentError
 from policies.fields import instant
+from policies.provenance import unpack_model
 from policies.receipt import Confinement, sign_receipt
 from policies.runconfig import config_digest
-from policies.tensors import Tensors, unpack_tensors
+from policies.tensors import Tensors
 from policies.wire import Refusal
 
 __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "Worker"]
@@ -176,7 +178,7 @@ class Worker:
             fetch_consistency=self._fetch_consistency,
         )
         try:
-            incoming = unpack_tensors(task.model)
+            incoming, _ = unpack_model(task.model)
         except DocumentError as error:
             raise refused("permit-wrong-model", f"the model: {error}") from error
         self._on_step("admitted")
@@ -198,7 +200,9 @@ class Worker:
                 round=body.round,
                 started=instant(current.started),
                 expires=body.expires,
+                metered_s=member.metered_s,
             ),
+            member=member,
             expected_uses=admission.uses,
             seen=admission.seen,
         )
@@ -248,6 +252,12 @@ class Worker:
         update = leaving_update(body.kind, result.update, incoming)
         metrics = check_metrics(result.metrics, body.metrics)
         self._state.require_allowed(agreement=current.agreement, app=current.app)
+        finished = self._clock()
+        reserved_s = admission.member.metered_s
+        used_s = whole_seconds(current.started, finished)
+        if used_s is not None and used_s > reserved_s:
+            text = f"the use took {used_s} s; the permit reserves {reserved_s} s for it"
+            raise refused("app-timeout", text)
         self._on_step("checked")
         receipt = use_receipt(
             admission,
@@ -256,7 +266,7 @@ class Worker:
             metrics=metrics,
             confinement=self._confinement,
             started=current.started,
-            finished=self._clock(),
+            finished=finished,
             head=self._journal.head(),
         )
         envelope = sign_receipt(receipt, self._receipt_key)
@@ -266,7 +276,8 @@ class Worker:
         # A crash here: the log tells of a use whose reply never came, which counts as used.
         self._on_step("receipted")
         # The last look: whoever withdraws from now on withdraws after this use.
-        self._state.finish_use(body.id, "receipted")
+        used_s = metered_seconds(current.started, finished, reserved_s)
+        self._state.finish_use(body.id, "receipted", used_s=used_s)
         self._on_step("finished")
         return Done(receipt=envelope, update=update)
 

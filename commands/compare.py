@@ -63,7 +63,7 @@ def compare_accuracy(
             return float(np.mean(guess == split.test[1]))
 
         shared = network.build(config)
-        state = unpack_tensors(model.read_bytes())
+        state = unpack_tensors(model.read_bytes(), noted=True)
         shared.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
         shares = [split.shares[name] for name in participants]
         pooled = (np.concatenate([x for x, _ in shares]), np.concatenate([y for _, y in shares]))

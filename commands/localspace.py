@@ -128,13 +128,14 @@ def local_space(
     folder: Path, *, name: str, env: Mapping[str, str] | None = None
 ) -> Iterator[LocalSpace]:
     """Make a space in `folder/space` on free ports; every process ends when the block is left."""
-    ports = free_ports(3)
+    ports = free_ports(4)
     space = init_space(
         folder / "space",
         name=name,
         governance_address=f"127.0.0.1:{ports[0]}",
         enrolment_address=f"127.0.0.1:{ports[1]}",
         superlink_address=f"127.0.0.1:{ports[2]}",
+        contracts_address=f"127.0.0.1:{ports[3]}",
         hosts=["127.0.0.1"],
         now=now(),
         region="CN-GD",
@@ -167,6 +168,9 @@ def run_spec(
     deadline_s: int = 30,
     quorum: int = 2,
     min_cohort: int = 2,
+    epsilon: str = "0",
+    pays: str = "0",
+    voucher: str = "",
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -186,5 +190,8 @@ def run_spec(
             "memory_bytes": 2048 * MIB,
             "metrics": list(metrics),
             "config": {},
+            "epsilon": epsilon,
+            "pays": pays,
+            "voucher": voucher,
         }
     )

@@ -13,7 +13,20 @@ import typer
 
 from auditors.errors import AuditError, AuditInputError, IntegrityBroken, RuleViolated
 from clients.errors import ClientError, ProductError
-from commands import app, audit, contract, demo, node, policy, product, run, serve, simulate, space
+from commands import (
+    app,
+    audit,
+    contract,
+    demo,
+    node,
+    policy,
+    product,
+    run,
+    serve,
+    simulate,
+    space,
+    voucher,
+)
 from commands.errors import BadInput, CommandFailed, Exit
 from commands.output import complain
 from ledger.errors import LedgerError, LogDamaged
@@ -57,6 +70,7 @@ cli.add_typer(product.cli, name="product")
 cli.add_typer(app.cli, name="app")
 cli.add_typer(policy.cli, name="policy")
 cli.add_typer(contract.cli, name="contract")
+cli.add_typer(voucher.cli, name="voucher")
 cli.add_typer(run.cli, name="run")
 cli.add_typer(audit.cli, name="audit")
 cli.command("serve")(serve.serve)

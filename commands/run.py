@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 
+from commands.consumer_side import ConsumerFolder
 from commands.errors import BadInput, CommandFailed
 from commands.localspace import run_spec
 from commands.output import STDOUT, JsonFlag, print_columns, print_json, say
@@ -20,12 +20,6 @@ from server.governance_client import GovernanceClient
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
 
-ConsumerFolder = Annotated[
-    Path,
-    typer.Option(
-        "--consumer", envvar="TDS_CONSUMER", help="The consumer's folder (SPACE/consumer)."
-    ),
-]
 RunId = Annotated[str, typer.Argument(help="The run's id.")]
 
 
@@ -44,6 +38,11 @@ def start(
     metric: Annotated[
         list[str] | None, typer.Option(help="Figure that may leave with an update.")
     ] = None,
+    epsilon: Annotated[
+        str, typer.Option(help="Privacy loss of one use, such as 0.5; 0 states none.")
+    ] = "0",
+    pays: Annotated[str, typer.Option(help="Voucher units for one use of a product.")] = "0",
+    voucher: Annotated[str, typer.Option(help="Id of the voucher that pays.")] = "",
     watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -67,6 +66,9 @@ def start(
             deadline_s=deadline_s,
             quorum=quorum,
             min_cohort=min_cohort,
+            epsilon=epsilon,
+            pays=pays,
+            voucher=voucher,
         )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:

@@ -30,7 +30,8 @@ def canonical_bytes(value: object) -> bytes:
         DocumentError: a float, a large integer, a lone surrogate, a key above U+D7FF, or
             nesting deeper than `MAX_DEPTH`; the error names the JSON path.
     """
-    _check(value, "$", 0)
+    if not _fits(value, 0):
+        _check(value, "$", 0)
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8")
 
@@ -57,7 +58,8 @@ def parse_json(data: bytes, *, max_bytes: int) -> Json:
         raise DocumentError("$", "UTF-8", f"byte {error.start} that is not") from error
     except ValueError as error:
         raise DocumentError("$", "JSON", str(error)[:200]) from error
-    _check(value, "$", 0)
+    if not _fits(value, 0):
+        _check(value, "$", 0)
     return value
 
 
@@ -81,6 +83,23 @@ def sha256_hex(data: bytes) -> str:
 def digest_of(value: object) -> str:
     """`sha256_hex` of the canonical bytes of a value."""
     return sha256_hex(canonical_bytes(value))
+
+
+def _fits(value: object, depth: int) -> bool:
+    """Whether `_check` would accept the value; quicker, since it needs no paths."""
+    if depth > MAX_DEPTH:
+        return False
+    if isinstance(value, str):
+        return value.isascii() or not _SURROGATE.search(value)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not (isinstance(key, str) and key.isascii() and _fits(item, depth + 1)):
+                return False
+        return True
+    if isinstance(value, list):
+        return all(_fits(item, depth + 1) for item in value)
+    whole = isinstance(value, int) and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
+    return whole or value is None  # a boolean is an int to Python
 
 
 def _check(value: object, where: str, depth: int) -> None:

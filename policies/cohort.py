@@ -20,14 +20,13 @@ opened again with the agreement of one of them.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 
-from policies.canonical import Json, digest_of
+from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
 from policies.errors import PolicyError
 from policies.evaluate import Effect, Reason, Report, Request, Value, evaluate
 from policies.law import Baseline
@@ -64,6 +63,7 @@ class Verdict:
         report: made with the cohort that was left when this verdict fell; None
             where a hard refusal made evaluation needless. It says PERMIT also where the candidate
             was refused with `cohort-too-small`, which is no matter of its agreement.
+        document: the report as canonical JSON, made once; derived.
     """
 
     participant: str
@@ -71,15 +71,20 @@ class Verdict:
     permitted: bool
     reasons: tuple[Reason, ...]
     report: Report | None
+    document: bytes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        document = canonical_bytes(self.report.to_json()) if self.report else None
+        object.__setattr__(self, "document", document)
 
     def to_json(self) -> dict[str, Json]:
-        """The verdict as JSON, with the whole report."""
+        """The verdict as JSON, with the digest of its report."""
         return {
             "participant": self.participant,
             "product": self.product,
             "permitted": self.permitted,
             "reasons": [reason.to_json() for reason in self.reasons],
-            "report": self.report.to_json() if self.report else None,
+            "report": sha256_hex(self.document) if self.document is not None else None,
         }
 
 
@@ -101,7 +106,7 @@ class RoundDecision:
         return tuple(verdict for verdict in self.verdicts if not verdict.permitted)
 
     def to_json(self) -> dict[str, Json]:
-        """The decision as JSON, ready for `canonical_bytes`."""
+        """The decision as JSON, with the digests of its reports, ready for `canonical_bytes`."""
         return {
             "minCohort": self.min_cohort,
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
@@ -193,13 +198,14 @@ def row_share(rows: int, total: int) -> Decimal:
 
 
 class _Standing:
-    """A candidate without hard refusals: how many participants it needs, and its last report.
+    """A candidate without hard refusals, and its last report.
 
     Attributes:
         selective: whether it asks for more of its company than a number of participants.
+        seen: with how many participants the last report was made.
     """
 
-    __slots__ = ("agreement", "baseline", "candidate", "needs", "purposes", "report", "selective")
+    __slots__ = ("agreement", "baseline", "candidate", "purposes", "report", "seen", "selective")
 
     def __init__(
         self,
@@ -213,39 +219,17 @@ class _Standing:
         self.purposes = purposes
         self.baseline = baseline
         self.selective = bool(agreement.partners) or agreement.has_share
+        self.seen = 0
         self.report: Report
-        self.needs: int | None = 0 if self.selective else self._needs()
-
-    def _needs(self) -> int | None:
-        """The fewest participants with which it is permitted; None: with no number of them.
-
-        The outcome is a step function of the number, false before true, with steps only at the
-        agreement's thresholds; so it is evaluated once, or a few times where thresholds exist,
-        however many turns the cohort takes to settle.
-        """
-        steps = (0, *self.agreement.thresholds)
-        found = bisect_left(steps, True, key=self._permitted_with)
-        return steps[found] if found < len(steps) else None
-
-    def _permitted_with(self, participants: int) -> bool:
-        return self._permitted({"minParticipants": Value(participants, _COHORT)})
 
     def permitted_in(self, company: Company) -> bool:
         """Evaluate in this company, and keep the report."""
         one = self.candidate
-        return self._permitted(company.values(self.agreement, one.participant, one.rows))
-
-    def report_in(self, company: Company) -> None:
-        """Make the report that the verdict carries, where the company can show in it."""
-        if self.selective or self.agreement.thresholds:
-            self.permitted_in(company)
-
-    def _permitted(self, cohort: Mapping[str, Value]) -> bool:
-        one = self.candidate
+        self.seen = len(company.participants)
         self.report = evaluate(
             self.agreement,
             one.request,
-            {**one.state, **cohort},
+            {**one.state, **company.values(self.agreement, one.participant, one.rows)},
             purposes=self.purposes,
             baseline=self.baseline,
         )
@@ -268,34 +252,28 @@ def _alternate(standing: list[_Standing]) -> int:
 def _settle(standing: list[_Standing], possible: frozenset[str]) -> frozenset[str]:
     """Iterate from everybody to the greatest fixed point, with `possible` held fixed.
 
-    Each turn drops all that are not permitted in the company that is left. Those that ask for a
-    number only are sorted by it, so that all turns together cost one pass over them; the others
-    are looked at again in each turn.
+    Each turn drops all that are not permitted in the company that is left. Who asks for a number of
+    participants only is looked at again just when the number falls below one of its thresholds, so
+    that however many turns it takes, none is evaluated more often than it has thresholds.
     """
     left = _Left(standing)
-    most = len(left.participants) + 1
-    waiting = sorted(
-        (one for one in standing if not one.selective),
-        key=lambda one: most if one.needs is None else one.needs,
+    company = left.company(possible)
+    steps = sorted(
+        ((step, place) for place, one in enumerate(standing) for step in one.agreement.thresholds)
     )
-    selective = [one for one in standing if one.selective]
-    while True:
+    staying = dict(enumerate(standing))
+    look = list(staying)
+    while leaving := [place for place in look if not staying[place].permitted_in(company)]:
+        for place in leaving:
+            left.leave(staying.pop(place).candidate)
         company = left.company(possible)
-        count = len(company.participants)
-        leaving = []
-        while waiting and (waiting[-1].needs is None or waiting[-1].needs > count):
-            leaving.append(waiting.pop())
-        for one in leaving:
-            one.report_in(company)
-        leaving += [one for one in selective if not one.permitted_in(company)]
-        if not leaving:
-            break
-        gone = set(map(id, leaving))
-        selective = [one for one in selective if id(one) not in gone]
-        for one in leaving:
-            left.leave(one.candidate)
-    for one in waiting:
-        one.report_in(company)
+        touched = {place for place, one in staying.items() if one.selective}
+        while steps and steps[-1][0] > len(company.participants):
+            touched.add(steps.pop()[1])
+        look = sorted(touched & staying.keys())
+    for one in staying.values():
+        if one.agreement.thresholds and one.seen != len(company.participants):
+            one.permitted_in(company)  # as before, but the report shows the final number
     return frozenset(company.participants)
 
 

@@ -26,6 +26,7 @@ EntryType = Literal[
     "RunOpened",
     "RunResumed",
     "RunEnded",
+    "ReportsMade",
     "RoundDecided",
     "PermitIssued",
     "ReceiptAccepted",

@@ -2,7 +2,8 @@
 
 PolicyError
 ├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
-└── SignatureError   an envelope that nobody we know signed, or that was changed
+├── SignatureError   an envelope that nobody we know signed, or that was changed
+└── AccountError     a reservation that does not fit its account
 """
 
 from __future__ import annotations
@@ -30,3 +31,7 @@ class DocumentError(PolicyError):
 
 class SignatureError(PolicyError):
     """A signature is missing, wrong, or by a key that is not the expected one."""
+
+
+class AccountError(PolicyError):
+    """A reservation was made or settled twice, or takes more than there is."""

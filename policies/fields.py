@@ -21,6 +21,7 @@ _MAX_KEY_SHOWN = 60
 Version = Annotated[int, Field(ge=1, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+MaybeId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127})?$")]
 ParticipantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 # The form only: that it is a moment of the calendar is for `parse_instant` to say.
 Instant = Annotated[
@@ -31,6 +32,8 @@ Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Decimal = Annotated[
     str, Field(pattern=r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?$", max_length=40)
 ]
+# Not negative, without an exponent or a trailing zero: one spelling of one amount.
+Amount = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$")]
 
 
 class Document(BaseModel):

@@ -126,6 +126,16 @@ class ProductRef(_message.Message):
     product: str
     def __init__(self, product: _Optional[str] = ...) -> None: ...
 
+class IssueVoucherRequest(_message.Message):
+    __slots__ = ("consumer", "amount", "request_id")
+    CONSUMER_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    consumer: str
+    amount: str
+    request_id: str
+    def __init__(self, consumer: _Optional[str] = ..., amount: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
 class App(_message.Message):
     __slots__ = ("app", "title", "fab", "config_json")
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -239,18 +249,20 @@ class AuthorizeRoundResponse(_message.Message):
     def __init__(self, permit: _Optional[bytes] = ..., permit_id: _Optional[str] = ..., verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ..., decision_index: _Optional[int] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("participant", "product", "node_id", "permitted", "reasons")
+    __slots__ = ("participant", "product", "node_id", "permitted", "reasons", "duties")
     PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     PERMITTED_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
+    DUTIES_FIELD_NUMBER: _ClassVar[int]
     participant: str
     product: str
     node_id: str
     permitted: bool
     reasons: _containers.RepeatedCompositeFieldContainer[Reason]
-    def __init__(self, participant: _Optional[str] = ..., product: _Optional[str] = ..., node_id: _Optional[str] = ..., permitted: _Optional[bool] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ...) -> None: ...
+    duties: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, participant: _Optional[str] = ..., product: _Optional[str] = ..., node_id: _Optional[str] = ..., permitted: _Optional[bool] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., duties: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Reason(_message.Message):
     __slots__ = ("code", "text")
@@ -323,8 +335,15 @@ class LeftOut(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., participant: _Optional[str] = ..., product: _Optional[str] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
 
 class CloseRoundRequest(_message.Message):
-    __slots__ = ("permit_id", "model", "metrics", "quorum_met")
+    __slots__ = ("permit_id", "model", "metrics", "quorum_met", "duties")
     class MetricsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class DutiesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -335,11 +354,13 @@ class CloseRoundRequest(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     QUORUM_MET_FIELD_NUMBER: _ClassVar[int]
+    DUTIES_FIELD_NUMBER: _ClassVar[int]
     permit_id: str
     model: str
     metrics: _containers.ScalarMap[str, str]
     quorum_met: bool
-    def __init__(self, permit_id: _Optional[str] = ..., model: _Optional[str] = ..., metrics: _Optional[_Mapping[str, str]] = ..., quorum_met: _Optional[bool] = ...) -> None: ...
+    duties: _containers.ScalarMap[str, str]
+    def __init__(self, permit_id: _Optional[str] = ..., model: _Optional[str] = ..., metrics: _Optional[_Mapping[str, str]] = ..., quorum_met: _Optional[bool] = ..., duties: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Space(_message.Message):
     __slots__ = ("space_json", "checkpoint")
@@ -360,3 +381,33 @@ class ListResponse(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     documents: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, documents: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class NegotiationAct(_message.Message):
+    __slots__ = ("negotiation", "act", "envelope", "reason")
+    NEGOTIATION_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    negotiation: str
+    act: str
+    envelope: bytes
+    reason: str
+    def __init__(self, negotiation: _Optional[str] = ..., act: _Optional[str] = ..., envelope: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TransferAct(_message.Message):
+    __slots__ = ("transfer", "act", "reason")
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    transfer: str
+    act: str
+    reason: str
+    def __init__(self, transfer: _Optional[str] = ..., act: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Token(_message.Message):
+    __slots__ = ("token", "expires")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    expires: str
+    def __init__(self, token: _Optional[str] = ..., expires: _Optional[str] = ...) -> None: ...

@@ -7,8 +7,10 @@ therefore rebuilds the entry from the body and checks that it was logged before 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field
@@ -16,11 +18,26 @@ from pydantic import Field
 from policies.canonical import canonical_bytes, sha256_hex
 from policies.entries import entry_bytes
 from policies.envelope import open_envelope, sign_envelope
-from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256, Version
+from policies.fields import (
+    Amount,
+    Count,
+    Document,
+    Id,
+    Instant,
+    MaybeId,
+    ParticipantId,
+    Sha256,
+    Version,
+)
 
 PERMIT_TYPE = "application/vnd.tdspace.permit+json"
 
 Kind = Literal["train", "evaluate"]
+
+EVENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {"train": "training-round", "evaluate": "evaluation-round"}
+)
+"""The left value of `event` for each kind of round."""
 
 
 class CohortMember(Document):
@@ -31,6 +48,10 @@ class CohortMember(Document):
         product: the data product that may be used, under which `agreement`.
         key: key id of the node's receipt key.
         max_rows: the product's registered rows; a receipt that claims more is refused.
+        metered_s, epsilon, pays: reserved for this use under its agreement (`policies.account`):
+            seconds, privacy loss, voucher units; a receipt of more seconds is refused.
+        duties: what the agreement obliges to after the use, ascending; the round's close declares
+            each of them fulfilled.
     """
 
     participant: ParticipantId
@@ -38,6 +59,10 @@ class CohortMember(Document):
     agreement: Id
     key: Sha256
     max_rows: Annotated[int, Field(ge=1, le=2**40)]
+    metered_s: Annotated[int, Field(ge=1, le=86_400)]
+    epsilon: Amount
+    pays: Amount
+    duties: Annotated[list[Id], Field(max_length=8)]
 
 
 class Limits(Document):
@@ -58,6 +83,7 @@ class PermitBody(Document):
         metrics: names of the only figures that may leave with the update.
         decision: digest of the decision's report, which stands in the entry before.
         min_cohort: how many enterprises had to remain.
+        voucher: from which the cohort is paid; "" where the run pays nothing.
     """
 
     version: Version
@@ -76,6 +102,7 @@ class PermitBody(Document):
     metrics: Annotated[list[Id], Field(max_length=16)]
     cohort: Annotated[list[CohortMember], Field(min_length=1, max_length=10_000)]
     min_cohort: Annotated[int, Field(ge=1, le=10_000)]
+    voucher: MaybeId
     limits: Limits
     decision: Sha256
     issued: Instant

@@ -21,6 +21,16 @@ class Confinement(Document):
     no_new_privileges: bool
     memory_limit: bool
 
+    def environment(self, *, files: bool) -> Literal["isolated", "confined", "process"]:
+        """The left value of `executionEnvironment` (`policies.relations.ENVIRONMENTS`).
+
+        Args:
+            files: whether the child sees no file but the app, the interpreter and its scratch.
+        """
+        if self.network != "none" or not self.no_new_privileges or not self.memory_limit:
+            return "process"
+        return "isolated" if self.user == "nobody" and files else "confined"
+
 
 class Receipt(Document):
     """What was used and what left.

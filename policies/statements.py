@@ -6,12 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from policies.fields import Count, Document, Id, Instant, ParticipantId, Sha256, Text, Version
+from policies.fields import (
+    Amount,
+    Count,
+    Document,
+    Id,
+    Instant,
+    MaybeId,
+    ParticipantId,
+    Sha256,
+    Text,
+    Version,
+)
 from policies.places import Jurisdiction
 
 PRODUCT_TYPE = "application/vnd.tdspace.product+json"
 AGREEMENT_TYPE = "application/vnd.tdspace.agreement+json"
 WITHDRAWAL_TYPE = "application/vnd.tdspace.withdrawal+json"
+OFFER_TYPE = "application/vnd.tdspace.offer+json"
+VERIFICATION_TYPE = "application/vnd.tdspace.agreement-verification+json"
 
 
 class Column(Document):
@@ -110,6 +123,34 @@ class Withdrawal(Document):
     time: Instant
 
 
+class SignedOffer(Document):
+    """What an owner offers for a product, for everybody or in one negotiation.
+
+    Attributes:
+        offer: its id; one id never stands for two texts.
+        document: the ODRL Offer in normal form; "" takes the offer back, for good.
+        auto_agree: the owner's node agrees by itself to who accepts it word for word.
+        negotiation: "" for an offer to everybody, else the one negotiation that it answers in.
+    """
+
+    version: Version
+    participant: ParticipantId
+    product: Id
+    offer: Id
+    document: Annotated[str, Field(max_length=65_536)]
+    auto_agree: bool
+    negotiation: Annotated[str, Field(max_length=128)]
+    time: Instant
+
+
+class VerifiedAgreement(Document):
+    """The consumer's signature under an agreement, word for word as its owner signed it."""
+
+    version: Version
+    participant: ParticipantId
+    document: Annotated[str, Field(max_length=65_536)]
+
+
 class RunSpec(Document):
     """What a consumer asks to run.
 
@@ -121,6 +162,10 @@ class RunSpec(Document):
         deadline_s: seconds a round may wait for its nodes.
         quorum: receipts below which a round has no result.
         min_cohort: permitted enterprises below which no permit is given.
+        epsilon: privacy loss of one use, as the consumer states it; "0" states none, and a limit
+            of epsilon is then not met.
+        pays: voucher units for one use, that is for each enterprise and round.
+        voucher: id of the voucher that pays; "" where the run pays nothing.
     """
 
     version: Version
@@ -134,6 +179,9 @@ class RunSpec(Document):
     memory_bytes: Annotated[int, Field(ge=1 << 26, le=1 << 44)]
     metrics: Annotated[list[Id], Field(max_length=16)]
     config: dict[Id, bool | int | str | dict[Literal["float"], str]]
+    epsilon: Amount = "0"
+    pays: Amount = "0"
+    voucher: MaybeId = ""
 
 
 class RoundItem(Document):

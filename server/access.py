@@ -24,6 +24,7 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "RevokeAppFiling": _OPERATOR,
         "CertifyProduct": _OPERATOR,
         "RevokeCertificate": _OPERATOR,
+        "IssueVoucher": _OPERATOR,
         "RegisterProduct": _NODE,
         "ConcludeAgreement": _NODE,
         "Withdraw": _NODE,
@@ -41,6 +42,10 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "GetApp": _EVERYBODY,
         "GetProduct": _EVERYBODY,
         "List": _EVERYBODY,
+        "PublishOffer": _NODE,
+        "Negotiate": _NODE,
+        "MoveTransfer": _NODE | _CONSUMER,
+        "IssueToken": _EVERYBODY,
     }
 )
 

@@ -20,14 +20,17 @@ from policies import governance_pb2 as pb
 from policies.canonical import parse_json, sha256_hex
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError
+from policies.provenance import Mark, pack_model, unpack_model
 from policies.receipt import RECEIPT_TYPE, Receipt
 from policies.statements import RunSpec
 from policies.tensors import Tensors, pack_tensors, unpack_tensors
 from server.aggregate import UpdateMalformed, average, average_metrics, check_shapes
+from server.duties import declare
 from server.errors import ServerError
 from server.exchange import Reply, send_round
 from server.models import ModelStore
 from server.pace import Pace, RoundTiming, Watch
+from server.receipt_checks import NOTHING
 
 LOGGER = logging.getLogger(__name__)
 
@@ -80,12 +83,23 @@ class RoundGrid(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """Which round it is, and how many receipts make a result."""
+
+    run: str
+    round: int
+    kind: str
+    quorum: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What step 9 came to."""
+    """What step 9 came to; `duties` is the evidence of what is owed afterwards."""
 
     model: bytes
     metrics: dict[str, str]
     quorum_met: bool
+    duties: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +156,11 @@ class Loop:
                 first_look_s=pace.first_look_s,
             )
         pace.learn(replies)
-        outcome = self._aggregate(answer.permit_id, kind, model, replies, spec.quorum, watch)
+        place = _Place(run=run.run, round=number, kind=kind, quorum=spec.quorum)
+        outcome = self._aggregate(answer, place, model, replies, watch)
+        # The updates are in the average and nowhere else: what was owed as `delete` is done here,
+        # before it is declared. Flower deletes what was pulled from the SuperLink.
+        replies.clear()
         # Step 10. The model is durable before the log names it.
         self.models.save(outcome.model)
         with watch.governance:
@@ -152,6 +170,7 @@ class Loop:
                     model=sha256_hex(outcome.model),
                     metrics=outcome.metrics,
                     quorum_met=outcome.quorum_met,
+                    duties=outcome.duties,
                 )
             )
         self.on_round(number, outcome.metrics, watch.read())
@@ -159,27 +178,33 @@ class Loop:
 
     def _aggregate(
         self,
-        permit_id: str,
-        kind: str,
+        answer: pb.AuthorizeRoundResponse,
+        place: _Place,
         model: bytes,
         replies: Sequence[Reply],
-        quorum: int,
         watch: Watch,
     ) -> _Outcome:
         """Step 9: governance verifies the receipts; what fails is left out and named there."""
-        like = unpack_tensors(model)
-        updates = _read_updates(replies, like if kind == "train" else {})
+        like, before = unpack_model(model)
+        updates = _read_updates(replies, like if place.kind == "train" else {})
+        submission = _submission(answer.permit_id, replies, updates)
         with watch.governance:
-            verdict = self.governance.submit_receipts(_submission(permit_id, replies, updates))
+            verdict = self.governance.submit_receipts(submission)
         rows = {int(item.node_id): int(item.rows_used) for item in verdict.accepted}
-        quorum_met = len(rows) >= quorum
+        quorum_met = len(rows) >= place.quorum
+        taking_part = [one for one in answer.verdicts if one.permitted and int(one.node_id) in rows]
+        owed = {action for one in taking_part for action in one.duties}
         after = model
-        if kind == "train" and quorum_met:
+        if place.kind == "train" and quorum_met:
             weighted = [(_tensors(updates[node]), count) for node, count in sorted(rows.items())]
-            after = pack_tensors(average(weighted, like))
+            named = [one.participant for one in taking_part if "attribute" in one.duties]
+            mark = Mark(run=place.run, round=place.round) if "watermark" in owed else None
+            after = pack_model(average(weighted, like), before.joined(named, mark))
         receipts = {reply.node_id: reply.receipt for reply in replies}
         metrics = average_metrics(_read_receipt(receipts[node]) for node in sorted(rows))
-        return _Outcome(model=after, metrics=metrics, quorum_met=quorum_met)
+        dropped = [one.update for one in submission.arrived if one.update != NOTHING]
+        duties = declare(owed, dropped=dropped, metrics=metrics, model=sha256_hex(after))
+        return _Outcome(model=after, metrics=metrics, quorum_met=quorum_met, duties=duties)
 
     def _ask(
         self, run: pb.Run, number: int, kind: str, model: str, watch: Watch

@@ -14,11 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from policies.canonical import canonical_bytes
-from server import queries
+from policies.errors import PolicyError
+from server import accounts, queries
+from server.derived import NOTHING_DERIVED
+from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
 from server.registrations import REGISTRATIONS
 from server.tables import (
@@ -28,10 +30,19 @@ from server.tables import (
     RECEIPTS,
     ROUNDS,
     RUNS,
-    USES,
 )
 
 Body = Mapping[str, Any]
+
+_NOT_APPLICABLE = (
+    IntegrityError,
+    NoResultFound,
+    PolicyError,
+    ArithmeticError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 
 def apply(connection: Connection, index: int, data: bytes) -> str:
@@ -45,7 +56,7 @@ def apply(connection: Connection, index: int, data: bytes) -> str:
         # round, and a field that is not there is found here as well.
         entry = json.loads(data)
         _EFFECTS[entry["type"]](connection, index, entry["time"], entry["body"])
-    except (IntegrityError, KeyError, TypeError, ValueError) as error:
+    except _NOT_APPLICABLE as error:
         raise RegistryDamaged(
             f"log entry {index}: expected an entry that governance wrote, got one it cannot apply "
             f"({type(error).__name__}: {error}); run `tds audit verify` on the log"
@@ -63,6 +74,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "region": person["region"],
             "active": True,
             "entry": index,
+            "receipt_key": person.get("receipt_key"),
         }
         connection.execute(insert(PARTICIPANTS), values)
 
@@ -98,6 +110,7 @@ def _agreement(connection: Connection, index: int, _time: str, body: Body) -> No
         "digest": body["digest"],
         "envelope": base64.b64decode(body["envelope"]),
         "entry": index,
+        "negotiation": body.get("negotiation"),
     }
     connection.execute(insert(AGREEMENTS), values)
 
@@ -119,6 +132,7 @@ def _run_opened(connection: Connection, index: int, _time: str, body: Body) -> N
         "reason": "",
         "closed_rounds": 0,
         "model": "",
+        "derived": _text(NOTHING_DERIVED),
         "entry": index,
     }
     connection.execute(insert(RUNS), values)
@@ -176,10 +190,7 @@ def _permit(connection: Connection, index: int, _time: str, body: Body) -> None:
     }
     connection.execute(update(ROUNDS).where(attempt).values(values))
     # A use is counted here and never given back: whoever holds a permit may have used the data.
-    one = upsert(USES).values([{"agreement": m["agreement"], "count": 1} for m in body["cohort"]])
-    connection.execute(
-        one.on_conflict_do_update(index_elements=["agreement"], set_={"count": USES.c.count + 1})
-    )
+    accounts.reserve(connection, body)
     # Only when the registry is made again from the log: the binding is side data otherwise.
     unbound = (RUNS.c.id == body["run"]) & RUNS.c.flower_run.is_(None)
     binding = {"flower_run": body["flower_run"], "state": "RUNNING"}
@@ -206,6 +217,7 @@ def _receipt(connection: Connection, index: int, accepted: bool, body: Body) -> 
 
 def _accepted(connection: Connection, index: int, _time: str, body: Body) -> None:
     _receipt(connection, index, True, body)
+    accounts.commit(connection, body)
 
 
 def _refused(connection: Connection, index: int, _time: str, body: Body) -> None:
@@ -216,7 +228,8 @@ def _closed(connection: Connection, index: int, time: str, body: Body) -> None:
     values = {"state": "CLOSED", "close": _text(body), "close_entry": index, "closed": time}
     of = ROUNDS.c.permit_id == body["permit_id"]
     connection.execute(update(ROUNDS).where(of).values(values))
-    progress: dict[str, object] = {"last_close": index}
+    accounts.keep(connection, body["permit_id"])
+    progress: dict[str, object] = {"last_close": index, "derived": _text(body["derived"])}
     if body["kind"] == "train":
         progress |= {"closed_rounds": body["round"], "model": body["model"]}
     connection.execute(update(RUNS).where(RUNS.c.id == body["run"]).values(progress))
@@ -225,10 +238,15 @@ def _closed(connection: Connection, index: int, time: str, body: Body) -> None:
 def _abandoned(connection: Connection, _index: int, _time: str, body: Body) -> None:
     of = ROUNDS.c.permit_id == body["permit_id"]
     connection.execute(update(ROUNDS).where(of).values(state="ABANDONED"))
+    accounts.keep(connection, body["permit_id"])
 
 
-def _alarm(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
-    """Changes nothing: the decision beside it already refuses."""
+def _voucher(connection: Connection, index: int, _time: str, body: Body) -> None:
+    accounts.issue(connection, index, body)
+
+
+def _nothing(_connection: Connection, _index: int, _time: str, _body: Body) -> None:
+    """An entry that is for people and auditors only: an alarm, or a decision's reports."""
 
 
 def _text(value: object) -> str:
@@ -245,12 +263,17 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "RunOpened": _run_opened,
         "RunResumed": _run_resumed,
         "RunEnded": _run_ended,
-        "EnginesDisagreed": _alarm,
+        "EnginesDisagreed": _nothing,
+        "ReportsMade": _nothing,
         "RoundDecided": _decided,
         "PermitIssued": _permit,
         "ReceiptAccepted": _accepted,
         "ReceiptRefused": _refused,
         "RoundClosed": _closed,
         "RoundAbandoned": _abandoned,
+        "VoucherIssued": _voucher,
+        "OfferPublished": dsp.offer_published,
+        "NegotiationStep": dsp.negotiation_step,
+        "TransferStep": dsp.transfer_step,
     }
 )

@@ -33,7 +33,6 @@ from server.tables import (
     RECEIPTS,
     ROUNDS,
     RUNS,
-    USES,
 )
 
 Row = TypeVar("Row")
@@ -60,7 +59,6 @@ class Claim:
     active: bool
     receipt_key: str
     fleet_key: str
-    uses: int
     agreement_entry: int
     participant_entry: int
     product_entry: int
@@ -100,7 +98,6 @@ _APPS = select(APPS).order_by(APPS.c.entry)
 _AGREEMENT = select(AGREEMENTS).where(AGREEMENTS.c.id == _ID)
 _AGREEMENTS = select(AGREEMENTS).order_by(AGREEMENTS.c.entry)
 _WITHDRAWAL = select(AGREEMENTS).where(AGREEMENTS.c.withdrawal == _ID)
-_USES = select(USES.c.count).where(USES.c.agreement == _ID)
 _CLAIMS = (
     select(
         AGREEMENTS.c.id.label("agreement"),
@@ -114,7 +111,6 @@ _CLAIMS = (
         PARTICIPANTS.c.active,
         PARTICIPANTS.c.receipt_key,
         PARTICIPANTS.c.fleet_key,
-        func.coalesce(USES.c.count, 0).label("uses"),
         AGREEMENTS.c.entry.label("agreement_entry"),
         PARTICIPANTS.c.entry.label("participant_entry"),
         PRODUCTS.c.entry.label("product_entry"),
@@ -132,7 +128,6 @@ _CLAIMS = (
     .join(PRODUCTS, PRODUCTS.c.id == AGREEMENTS.c.product)
     .join(PARTICIPANTS, PARTICIPANTS.c.id == AGREEMENTS.c.assigner)
     .outerjoin(CERTIFICATES, CERTIFICATES.c.entry == PRODUCTS.c.certificate)
-    .outerjoin(USES, USES.c.agreement == AGREEMENTS.c.id)
     .where(AGREEMENTS.c.id.in_(bindparam("ids", expanding=True)))
 )
 _RUN = select(RUNS).where(RUNS.c.id == _ID)
@@ -153,6 +148,7 @@ _ATTEMPTS = select(func.max(ROUNDS.c.attempt)).where(
     ROUNDS.c.kind == bindparam("kind"),
     ROUNDS.c.round == bindparam("round"),
 )
+_LAST_DECIDED = select(func.max(ROUNDS.c.decided))
 _ROUNDS = select(ROUNDS).where(ROUNDS.c.run == _ID).order_by(ROUNDS.c.id)
 _RECEIPTS = (
     select(RECEIPTS)
@@ -245,11 +241,6 @@ def key_id_of(receipt_key: str) -> str:
     return sha256_hex(bytes.fromhex(receipt_key))
 
 
-def uses(connection: Connection, agreement_id: str) -> int:
-    """Permits given under an agreement so far, whatever became of them."""
-    return connection.scalar(_USES, {"id": agreement_id}) or 0
-
-
 def claims(connection: Connection, agreement_ids: Sequence[str]) -> dict[str, Claim]:
     """Each known agreement of these, by id, with what belongs to it."""
     found = _all(connection, Claim, _CLAIMS, ids=list(agreement_ids))
@@ -295,6 +286,12 @@ def attempts(connection: Connection, run_id: str, kind: str, number: int) -> int
     """How often this round was decided."""
     values = {"id": run_id, "kind": kind, "round": number}
     return connection.scalar(_ATTEMPTS, values) or 0
+
+
+def last_decided(connection: Connection) -> str | None:
+    """The latest moment at which any round of any run was decided."""
+    found: str | None = connection.scalar(_LAST_DECIDED)
+    return found
 
 
 def rounds(connection: Connection, run_id: str) -> list[RoundRow]:

@@ -10,9 +10,11 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection
 
+from policies.account import whole_seconds
 from policies.canonical import sha256_hex
 from policies.errors import DocumentError, SignatureError
 from policies.evaluate import Reason
+from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
 from policies.receipt import Receipt, open_receipt
 from server import queries
@@ -96,13 +98,12 @@ def check_receipt(
     key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(claim.receipt_key))
     try:
         receipt = open_receipt(one.receipt, key)
+        wrong = next(_wrong(round_, member, receipt, one.update), None)
     except SignatureError as error:
         return Reason("receipt-signature", str(error)[:1000])
     except DocumentError as error:
         return Reason("receipt-malformed", str(error)[:1000])
-    for reason in _wrong(round_, member, receipt, one.update):
-        return reason
-    return receipt
+    return wrong or receipt
 
 
 def _barred(claim: Claim, one: Arrived, accepted: set[str]) -> Iterator[Reason]:
@@ -152,3 +153,7 @@ def _wrong(
     if receipt.finished > permit.expires:
         text = f"finished at {receipt.finished}, the permit expired at {permit.expires}"
         yield Reason("receipt-late", text)
+    used_s = whole_seconds(parse_instant(receipt.started), parse_instant(receipt.finished))
+    if used_s is not None and used_s > member.metered_s:
+        text = f"expected at most the {member.metered_s} seconds that were reserved, got {used_s}"
+        yield Reason("receipt-over-time", text)

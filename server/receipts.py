@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from policies.account import metered_seconds
 from policies.canonical import Json, digest_of, sha256_hex
 from policies.entries import entry_bytes
 from policies.evaluate import Reason
-from policies.fields import Decimal, Id, Sha256, instant
+from policies.fields import Decimal, Id, Sha256, instant, parse_instant
 from policies.permit import PermitBody
 from policies.statements import RunSpec
 from server import queries
+from server.agreements import Agreements
+from server.derived import derived_from
+from server.dsp.transfer_steps import on_run_ended
+from server.duties import check_declared, unfulfilled
 from server.edge import Edge
 from server.errors import BadInput, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.queries import Claim
 from server.receipt_checks import Arrived, Missing, PermittedRound, check_receipt, load_round
-from server.rows import ReceiptRow
+from server.rows import ReceiptRow, RunRow
 from server.runs import end_entry
 from server.views import RunView, round_document
 
@@ -55,7 +60,10 @@ class _Judging:
             body |= result.to_json() | {"receipt": sha256_hex(one.receipt), "reported": False}
             return entry_bytes("ReceiptRefused", time=self.time, body=body)
         self.accepted.add(result.participant)
+        reserved = self.round_.members[one.node_id].metered_s
+        started, finished = parse_instant(result.started), parse_instant(result.finished)
         body |= {
+            "metered_s": metered_seconds(started, finished, reserved),
             "rows_used": result.rows_used,
             "rows_held_back": result.rows_held_back,
             "update": result.update,
@@ -97,6 +105,7 @@ class Receipts:
     def __init__(self, *, journal: Journal, edge: Edge) -> None:
         self._journal = journal
         self._edge = edge
+        self._agreements = Agreements()
 
     def submit(
         self,
@@ -149,28 +158,39 @@ class Receipts:
         model: str,
         metrics: Mapping[str, str],
         quorum_met: bool,
+        duties: Mapping[str, str],
     ) -> RunView:
         """Step 10: close a round; after the evaluation round the run is completed. The same again
         changes nothing. The view holds this round's document only.
 
         Args:
             model: digest of the new model; the old one's without a quorum or after an evaluation.
+            duties: evidence by post-duty (`server.duties`).
 
         Raises:
             BadInput, NotKnown, NotAllowed: the request.
-            RuleBroken: closed otherwise already, or the receipts do not bear out the claim.
+            RuleBroken: closed otherwise already, the receipts do not bear out the claim, or what
+                is owed after the uses is not declared.
             Superseded: its permit was abandoned.
             Unavailable: nothing was closed; send it again.
         """
         _check_close(model, metrics)
+        check_declared(duties)
         with self._journal.writing():
             with self._journal.reading() as connection:
                 round_ = load_round(connection, caller, permit_id)
                 rows = queries.receipts(connection, [permit_id])
-            claim = {"model": model, "metrics": dict(metrics), "quorum_met": quorum_met}
+                agreements = [member.agreement for member in round_.permit.cohort]
+                claims = queries.claims(connection, agreements)
+            claim = {
+                "model": model,
+                "metrics": dict(metrics),
+                "quorum_met": quorum_met,
+                "duties": dict(duties),
+            }
             if round_.row.close is None:
                 self._journal.commit(
-                    self._close_entries(round_, rows, claim), key=f"close:{permit_id}"
+                    self._close_entries(round_, rows, claims, claim), key=f"close:{permit_id}"
                 )
             else:
                 before = json.loads(round_.row.close)
@@ -183,7 +203,11 @@ class Receipts:
         return RunView(row=run, rounds=(round_document(row, rows),))
 
     def _close_entries(
-        self, round_: PermittedRound, rows: Sequence[ReceiptRow], claim: Mapping[str, Any]
+        self,
+        round_: PermittedRound,
+        rows: Sequence[ReceiptRow],
+        claims: Mapping[str, Claim],
+        claim: Mapping[str, Any],
     ) -> list[bytes]:
         run, permit = round_.run, round_.permit
         accepted = [row for row in rows if row.accepted]
@@ -193,6 +217,17 @@ class Receipts:
                 f"{permit.id}: expected {quorum} accepted receipts for a quorum, "
                 f"got {len(accepted)}"
             )
+        taking_part = {row.participant for row in accepted}
+        owed = unfulfilled(
+            permit,
+            taking_part,
+            claim["duties"],
+            metrics=claim["metrics"],
+            model=claim["model"],
+        )
+        if claim["quorum_met"] and owed:
+            raise RuleBroken(f"{permit.id}: expected all duties declared: {'; '.join(owed)}")
+        used = taking_part if permit.kind == "train" and claim["quorum_met"] else ()
         changed = claim["model"] != permit.model
         if changed and (permit.kind == "evaluate" or not claim["quorum_met"]):
             raise RuleBroken(f"{permit.id}: expected the model unchanged, {permit.model}")
@@ -217,6 +252,8 @@ class Receipts:
             "model": claim["model"],
             "metrics": claim["metrics"],
             "quorum_met": claim["quorum_met"],
+            "duties": claim["duties"],
+            "derived": self._derived(run, permit, used, claims),
             "previous": run.last_close,
         }
         entries = [entry_bytes("RoundClosed", time=time, body=body)]
@@ -229,7 +266,25 @@ class Receipts:
             entries.append(
                 end_entry(run, state="COMPLETED", reason=reason, time=time, last_close=close_index)
             )
+            with self._journal.reading() as connection:
+                entries += on_run_ended(connection, run=run.id, state="COMPLETED", time=time)
         return entries
+
+    def _derived(
+        self,
+        run: RunRow,
+        permit: PermitBody,
+        used: Collection[str],
+        claims: Mapping[str, Claim],
+    ) -> dict[str, Json]:
+        """What binds the model after this round; `used` are the participants in its update."""
+        found = []
+        for member in permit.cohort:
+            if member.participant in used:
+                claim = claims[member.agreement]
+                policy = self._agreements.of(claim).next_policy
+                found.append((claim.classification, None if policy is None else policy.digest))
+        return derived_from(json.loads(run.derived), found)
 
 
 def _left_out(permit: PermitBody, rows: Sequence[ReceiptRow]) -> list[Json]:

@@ -6,36 +6,42 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
+from policies.account import Voucher
 from policies.canonical import Json, digest_of
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.evaluate import Reason, Request, Value
 from policies.fields import instant
-from policies.odrl import Agreement, parse_agreement
+from policies.odrl import Agreement
 from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
-from server import queries, registry
+from server import accounts, queries, registry
+from server.agreements import Agreements
+from server.dsp.transfer_steps import with_held
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
 from server.laws import Adopted
+from server.left_values import decision_time, left_values
 from server.pki import Identity
 from server.queries import Claim
+from server.report_entries import report_entries
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
-from server.rows import Participant, RunRow
+from server.rows import RoundRow, RunRow
 from server.runs import abandon_entry, own_run
 from server.second_key import Disagreement, SecondKey, decide_with_two_keys
-from server.standing import certificate_reasons, filing_reasons, law_facts
+from server.standing import certificate_reasons, filing_reasons
+from server.vouchers import decide_covered
 
 EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
-MAX_CACHED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class RoundAnswer:
     """The decision; `permit` is empty when nobody is permitted.
 
     Attributes:
-        verdicts: objects with participant, product, node_id, permitted and reasons.
+        verdicts: objects with participant, product, node_id, permitted, reasons and duties.
         decision_index: log index of `RoundDecided`.
     """
 
@@ -78,8 +84,8 @@ class Rounds:
         self._space = space
         self._permit_key = permit_key
         self._edge = edge
+        self._agreements = Agreements()
         self._second_key = second_key
-        self._agreements: dict[str, Agreement] = {}  # they never change once concluded
 
     def authorize(self, caller: Identity, ask: RoundAsk) -> RoundAnswer:
         """Decide a round and, if anybody may take part, permit it. Safe to send again: the same
@@ -123,9 +129,11 @@ class Rounds:
         online: Mapping[str, str],
     ) -> list[bytes]:
         """Step 3: the entries that say what was decided; counters are theirs to move."""
-        now = self._edge.clock()
-        time = instant(now)
+        clock = self._edge.clock()
+        now, time = decision_time(clock, queries.last_decided(connection)), instant(clock)
         claims = queries.claims(connection, spec.agreements)
+        spent = accounts.accounts(connection, spec.agreements)
+        voucher = _voucher(connection, run, spec)
         app = queries.app(connection, spec.app)
         app_facts = (
             [Reason("app-unregistered", f"app {spec.app} is not registered")]
@@ -133,12 +141,20 @@ class Rounds:
             else filing_reasons(app, spec.purpose, now)
         )
         recipient = queries.participant(connection, run.consumer)
-        candidates = [
-            self._candidate(claims[id], run, spec, ask.kind, online, app_facts, recipient, now)
-            for id in spec.agreements
-        ]
+        candidates = []
+        for id in spec.agreements:
+            claim, agreement = claims[id], self._agreements.of(claims[id])
+            state = left_values(
+                claim, agreement, spent[id], run, spec, ask.kind, now, recipient, voucher
+            )
+            candidates.append(
+                self._candidate(claim, agreement, run, ask.kind, online, app_facts, state, now)
+            )
         decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=self._baseline.laws)
-        decision, alarms = decide_with_two_keys(candidates, self._second_key, decide)
+        covered = partial(decide_covered, decide=decide, pays=Decimal(spec.pays), voucher=voucher)
+        decision, alarms = decide_with_two_keys(
+            with_held(connection, run.id, candidates), self._second_key, covered
+        )
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {
@@ -165,10 +181,13 @@ class Rounds:
             for one in queries.open_rounds(connection, run.id)
         ]
         try:
+            entries += report_entries(
+                decision, run=run.id, round_=ask.round, kind=ask.kind, attempt=attempt, time=time
+            )
             entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
-                permit = self._permit(run, spec, ask, attempt, decision, claims, now)
+                permit = self._permit(run, spec, ask, attempt, decision, claims, clock)
                 entries.append(permit.entry())
         except PolicyError as error:
             raise RuleBroken(
@@ -180,19 +199,17 @@ class Rounds:
     def _candidate(
         self,
         claim: Claim,
+        agreement: Agreement,
         run: RunRow,
-        spec: RunSpec,
         kind: str,
         online: Mapping[str, str],
         app_facts: Sequence[Reason],
-        recipient: Participant | None,
+        state: Mapping[str, Value],
         now: datetime,
     ) -> Candidate:
         facts: list[Reason] = []
         if not claim.active:
             facts.append(Reason("participant-inactive", f"{claim.participant} is not active"))
-        if claim.classification == "core":
-            facts.append(Reason("product-core", "data classified core is never used"))
         facts += certificate_reasons(claim, now)
         facts += app_facts
         if claim.withdrawn is not None:
@@ -200,17 +217,6 @@ class Rounds:
             facts.append(Reason("consent-withdrawn", text))
         if claim.fleet_key not in online:
             facts.append(Reason("offline", f"the node of {claim.participant} is not online"))
-        declared = f"log entry {run.entry}"
-        state = {
-            "purpose": Value(spec.purpose, declared),
-            "dateTime": Value(now, "clock of governance"),
-            "count": Value(claim.uses + 1, "permits so far, plus this one"),
-            "recipient": Value(run.consumer, declared),
-        }
-        if claim.region:
-            state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
-        agreement = self._agreement(claim)
-        state |= law_facts(claim, agreement, kind, recipient)
         return Candidate(
             participant=claim.participant,
             product=claim.product,
@@ -218,16 +224,8 @@ class Rounds:
             facts=facts,
             state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),
+            rows=claim.rows,
         )
-
-    def _agreement(self, claim: Claim) -> Agreement:
-        found = self._agreements.get(claim.agreement)
-        if found is None:
-            if len(self._agreements) >= MAX_CACHED:
-                self._agreements.clear()
-            found = parse_agreement(claim.document.encode())
-            self._agreements[claim.agreement] = found
-        return found
 
     def _permit(
         self,
@@ -256,12 +254,26 @@ class Rounds:
             config=digest_of(json.loads(run.config)),
             model=ask.model,
             metrics=list(spec.metrics),
-            cohort=[_member(by_product[verdict.product]) for verdict in decision.permitted],
+            cohort=[self._member(by_product[one.product], spec) for one in decision.permitted],
             min_cohort=spec.min_cohort,
+            voucher=spec.voucher if spec.pays != "0" else "",
             limits=Limits(wall_s=spec.deadline_s, memory_bytes=spec.memory_bytes),
             decision=decision.digest,
             issued=instant(now),
             expires=instant(now + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),
+        )
+
+    def _member(self, claim: Claim, spec: RunSpec) -> CohortMember:
+        return CohortMember(
+            participant=claim.participant,
+            product=claim.product,
+            agreement=claim.agreement,
+            key=queries.key_id_of(claim.receipt_key),
+            max_rows=claim.rows,
+            metered_s=spec.deadline_s,
+            epsilon=spec.epsilon,
+            pays=spec.pays,
+            duties=list(self._agreements.of(claim).post_duties),
         )
 
     def _sign(self, connection: Connection, run_id: str, request_id: str) -> None:
@@ -293,7 +305,7 @@ class Rounds:
         return RoundAnswer(
             permit=row.permit or b"",
             permit_id=row.permit_id or "",
-            verdicts=tuple(json.loads(row.verdicts)),
+            verdicts=_with_duties(row),
             decision_index=row.decision_entry,
         )
 
@@ -305,11 +317,17 @@ def _alarm(one: Disagreement, *, run: str, ask: RoundAsk, time: str) -> bytes:
     return entry_bytes("EnginesDisagreed", time=time, body=body)
 
 
-def _member(claim: Claim) -> CohortMember:
-    return CohortMember(
-        participant=claim.participant,
-        product=claim.product,
-        agreement=claim.agreement,
-        key=queries.key_id_of(claim.receipt_key),
-        max_rows=claim.rows,
+def _with_duties(row: RoundRow) -> tuple[Mapping[str, Any], ...]:
+    """The verdicts, each with what is owed to it after the use."""
+    cohort = json.loads(row.permit_body)["cohort"] if row.permit_body else []
+    owed = {(member["participant"], member["product"]): member["duties"] for member in cohort}
+    return tuple(
+        one | {"duties": owed.get((one["participant"], one["product"]), [])}
+        for one in json.loads(row.verdicts)
     )
+
+
+def _voucher(connection: Connection, run: RunRow, spec: RunSpec) -> Voucher | None:
+    """The voucher that the run pays from; None where it pays nothing."""
+    found = accounts.voucher(connection, spec.voucher) if spec.pays != "0" else None
+    return found if found is not None and found.consumer == run.consumer else None

@@ -153,6 +153,17 @@ class GovernanceService(GovernanceServicer):
             context, "RevokeCertificate", lambda _: _logged(revoke(request.id, request.reason))
         )
 
+    def IssueVoucher(
+        self, request: pb.IssueVoucherRequest, context: grpc.ServicerContext
+    ) -> pb.Logged:
+        """Operator: prepaid units for a consumer."""
+        issue = self._governance.vouchers.issue
+        return self._call(
+            context,
+            "IssueVoucher",
+            lambda _caller: _logged(issue(request.consumer, request.amount, request.request_id)),
+        )
+
     def RegisterProduct(self, request: pb.Signed, context: grpc.ServicerContext) -> pb.Logged:
         """Node: a signed ProductCard."""
         register = self._governance.catalogue.register_product
@@ -267,9 +278,15 @@ class GovernanceService(GovernanceServicer):
         close = self._governance.receipts.close
 
         def work(caller: Identity) -> pb.Run:
-            metrics = dict(request.metrics)
             return _run(
-                close(caller, request.permit_id, request.model, metrics, request.quorum_met)
+                close(
+                    caller,
+                    request.permit_id,
+                    request.model,
+                    dict(request.metrics),
+                    request.quorum_met,
+                    dict(request.duties),
+                )
             )
 
         return self._call(context, "CloseRound", work)
@@ -297,6 +314,39 @@ class GovernanceService(GovernanceServicer):
 
         return self._call(context, "GetApp", work)
 
+    def PublishOffer(self, request: pb.Signed, context: grpc.ServicerContext) -> pb.Logged:
+        """Node: a SignedOffer."""
+        publish = self._governance.contracts.offers.publish
+        return self._call(
+            context, "PublishOffer", lambda caller: _logged(publish(caller, request.envelope))
+        )
+
+    def Negotiate(self, request: pb.NegotiationAct, context: grpc.ServicerContext) -> pb.Logged:
+        """Node: the owner's act in a negotiation."""
+        return self._call(
+            context, "Negotiate", lambda caller: _negotiate(self._governance, caller, request)
+        )
+
+    def MoveTransfer(self, request: pb.TransferAct, context: grpc.ServicerContext) -> pb.Logged:
+        """Node or consumer: start, suspend, complete or terminate a transfer process."""
+        act = self._governance.contracts.transfers.act
+
+        def work(caller: Identity) -> pb.Logged:
+            row = act(caller, request.transfer, request.act, request.reason)
+            return pb.Logged(index=row.entry, id=row.id)
+
+        return self._call(context, "MoveTransfer", work)
+
+    def IssueToken(self, request: pb.Empty, context: grpc.ServicerContext) -> pb.Token:
+        """Anybody enrolled: a bearer token for HTTP; not logged anywhere."""
+        issue = self._governance.contracts.tokens.issue
+
+        def work(caller: Identity) -> pb.Token:
+            token, expires = issue(caller)
+            return pb.Token(token=token, expires=expires)
+
+        return self._call(context, "IssueToken", work)
+
     def GetProduct(self, request: pb.ProductRef, context: grpc.ServicerContext) -> pb.Document:
         """Anybody enrolled: a product's card and certificate."""
         product = self._governance.product
@@ -312,6 +362,19 @@ class GovernanceService(GovernanceServicer):
             "List",
             lambda caller: pb.ListResponse(documents=listing(caller, request.what)),
         )
+
+
+def _negotiate(governance: Governance, caller: Identity, request: pb.NegotiationAct) -> pb.Logged:
+    negotiations = governance.contracts.negotiations
+    if request.act == "offer":
+        row = negotiations.offer(caller, request.negotiation, request.envelope)
+    elif request.act == "agree":
+        row = negotiations.agree(caller, request.negotiation, request.envelope)
+    elif request.act == "terminate":
+        row = negotiations.end(caller, request.negotiation, request.reason)
+    else:
+        raise BadInput(f"act: expected offer, agree or terminate, got {request.act!r:.40}")
+    return pb.Logged(index=row.entry, id=row.agreement or row.id)
 
 
 def _guarded(context: grpc.ServicerContext, rpc: str, work: Callable[[], Answer]) -> Answer:
@@ -377,6 +440,7 @@ def _round(answer: RoundAnswer) -> pb.AuthorizeRoundResponse:
             node_id=verdict["node_id"],
             permitted=verdict["permitted"],
             reasons=[pb.Reason(**reason) for reason in verdict["reasons"]],
+            duties=verdict["duties"],
         )
         for verdict in answer.verdicts
     ]

@@ -1,7 +1,8 @@
 """The registry's tables; their rows, typed, are in `server.rows`.
 
-All but `invitations`, the titles, `runs.flower_run` and `rounds.permit` can be made again from the
-log (`server.projection`). Documents are kept as the bytes or canonical JSON that was logged.
+All but `invitations`, `tokens`, titles, callbacks, `runs.flower_run` and `rounds.permit` can
+be made again from the log (`server.projection`). Documents are kept as the bytes or canonical JSON
+that was logged.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ AGREEMENTS = Table(
     Column("withdrawn", Text),
     Column("withdrawal", Text, unique=True),
     Column("withdrawal_entry", Integer),
+    Column("negotiation", Text),
 )
 RUNS = Table(
     "runs",
@@ -147,6 +149,7 @@ RUNS = Table(
     Column("closed_rounds", Integer, nullable=False),
     Column("model", Text, nullable=False),
     Column("last_close", Integer),
+    Column("derived", Text, nullable=False),
     Column("entry", Integer, nullable=False),
     UniqueConstraint("consumer", "request_id"),
 )
@@ -175,6 +178,7 @@ ROUNDS = Table(
     UniqueConstraint("run", "kind", "round", "attempt"),
     UniqueConstraint("run", "request_id"),
 )
+Index("rounds_decided", ROUNDS.c.decided)
 RECEIPTS = Table(
     "receipts",
     METADATA,
@@ -199,9 +203,102 @@ Index(
     unique=True,
     sqlite_where=text("accepted = 1"),
 )
-USES = Table(
-    "uses",
+# What is settled under an agreement; amounts with a point are texts, so that sums stay exact.
+ACCOUNTS = Table(
+    "accounts",
     METADATA,
     Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("metered_s", Integer, nullable=False),
+    Column("epsilon", Text, nullable=False),
+    Column("paid", Text, nullable=False),
+)
+# One use each; `settled` is null while it is outstanding, then `committed` or `kept`.
+RESERVATIONS = Table(
+    "reservations",
+    METADATA,
+    Column("permit_id", Text, ForeignKey("rounds.permit_id"), primary_key=True),
+    Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
+    Column("participant", Text, nullable=False),
+    Column("metered_s", Integer, nullable=False),
+    Column("epsilon", Text, nullable=False),
+    Column("paid", Text, nullable=False),
+    Column("settled", Text),
+)
+Index(
+    "reservations_outstanding",
+    RESERVATIONS.c.agreement,
+    sqlite_where=text("settled IS NULL"),
+)
+VOUCHERS = Table(
+    "vouchers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("request_id", Text, nullable=False, unique=True),
+    Column("amount", Text, nullable=False),
+    Column("spent", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+)
+OFFERS = Table(
+    "offers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("product", Text, ForeignKey("products.id"), nullable=False, index=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("auto_agree", Boolean, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    Column("withdrawn", Text),
+    Column("withdrawal_entry", Integer),
+)
+NEGOTIATIONS = Table(
+    "negotiations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer_pid", Text, nullable=False),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("owner", Text, ForeignKey("participants.id"), nullable=False, index=True),
+    Column("product", Text, ForeignKey("products.id"), nullable=False),
+    Column("offer", Text, ForeignKey("offers.id"), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("callback", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("word_for_word", Boolean, nullable=False),
+    Column("agreement", Text, unique=True),
+    Column("agreement_document", Text),
+    Column("envelope", LargeBinary),
+    Column("reason", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    UniqueConstraint("consumer", "consumer_pid"),
+)
+TRANSFERS = Table(
+    "transfers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer_pid", Text, nullable=False),
+    Column("agreement", Text, ForeignKey("agreements.id"), nullable=False, index=True),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("owner", Text, ForeignKey("participants.id"), nullable=False),
+    Column("run", Text, ForeignKey("runs.id"), index=True),
+    Column("request", Text, nullable=False),
+    Column("callback", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    UniqueConstraint("consumer", "consumer_pid"),
+)
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("token", Text, primary_key=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False, index=True),
+    Column("expires", Text, nullable=False),
 )

@@ -11,9 +11,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from policies.account import Account
 from policies.canonical import Json, canonical_bytes
+from policies.fields import instant
 from policies.statements import RoundItem
-from server import queries
+from policies.values import decimal_text
+from server import accounts, queries
+from server.dsp.views import DSP_LISTS
 from server.errors import BadInput
 from server.pki import Identity
 from server.register_views import REGISTER
@@ -82,6 +86,8 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
         "model": close.get("model"),
         "metrics": close.get("metrics", {}),
         "quorum_met": close.get("quorum_met"),
+        "duties": close.get("duties", {}),
+        "derived": close.get("derived"),
         "items": [items[key].to_json() for key in sorted(items)],
     }
     return canonical_bytes(document)
@@ -142,6 +148,7 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
             "region": one.region,
             "node_id": one.node_id,
             "log_key": one.log_key,
+            "receipt_key": one.receipt_key,
             "active": one.active,
             "index": one.entry,
         }
@@ -150,6 +157,8 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
 
 
 def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    rows = [row for row in queries.agreements(connection) if may_see_agreement(caller, row)]
+    spent = accounts.accounts(connection, [row.id for row in rows])
     return [
         {
             "agreement": one.id,
@@ -157,12 +166,40 @@ def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json
             "assigner": one.assigner,
             "assignee": one.assignee,
             "document": one.document,
-            "uses": queries.uses(connection, one.id),
+            **_spent(spent[one.id]),
             "withdrawn": one.withdrawn,
+            "negotiation": one.negotiation,
             "index": one.entry,
         }
-        for one in queries.agreements(connection)
-        if may_see_agreement(caller, one)
+        for one in rows
+    ]
+
+
+def _spent(account: Account) -> dict[str, Json]:
+    """What counts against an agreement's limits: settled uses and those that are under way."""
+    total = account.total
+    return {
+        "uses": total.uses,
+        "outstanding": len(account.outstanding),
+        "metered_s": total.metered_s,
+        "epsilon": decimal_text(total.epsilon),
+        "paid": decimal_text(total.paid),
+        "first_use": None if account.first is None else instant(account.first),
+    }
+
+
+def _vouchers(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+    return [
+        {
+            "voucher": one.id,
+            "consumer": one.consumer,
+            "amount": decimal_text(one.amount),
+            "spent": decimal_text(one.spent),
+            "balance": decimal_text(one.balance),
+            "index": index,
+        }
+        for index, one in accounts.vouchers(connection)
+        if caller.role in _SEES_ALL or caller.participant == one.consumer
     ]
 
 
@@ -189,5 +226,7 @@ _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = 
         "participants": _participants,
         "agreements": _agreements,
         "runs": _runs,
+        "vouchers": _vouchers,
+        **DSP_LISTS,
     }
 )

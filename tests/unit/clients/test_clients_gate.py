@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.errors import GateRefused, GovernanceRefused, GovernanceUnavailable
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
-from clients.records import AgreementRecord, SeenCheckpoint
+from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.note import NoteSigner
 from ledger.tree import Tree, leaf_hash
@@ -21,8 +21,11 @@ from policies.envelope import key_id, sign_envelope
 from policies.fields import instant
 from policies.odrl import parse_agreement
 from policies.permit import PERMIT_TYPE, LogPlace, PermitBody, sign_permit
+from policies.receipt import Confinement
+from policies.statements import PRODUCT_TYPE
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 SPACE = "space.example/demo"
 PERMIT_KEY = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
 RECEIPT_KEY = key_id(Ed25519PrivateKey.from_private_bytes(b"r" * 32).public_key())
@@ -47,6 +50,10 @@ def member(participant: str, key: str, **changes: Any) -> dict[str, Any]:
         "agreement": f"agreement-{participant}",
         "key": key,
         "max_rows": 100,
+        "metered_s": 60,
+        "epsilon": "0",
+        "pays": "0",
+        "duties": [],
     } | changes
 
 
@@ -68,6 +75,7 @@ def body(**changes: Any) -> PermitBody:
         "metrics": ["loss"],
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
+        "voucher": "",
         "limits": {"wall_s": 60, "memory_bytes": 1 << 28},
         "decision": "e" * 64,
         "issued": instant(NOW),
@@ -112,6 +120,10 @@ def record(document: bytes, **changes: Any) -> AgreementRecord:
         "document": document,
         "concluded": instant(NOW),
         "uses": 0,
+        "metered_s": 0,
+        "epsilon": "0",
+        "paid": "0",
+        "first_use": None,
         "withdrawn": None,
         "reason": None,
     }
@@ -130,6 +142,8 @@ class World:
     records: dict[str, AgreementRecord] = field(
         default_factory=lambda: {"agreement-clinic-a": record(agreement())}
     )
+    keys: GateKeys = KEYS
+    own_product: ProductRecord | None = None
     seen: SeenCheckpoint | None = None
     asked: list[tuple[int, int]] = field(default_factory=list)
     fetch: Callable[[int, int], Sequence[bytes]] | None = None
@@ -145,6 +159,9 @@ class World:
 
     def agreement(self, agreement: str) -> AgreementRecord | None:
         return self.records.get(agreement)
+
+    def product(self, product: str) -> ProductRecord | None:
+        return self.own_product
 
     def head(self, tree: Tree | None = None, signer: NoteSigner = LOG) -> SeenCheckpoint:
         tree = tree if tree is not None else self.tree
@@ -179,7 +196,7 @@ class World:
         return check_permit(
             envelope,
             facts=self.facts,
-            keys=KEYS,
+            keys=self.keys,
             view=self,
             now=self.now,
             fetch_consistency=self.consistency,
@@ -443,3 +460,140 @@ def test_two_products_of_one_enterprise_do_not_make_two_participants() -> None:
     twice = [member("clinic-b", OTHER_KEY), member("clinic-b", OTHER_KEY, product="clinic-b/2")]
     permit = world.permit(cohort=[member("clinic-a", RECEIPT_KEY), *twice])
     assert world.refusal(permit) == "agreement-denies"
+
+
+CARD = ProductRecord(
+    id="clinic-a/cytology",
+    file="/data/cytology.json",
+    digest="1" * 64,
+    rows=100,
+    card=sign_envelope(
+        {
+            "version": 1,
+            "id": "clinic-a/cytology",
+            "participant": "clinic-a",
+            "title": "Cytology",
+            "rows": 100,
+            "columns": [{"name": "x", "type": "float", "role": "feature"}],
+            "modality": "tabular",
+            "classification": "important",
+            "personal_information": True,
+            "registered": instant(NOW),
+        },
+        payload_type=PRODUCT_TYPE,
+        key=PERMIT_KEY,
+    ),
+)
+SPENT = {"metered_s": 120, "epsilon": "0.6", "paid": "20", "first_use": instant(NOW - HOUR)}
+
+
+def lteq(operand: str, value: str, kind: str) -> dict[str, Any]:
+    return constraint(operand, "lteq", typed(value, kind))
+
+
+@pytest.mark.parametrize(
+    ("asked", "permitted"),
+    [
+        (lteq("meteredTime", "PT180S", "duration"), True),
+        (lteq("meteredTime", "PT179S", "duration"), False),
+        (lteq("epsilon", "0.9", "decimal"), True),
+        (lteq("epsilon", "0.89", "decimal"), False),
+        (lteq("elapsedTime", "PT1H", "duration"), True),
+        (lteq("elapsedTime", "PT59M", "duration"), False),
+        (constraint("payAmount", "gteq", typed("10", "decimal")), True),
+        (constraint("payAmount", "gteq", typed("11", "decimal")), False),
+        (constraint("event", "eq", "training-round"), True),
+        (constraint("event", "eq", "evaluation-round"), False),
+        (constraint("algorithm", "isAnyOf", [APP]), True),
+        (constraint("algorithm", "eq", "b" * 64), False),
+        (constraint("classification", "eq", "important"), True),
+        (constraint("classification", "eq", "general"), False),
+        (constraint("executionEnvironment", "isA", "confined"), True),
+        (constraint("executionEnvironment", "eq", "confined"), False),
+        (constraint("togetherWith", "hasPart", "clinic-b"), True),
+        (constraint("togetherWith", "hasPart", "clinic-c"), False),
+        (constraint("notTogetherWith", "isNoneOf", ["clinic-c"]), True),
+        (constraint("notTogetherWith", "isNoneOf", ["clinic-b"]), False),
+        (lteq("rowShare", "0.25", "decimal"), True),
+        (lteq("rowShare", "0.249999", "decimal"), False),
+        (constraint("industry", "eq", "health"), False),
+    ],
+)
+def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permitted: bool) -> None:
+    world = World(keys=replace(KEYS, environment="isolated"), own_product=CARD)
+    world.records["agreement-clinic-a"] = record(agreement(asked), uses=2, **SPENT)
+    own = member("clinic-a", RECEIPT_KEY, epsilon="0.3", pays="10")
+    other = member("clinic-b", OTHER_KEY, max_rows=300)
+    permit = world.permit(cohort=[own, other], voucher="voucher-1")
+    if permitted:
+        assert world.check(permit).uses == 2
+    else:
+        assert world.refusal(permit) == "agreement-denies"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lteq("epsilon", "3", "decimal"),
+        lteq("elapsedTime", "PT1H", "duration"),
+        constraint("classification", "neq", "core"),
+        constraint("executionEnvironment", "isA", "process"),
+    ],
+)
+@pytest.mark.parametrize("product", [None, replace(CARD, card=b"unreadable")])
+def test_what_the_node_does_not_know_denies(
+    asked: dict[str, Any], product: ProductRecord | None
+) -> None:
+    world = World(own_product=product)
+    after = instant(NOW + HOUR)  # the node's clock was set back since the first use
+    world.records["agreement-clinic-a"] = record(agreement(asked), first_use=after)
+    assert world.refusal(world.permit()) == "agreement-denies"
+
+
+@pytest.mark.parametrize(
+    ("duty", "changes", "voucher", "permitted"),
+    [
+        ("inform", {}, "", True),
+        ("compensate", {"pays": "10"}, "voucher-1", True),
+        ("compensate", {"pays": "10"}, "", False),
+        ("compensate", {"pays": "0"}, "voucher-1", False),
+        ("delete", {"duties": ["delete"]}, "", True),
+        ("delete", {"duties": []}, "", False),
+        ("delete", {"duties": ["attribute", "report"]}, "", False),
+    ],
+)
+def test_duties_stand_in_the_permit(
+    duty: str, changes: dict[str, Any], voucher: str, permitted: bool
+) -> None:
+    world = World(own_product=CARD)
+    document = agreement(obligation=[{"action": duty}])
+    world.records["agreement-clinic-a"] = record(document)
+    cohort = [member("clinic-a", RECEIPT_KEY, **changes), member("clinic-b", OTHER_KEY)]
+    permit = world.permit(cohort=cohort, voucher=voucher)
+    if permitted:
+        world.check(permit)
+    else:
+        assert world.refusal(permit) == "agreement-denies"
+
+
+@pytest.mark.parametrize(
+    ("changes", "files", "environment"),
+    [
+        ({}, True, "isolated"),
+        ({}, False, "confined"),
+        ({"user": "same"}, True, "confined"),
+        ({"network": "host"}, True, "process"),
+        ({"no_new_privileges": False}, True, "process"),
+        ({"memory_limit": False}, True, "process"),
+    ],
+)
+def test_what_was_measured_names_the_environment(
+    changes: dict[str, Any], files: bool, environment: str
+) -> None:
+    measured: dict[str, Any] = {
+        "network": "none",
+        "user": "nobody",
+        "no_new_privileges": True,
+        "memory_limit": True,
+    }
+    assert Confinement(**measured | changes).environment(files=files) == environment

@@ -20,6 +20,7 @@ from ledger.errors import LogUnavailable
 from ledger.log import Appended
 from ledger.note import NoteSigner
 from policies.entries import parse_entry
+from policies.permit import CohortMember
 
 TIME = "2026-03-01T12:00:00.000Z"
 APP = "a" * 64
@@ -34,6 +35,18 @@ USE = Use(
     round=1,
     started=TIME,
     expires=TIME,
+    metered_s=60,
+)
+MEMBER = CohortMember(
+    participant="clinic-a",
+    product="clinic-a/cytology",
+    agreement="agreement-1",
+    key="f" * 64,
+    max_rows=100,
+    metered_s=60,
+    epsilon="0.5",
+    pays="10",
+    duties=[],
 )
 PRODUCT = ProductRecord(id="clinic-a/x", file="/data/x.json", digest="1" * 64, rows=5, card=b"one")
 
@@ -75,7 +88,7 @@ def code(call: Callable[[], object]) -> str:
 
 
 def begin(state: NodeState, use: Use = USE, *, uses: int = 0, seen: SeenCheckpoint = SEEN) -> None:
-    state.begin_use(use, expected_uses=uses, seen=seen)
+    state.begin_use(use, member=MEMBER, expected_uses=uses, seen=seen)
 
 
 def test_a_begun_use_survives_a_restart_whole(state: NodeState, path: Path) -> None:
@@ -93,6 +106,59 @@ def test_a_begun_use_survives_a_restart_whole(state: NodeState, path: Path) -> N
     assert again.unfinished() == []
     assert again.uses(limit=5) == [replace(USE, outcome="receipted")]
     again.close()
+
+
+def account(state: NodeState) -> tuple[int, int, str, str, str | None]:
+    record = state.agreement("agreement-1")
+    assert record is not None
+    return record.uses, record.metered_s, record.epsilon, record.paid, record.first_use
+
+
+def test_what_the_permit_reserves_is_counted_when_the_use_begins(state: NodeState) -> None:
+    begin(state)
+    assert account(state) == (1, 60, "0.5", "10", TIME)
+    later = "2026-03-01T13:00:00.000Z"
+    begin(state, replace(USE, permit_id="permit-2", started=later), uses=1)
+    assert account(state) == (2, 120, "1", "20", TIME)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "used_s", "left_s"),
+    [("receipted", 7, 7), ("receipted", 60, 60), ("failed", None, 60), ("stopped", None, 60)],
+)
+def test_only_a_receipt_frees_the_seconds_that_were_not_needed(
+    state: NodeState, outcome: str, used_s: int | None, left_s: int
+) -> None:
+    begin(state)
+    state.finish_use("permit-1", outcome, used_s=used_s)
+    assert account(state) == (1, left_s, "0.5", "10", TIME)
+    state.finish_use("permit-1", outcome, used_s=used_s)
+    assert account(state)[1] == left_s
+    assert state.uses(limit=1)[0].metered_s == left_s
+
+
+def test_a_database_of_the_version_before_is_brought_up_to_date(
+    state: NodeState, path: Path
+) -> None:
+    begin(state)
+    state.close()
+    connection = sqlite3.connect(path)
+    for table, columns in {
+        "agreements": ("metered_s", "epsilon", "paid", "first_use"),
+        "uses": ("metered_s",),
+    }.items():
+        for column in columns:
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    again = NodeState.open(path)
+    assert account(again) == (1, 0, "0", "0", TIME)
+    assert again.unfinished() == [replace(USE, metered_s=0)]
+    again.finish_use("permit-1", "stopped")
+    begin(again, replace(USE, permit_id="permit-2"), uses=1)
+    assert account(again) == (2, 60, "0.5", "10", TIME)
+    again.close()
+    NodeState.open(path).close()
 
 
 def revoke(state: NodeState) -> None:

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,10 @@ from policies.entries import Entry, parse_entry
 from policies.fields import instant
 from policies.odrl import parse_agreement
 from policies.permit import sign_permit
+from policies.provenance import UNMARKED, pack_model
 from policies.receipt import Confinement, open_receipt
 from policies.runconfig import config_digest
-from policies.tensors import pack_tensors
+from policies.tensors import pack_tensors, unpack_tensors
 from policies.wire import Refusal
 
 CANARY = "canary-4711"
@@ -139,6 +141,7 @@ class Node:
         self.crash_at = ""
         self.at: dict[str, Callable[[], None]] = {}
         self.details: list[str] = []
+        self.now = NOW
         self._stack = ExitStack()
         self._open()
 
@@ -165,7 +168,7 @@ class Node:
             materials=self.materials,
             runner=self.runner,
             fetch_consistency=self.space.consistency,
-            clock=lambda: NOW,
+            clock=lambda: self.now,
             keep_detail=self.details.append,
             on_step=self._step,
         )
@@ -357,6 +360,47 @@ def test_materials_that_cannot_be_used_are_a_failed_use_that_names_no_file(
     published = reply.encode().encode() + b"".join(node.log.entries(0, node.log.size))
     assert CANARY.encode() not in published
     assert node.entries()[-1].body["text"] == reply.text
+
+
+def metered(node: Node) -> int:
+    record = node.state.agreement("agreement-clinic-a")
+    assert record is not None
+    return record.metered_s
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left_s"), [(0, 0), (1.5, 2), (60, 60), (-1, 60), (60.001, 60)]
+)
+def test_a_use_takes_at_most_what_the_permit_reserves(
+    node: Node, seconds: float, left_s: int
+) -> None:
+    def pass_time() -> None:
+        node.now += timedelta(seconds=seconds)
+
+    node.at["ran"] = pass_time
+    reply = node.worker.handle(node.task())
+    if seconds > 60:
+        assert code(reply) == "app-timeout"
+    else:
+        assert isinstance(reply, Done)
+    assert metered(node) == left_s
+
+
+def test_a_use_that_was_cut_off_stays_counted(node: Node) -> None:
+    node.crash_at = "ran"
+    with pytest.raises(Crash):
+        node.worker.handle(node.task())
+    node.restart()
+    node.worker.recover()
+    assert metered(node) == 60
+
+
+def test_a_model_may_say_how_it_was_made_and_an_update_may_not(node: Node) -> None:
+    noted = pack_model(unpack_tensors(MODEL), UNMARKED.joined(["clinic-b"], None))
+    task = replace(node.task(model=sha256_hex(noted)), model=noted)
+    reply = node.worker.handle(task)
+    assert isinstance(reply, Done)
+    assert reply.update == pack_tensors(UPDATE)
 
 
 def test_more_rows_than_registered_are_not_used(node: Node) -> None:

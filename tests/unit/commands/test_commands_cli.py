@@ -15,7 +15,7 @@ REFUSED = [
     # what is called, how it ends, what it says
     ("bogus", 2, "No such command 'bogus'"),
     ("node bogus", 2, "No such command 'bogus'"),
-    ("policy check", 2, "Missing argument 'FILE'"),
+    ("policy check", 2, "Missing argument 'FILE...'"),
     ("policy check gone.json", 2, "gone.json: expected a readable file"),
     ("policy check full", 2, "full: expected a readable file, got: Is a directory"),
     ("policy check huge.json", 2, "huge.json: expected at most 65536 bytes"),
@@ -26,7 +26,13 @@ REFUSED = [
     ("policy check unknown-key.json", 2, "$.permission[0].remedy: expected only keys"),
     ("policy check bad-operand.json", 2, "$.permission[0].constraint[2].leftOperand: expected"),
     ("policy check bare-integer.json", 2, "$.permission[0].constraint[2].rightOperand: expected"),
-    ("policy check no-conflict.json", 2, '$.conflict: expected "prohibit"'),
+    ("policy check no-conflict.json", 2, 'no-conflict.json: $.conflict: expected "prohibit"'),
+    ("policy check agreement.json gone.json", 2, "gone.json: expected a readable file"),
+    ("policy check agreement.json --at soon", 2, "--at: expected a moment like"),
+    ("policy check agreement.json --until 2026-01-01", 2, "--until: expected an offset"),
+    ("policy compare agreement.json", 2, "Missing argument 'B'"),
+    ("policy compare agreement.json gone.json", 2, "gone.json: expected a readable file"),
+    ("policy compare a-list.json agreement.json", 2, "a-list.json: $: expected an object"),
     ("policy decide --policy agreement.json", 2, "Missing option '--request'"),
     (
         "policy decide --policy gone.json --request request.json",

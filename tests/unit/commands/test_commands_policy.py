@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands_inputs import profile_agreement, request
+from commands_inputs import changed, profile_agreement, request
 from commands_site import Ran, Tds
 
 import policies
@@ -104,13 +105,84 @@ def test_what_is_shown_is_neither_markup_nor_a_control_sequence(
     assert "❤" not in shown
 
 
+AT = ("--at", "2026-06-01T00:00:00Z")
+
+
 def test_a_policy_is_checked(tds: Tds, inputs: Path) -> None:
-    ran = tds("policy", "check", "agreement.json")
+    ran = tds("policy", "check", "agreement.json", *AT)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == "agreement.json: a valid Agreement, 1 permissions, 1 prohibitions\n"
-    found = tds("policy", "check", "agreement.json", "--json").json()
+    found = tds("policy", "check", "agreement.json", *AT, "--json").json()
     assert found["ok"] is True
-    assert found["policy"]["@id"] == json.loads(profile_agreement())["@id"]
+    (file,) = found["files"]
+    assert file["policy"]["@id"] == json.loads(profile_agreement())["@id"]
+    assert file["findings"] == []
+
+
+def test_what_cannot_be_meant_is_found(tds: Tds, inputs: Path) -> None:
+    late = tds("policy", "check", "agreement.json", *AT, "--until", "2027-01-01T00:00:00Z")
+    assert late.code == 0
+    assert "warning at $: nothing is permitted from 2026-12-31T16:00:00.000Z on" in late.out
+    gone = tds("policy", "check", "agreement.json", "--at", "2027-01-01T00:00:00Z", "--json")
+    assert gone.code == 1
+    assert [one["code"] for one in gone.json()["files"][0]["findings"]] == ["expired"]
+
+
+def test_every_file_is_checked_though_one_is_refused(tds: Tds, inputs: Path) -> None:
+    ran = tds("policy", "check", "no-json.json", "agreement.json", "bad-operand.json", *AT)
+    assert ran.code == 2
+    assert ran.out.startswith("agreement.json: a valid Agreement")
+    assert [line.split(": ")[1] for line in ran.err.splitlines()] == [
+        "no-json.json",
+        "bad-operand.json",
+    ]
+    found = tds("policy", "check", "no-json.json", "agreement.json", *AT, "--json").json()
+    assert [one["ok"] for one in found["files"]] == [False, True]
+    assert found["ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "verdict", "decisions"),
+    [
+        (lambda d: None, 0, "compatible", ("permit", "permit")),
+        (
+            lambda d: d["prohibition"][0]["constraint"][0].update(rightOperand=["CN-GD"]),
+            *(1, "conflict", ("permit", "deny")),
+        ),
+        (
+            lambda d: d["permission"][0]["constraint"][0].update(rightOperand="marketing"),
+            *(1, "conflict", None),
+        ),
+        (
+            lambda d: d["permission"][0]["constraint"][0].update(rightOperand="genomics"),
+            *(1, "unknown", None),
+        ),
+    ],
+    ids=["equal", "prohibited", "disjoint", "unlisted"],
+)
+def test_two_policies_are_compared_and_the_witness_can_be_tried(
+    tds: Tds,
+    inputs: Path,
+    change: Callable[[dict[str, Any]], None],
+    code: int,
+    verdict: str,
+    decisions: tuple[str, str] | None,
+) -> None:
+    Path("b.json").write_text(changed(change), encoding="utf-8")
+    ran = tds("policy", "compare", "agreement.json", "b.json", "--json")
+    assert (ran.code, ran.err) == (code, "")
+    found = ran.json()
+    assert found["verdict"] == verdict
+    people = tds("policy", "compare", "agreement.json", "b.json")
+    assert people.code == code
+    assert people.out.startswith(f"{verdict}: ")
+    assert (found["witness"] is None) == (decisions is None)
+    if decisions is not None:
+        tried = [
+            ask(tds, policy, found["witness"], "--json").json()["decision"]
+            for policy in ("agreement.json", "b.json")
+        ]
+        assert tuple(tried) == decisions
 
 
 def test_a_drafted_contract_passes_the_check_and_permits(tds: Tds, desk: Path) -> None:

@@ -62,6 +62,9 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "memory_bytes": 1 << 30,
         "metrics": ["accuracy"],
         "config": {"lr": {"float": "0.1"}, "epochs": 1, "shuffle": True, "name": "x"},
+        "epsilon": "0.5",
+        "pays": "10",
+        "voucher": "voucher-1",
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -82,6 +85,7 @@ DEFAULTS: dict[type[Document], dict[str, Any]] = {
         "filing_number": "",
         "readiness": {},
     },
+    RunSpec: {"epsilon": "0", "pays": "0", "voucher": ""},
 }
 
 
@@ -187,6 +191,12 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (RunSpec, {"metrics": ["a"] * 17}, "$.metrics"),
         (RunSpec, {"config": {"two words": 1}}, "$.config.two words.[key]"),
         (RoundItem, {"outcome": "lost"}, "$.outcome"),
+        (RunSpec, {"epsilon": "-1"}, "$.epsilon"),
+        (RunSpec, {"epsilon": 0.5}, "$.epsilon"),
+        (RunSpec, {"epsilon": "0.50"}, "$.epsilon"),
+        (RunSpec, {"pays": "1e3"}, "$.pays"),
+        (RunSpec, {"pays": "NaN"}, "$.pays"),
+        (RunSpec, {"voucher": "two words"}, "$.voucher"),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 
 from policies import governance_pb2 as pb
-from policies.canonical import canonical_bytes, sha256_hex
+from policies.canonical import canonical_bytes, digest_of, sha256_hex
+from policies.provenance import UNMARKED, Mark, Provenance, pack_model, unpack_model
 from policies.receipt import Confinement, Receipt, sign_receipt
 from policies.statements import RunSpec
 from policies.tensors import Tensors, pack_tensors, unpack_tensors
@@ -80,7 +81,8 @@ def adds(amount: float, *, rows: int = 10, dtype: type = np.float32) -> Answer:
     def answer(model: bytes, kind: str) -> RecordDict:
         update = b""
         if kind == "train":
-            update = pack_tensors({"w": (unpack_tensors(model)["w"] + amount).astype(dtype)})
+            before = unpack_tensors(model, noted=True)["w"]
+            update = pack_tensors({"w": (before + amount).astype(dtype)})
         record = ConfigRecord({RECEIPT: receipt(rows=rows, update=update), UPDATE: update})
         return RecordDict({REPLY_RECORD: record})
 
@@ -119,6 +121,7 @@ class FakeGovernance:
 
     permitted: set[int]
     accept: Callable[[str], bool] = lambda _node: True
+    duties: dict[int, list[str]] = field(default_factory=dict)
     asked: list[pb.AuthorizeRoundRequest] = field(default_factory=list)
     submitted: list[pb.SubmitReceiptsRequest] = field(default_factory=list)
     closed: list[pb.CloseRoundRequest] = field(default_factory=list)
@@ -133,6 +136,7 @@ class FakeGovernance:
                 participant=f"clinic{node.node_id}",
                 node_id=node.node_id,
                 permitted=int(node.node_id) in self.permitted,
+                duties=self.duties.get(int(node.node_id), []),
                 reasons=[pb.Reason(code="no-permission", text="nothing allows it")],
             )
             for node in request.online
@@ -166,7 +170,7 @@ def loop(tmp_path: Path, grid: FakeGrid, governance: FakeGovernance) -> Loop:
 
 
 def model_at(tmp_path: Path, digest: str) -> float:
-    return float(unpack_tensors(ModelStore(tmp_path).load(digest))["w"][0])
+    return float(unpack_model(ModelStore(tmp_path).load(digest))[0]["w"][0])
 
 
 def test_updates_are_weighted_by_the_rows_that_governance_accepted(tmp_path: Path) -> None:
@@ -251,6 +255,65 @@ def test_a_round_that_permits_nobody_ends_the_run_with_the_reasons(tmp_path: Pat
     with pytest.raises(NobodyPermitted, match="clinic1: nothing allows it"):
         loop(tmp_path, FakeGrid({1: adds(1.0)}), governance).run(run_of(spec()), lambda: START)
     assert not governance.submitted
+
+
+def made(tmp_path: Path, digest: str) -> Provenance:
+    return unpack_model(ModelStore(tmp_path).load(digest))[1]
+
+
+def test_duties_are_done_and_declared(tmp_path: Path) -> None:
+    grid = FakeGrid({1: adds(1.0), 2: adds(1.0), 3: adds(1.0)})
+    every = ["attribute", "delete", "report", "watermark"]
+    governance = FakeGovernance(
+        {1, 2, 3}, accept=lambda node: node != "3", duties={1: every, 3: ["attribute"]}
+    )
+    last = loop(tmp_path, grid, governance).run(run_of(spec(rounds=2)), lambda: START)
+    assert made(tmp_path, last) == Provenance(
+        version=1, contributors=["clinic1"], marks=Mark(run="run-1", round=2)
+    )
+    assert model_at(tmp_path, last) == 2.0
+    first, second, evaluation = governance.closed
+    assert [sorted(one.duties) for one in governance.closed] == [every] * 3
+    assert "3 updates" in first.duties["delete"]
+    assert "0 updates" in evaluation.duties["delete"]
+    assert first.duties["report"] == digest_of(dict(first.metrics))
+    assert first.model in first.duties["watermark"]
+    assert first.model != second.model == last == evaluation.model
+    assert last in evaluation.duties["attribute"]
+
+
+def test_only_what_is_owed_is_written_into_the_model(tmp_path: Path) -> None:
+    governance = FakeGovernance({1}, duties={1: ["delete"]})
+    last = loop(tmp_path, FakeGrid({1: adds(1.0)}), governance).run(
+        run_of(spec(rounds=1)), lambda: START
+    )
+    assert ModelStore(tmp_path).load(last) == pack_tensors({"w": np.ones(3, np.float32)})
+
+
+def test_what_earlier_rounds_owed_stays_in_the_model(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    mark = Mark(run="run-1", round=1)
+    digest = store.save(
+        pack_model({"w": np.ones(3, np.float32)}, UNMARKED.joined(["clinic7"], mark))
+    )
+    run = run_of(spec(rounds=2), closed_rounds=1, model=digest)
+    governance = FakeGovernance({1}, duties={1: ["attribute"]})
+    last = loop(tmp_path, FakeGrid({1: adds(1.0)}), governance).run(run, lambda: START)
+    assert made(tmp_path, last) == Provenance(
+        version=1, contributors=["clinic1", "clinic7"], marks=mark
+    )
+
+
+def test_an_update_with_a_note_is_left_out(tmp_path: Path) -> None:
+    def notes(model: bytes, kind: str) -> RecordDict:
+        tensors = {"w": np.ones(3, np.float32)}
+        update = pack_tensors(tensors, note="secret") if kind == "train" else b""
+        record = ConfigRecord({RECEIPT: receipt(rows=1, update=update), UPDATE: update})
+        return RecordDict({REPLY_RECORD: record})
+
+    governance = FakeGovernance({1})
+    loop(tmp_path, FakeGrid({1: notes}), governance).run(run_of(spec(rounds=1)), lambda: START)
+    assert [item.reason.code for item in governance.submitted[0].missing] == ["update-malformed"]
 
 
 class FakeAbsentGovernance(FakeGovernance):

@@ -114,7 +114,12 @@ def test_a_new_request_abandons_the_open_permit_and_its_uses_stay(site: Site) ->
     first = site.authorize(run, "ask-1")
     second = site.authorize(run, "ask-2")
     assert site.permit(second).body.attempt == 2
-    assert site.kinds()[-3:] == ["RoundAbandoned", "RoundDecided", "PermitIssued"]
+    assert site.kinds()[-4:] == [
+        "RoundAbandoned",
+        "ReportsMade",
+        "RoundDecided",
+        "PermitIssued",
+    ]
     assert set(site.uses().values()) == {2}
     for act in (
         lambda: site.authorize(run, "ask-1"),
@@ -438,7 +443,7 @@ def test_an_unknown_or_anothers_permit_is_refused(site: Site) -> None:
     with pytest.raises(NotAllowed):
         receipts.submit(other, answer.permit_id, [], [])
     with pytest.raises(NotAllowed):
-        receipts.close(other, answer.permit_id, MODEL, {}, False)
+        receipts.close(other, answer.permit_id, MODEL, {}, False, {})
     for id in ("", "permit-" + "0" * 32):
         with pytest.raises(NotKnown):
             receipts.submit(CONSUMER, id, [], [])
@@ -456,8 +461,8 @@ def test_rounds_are_closed_in_a_chain_and_the_run_completes(site: Site) -> None:
     previous = [None, *[index for index, _ in closes[:-1]]]
     assert [body["previous"] for _, body in closes] == previous
     assert [body["kind"] for _, body in closes] == ["train", "train", "evaluate"]
-    assert entries[-1].type == "RunEnded"
-    assert entries[-1].body["last_close"] == closes[-1][0]
+    assert [one.type for one in entries[-4:]] == ["RunEnded", *["TransferStep"] * 3]
+    assert entries[-4].body["last_close"] == closes[-1][0]
     view = site.governance.runs.get(CONSUMER, run)
     assert (view.row.state, view.row.closed_rounds) == ("COMPLETED", 2)
     assert view.row.model == sha256_hex(b"model 2")

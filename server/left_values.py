@@ -1,0 +1,109 @@
+"""The left values that governance knows when it decides a round (DESIGN.md, step 3).
+
+Each has its source with it, which the report shows. What is not known is left out: a constraint
+over it is unknown, and unknown denies. In particular a run that states no epsilon has none: what
+leaves an enterprise without noise has no bound that could be added up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from policies.account import Account, Amounts, Voucher
+from policies.evaluate import Value
+from policies.fields import instant, parse_instant
+from policies.odrl import Agreement
+from policies.operands import FULFILLED, PENDING
+from policies.permit import EVENTS
+from policies.statements import RunSpec
+from server.queries import Claim
+from server.rows import Participant, RunRow
+from server.standing import law_facts
+
+MAX_STEP_BACK: Final = timedelta(minutes=5)
+
+
+def decision_time(clock: datetime, last: str | None) -> datetime:
+    """The moment that policies are evaluated at, in milliseconds: never before an earlier one's.
+
+    So a limit of time that was reached stays reached when the clock is set back a little. A clock
+    that was set back by more than `MAX_STEP_BACK` was wrong before, and is believed.
+
+    Args:
+        clock: what governance's clock says, aware.
+        last: the latest moment of any decision so far.
+    """
+    now = parse_instant(instant(clock))
+    before = parse_instant(last) if last is not None else now
+    return before if now < before <= now + MAX_STEP_BACK else now
+
+
+def use_amounts(spec: RunSpec) -> Amounts:
+    """What one use in this run reserves."""
+    return Amounts(1, spec.deadline_s, Decimal(spec.epsilon), Decimal(spec.pays))
+
+
+def left_values(
+    claim: Claim,
+    agreement: Agreement,
+    account: Account,
+    run: RunRow,
+    spec: RunSpec,
+    kind: str,
+    now: datetime,
+    recipient: Participant | None,
+    voucher: Voucher | None,
+) -> dict[str, Value]:
+    """The state for one candidate; what depends on the cohort is added by `policies.cohort`.
+
+    Args:
+        claim: its agreement, product and owner, as they stand now.
+        account: of the agreement.
+        kind: `train` or `evaluate`.
+        now: see `decision_time`.
+        recipient: who receives the round's result.
+        voucher: the run's, if it pays; whoever it does not cover is refused elsewhere
+            (`server.vouchers`).
+    """
+    declared = f"log entry {run.entry}"
+    state = {
+        "purpose": Value(spec.purpose, declared),
+        "dateTime": Value(now, "clock of governance"),
+        "recipient": Value(run.consumer, declared),
+        "event": Value(EVENTS[kind], "the round that was asked for"),
+        "algorithm": Value(spec.app, declared),
+        "payAmount": Value(Decimal(spec.pays), declared),
+    }
+    if claim.region:
+        state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
+    if recipient is not None and recipient.sector:
+        state["industry"] = Value(recipient.sector, f"enrolment of {recipient.id}")
+    state |= law_facts(claim, agreement, kind, recipient)
+    return state | _counted(account, spec, now) | _duties(run, spec, voucher)
+
+
+def _counted(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]:
+    left = account.left(use_amounts(spec))
+    state = {
+        "count": Value(left.uses, "permits so far, plus this one"),
+        "meteredTime": Value(left.metered_s, "seconds used or reserved, plus this use's"),
+    }
+    if spec.epsilon != "0":
+        state["epsilon"] = Value(left.epsilon, "spent or reserved, plus this use's")
+    elapsed = account.elapsed_s(now)
+    if elapsed is not None:
+        state["elapsedTime"] = Value(elapsed, "the first permit under the agreement")
+    return state
+
+
+def _duties(run: RunRow, spec: RunSpec, voucher: Voucher | None) -> dict[str, Value]:
+    """Pre-duties: `fulfilled`, or `pending` with what is missing."""
+    compensated = Value(PENDING, "the run pays nothing")
+    if voucher is not None and spec.pays != "0":
+        compensated = Value(FULFILLED, f"{voucher.id} pays {spec.pays} units for each use")
+    return {
+        "compensate": compensated,
+        "inform": Value(FULFILLED, f"log entry {run.entry}, which the owner can read"),
+    }
