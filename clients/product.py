@@ -10,7 +10,8 @@
 `path` is relative to the product file. `classes` are the label's values in order; for an integer
 label they read "0", "1", and so on. What else may be said about the data, with what holds where it
 is left out: `data_version` (1), `jurisdiction` (that of the node's region), `subject_consent`
-("none" or "table"), `anonymization` (the method, ""), `filing_number` (""), and `share_readiness`
+("none" or "table"), `anonymization` (the method, ""), `filing_number` (""),
+`execution_environment` ("", or what `tds node doctor` measures), and `share_readiness`
 (["rows"]): the figures of the readiness report (clients.readiness) that may leave the node.
 """
 
@@ -34,6 +35,7 @@ from policies.places import Jurisdiction
 from policies.statements import (
     Column,
     DataVersion,
+    Environment,
     FilingNumber,
     Method,
     ProductCard,
@@ -65,6 +67,7 @@ class _File(Document):
     subject_consent: SubjectConsent = "none"
     anonymization: Method = ""
     filing_number: FilingNumber = ""
+    execution_environment: Environment = ""
     share_readiness: Annotated[list[Share], Field(max_length=16)] = Field(
         default_factory=lambda: list[Share](DEFAULT_SHARE)
     )
@@ -96,6 +99,7 @@ class Product:
     subject_consent: SubjectConsent = "none"
     anonymization: str = ""
     filing_number: str = ""
+    execution_environment: Environment = ""
     share_readiness: tuple[Share, ...] = DEFAULT_SHARE
 
     @property
@@ -136,6 +140,7 @@ def load_product(path: Path) -> Product:
         subject_consent=content.subject_consent,
         anonymization=content.anonymization,
         filing_number=content.filing_number,
+        execution_environment=content.execution_environment,
         share_readiness=tuple(content.share_readiness),
     )
 
@@ -177,6 +182,7 @@ def product_card(
         subject_consent=product.subject_consent,
         anonymization=product.anonymization,
         filing_number=product.filing_number,
+        execution_environment=product.execution_environment,
         readiness=dict(readiness or {}),
     )
 

@@ -157,6 +157,7 @@ def local_space(
         hosts=["127.0.0.1"],
         now=now(),
         region="CN-GD",
+        sector="health",
     )
     with Children(logs=folder / "logs") as children:
         yield LocalSpace(space, children, {"PYTHONUNBUFFERED": "1", **(env or {})})

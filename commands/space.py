@@ -40,6 +40,9 @@ def init(
     port: Annotated[
         int, typer.Option(help="First of four ports in a row.", min=1, max=65532)
     ] = 9443,
+    sector: Annotated[
+        str, typer.Option(help="The consumer's sector, such as health; policies may ask for it.")
+    ] = "",
     auto_certify: Annotated[
         bool,
         typer.Option(
@@ -69,6 +72,7 @@ def init(
         hosts=[host],
         now=datetime.now(UTC),
         region=region,
+        sector=sector,
         auto_certify=auto_certify,
         certificate_days=certificate_days,
         baseline=baseline,

@@ -25,7 +25,7 @@ from policies.errors import PolicyError
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.operands import ACTIONS, FULFILLED, OPERANDS, VIOLATED
-from policies.relations import relate_places, same_name
+from policies.relations import relate_environments, relate_places, same_name
 from policies.rows import Kind, Operand
 from policies.rules import Constraint, Duty, Logic, Rule
 
@@ -198,10 +198,13 @@ def _related(row: Operand, right: str) -> tuple[str, str, str, str]:
     if row.term not in TABLES:
         raise PolicyError(f"{row.term}: expected a relation of names that compiles to Cedar")
     other, table = entity(row.term, right), entity("Table", row.term)
+    same = f"({left} == {other})"
+    # A weaker environment is apart from a stronger one (`policies.relations`).
+    wider = same if row.relate is relate_environments else f"({other} in {left})"
     return (
-        f"({left} == {other})",
+        same,
         f"({left} in {other})",
-        f"({other} in {left})",
+        wider,
         f"({left} in {table} && {other} in {table})",
     )
 

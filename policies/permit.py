@@ -83,6 +83,7 @@ class PermitBody(Document):
         metrics: names of the only figures that may leave with the update.
         decision: digest of the decision's report, which stands in the entry before.
         min_cohort: how many enterprises had to remain.
+        industry: the consumer's registered sector; "" is unknown.
         voucher: from which the cohort is paid; "" where the run pays nothing.
     """
 
@@ -95,6 +96,7 @@ class PermitBody(Document):
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
     kind: Kind
     consumer: ParticipantId
+    industry: Annotated[str, Field(max_length=200)]
     purpose: Id
     app: Sha256
     config: Sha256

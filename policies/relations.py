@@ -72,8 +72,12 @@ def relate_purposes(left: str, right: str, purposes: Purposes) -> Relation:
 
 
 def relate_environments(left: str, right: str, _purposes: Purposes) -> Relation:
-    """Execution environments by what they promise: `isolated` lies inside `confined`."""
-    return relate_purposes(left, right, ENVIRONMENTS)
+    """Execution environments by what they promise: `isolated` lies inside `confined`.
+
+    A left value says exactly what is promised, so that a weaker one is apart from a stronger one.
+    """
+    relation = relate_purposes(left, right, ENVIRONMENTS)
+    return Relation.APART if relation is Relation.AROUND else relation
 
 
 def _wider(name: str, purposes: Purposes) -> list[str]:

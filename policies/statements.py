@@ -48,6 +48,7 @@ Share = Literal[
 ]
 DataVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SubjectConsent = Literal["table", "none"]
+Environment = Literal["", "process", "confined", "isolated"]
 Method = Annotated[str, Field(max_length=200)]
 FilingNumber = Annotated[str, Field(pattern=r"^([A-Za-z0-9\u4e00-\u9fff〔〕()（）._:/-]{1,128})?$")]
 Figure = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,6})?$")]
@@ -62,6 +63,8 @@ class ProductCard(Document):
         subject_consent: whether the product carries a table of its subjects' consents.
         anonymization: the method that was applied to the data, in words; "" is none.
         filing_number: under which a crossing of jurisdictions was filed; "" is none.
+        execution_environment: what confines apps at its node; "" is not stated. The node measures
+            it anew for each use.
         readiness: the figures of the node's readiness report that the owner agreed to share
             (clients.readiness says what each is); not negative, decimal.
     """
@@ -81,6 +84,7 @@ class ProductCard(Document):
     subject_consent: SubjectConsent = "none"
     anonymization: Method = ""
     filing_number: FilingNumber = ""
+    execution_environment: Environment = ""
     readiness: dict[Share, Figure] = Field(default_factory=dict)
 
 

@@ -115,6 +115,7 @@ class Catalogue:
                 "subject_consent": card.subject_consent,
                 "anonymization": card.anonymization,
                 "filing_number": card.filing_number,
+                "execution_environment": card.execution_environment,
                 "readiness": {str(name): figure for name, figure in card.readiness.items()},
             }
             now = self._edge.clock()

@@ -55,7 +55,7 @@ class Governance:
         card: of the space.
         operator, consumer: participant ids of the two that come with the space.
         registrar_key: signs products' certificates.
-        region, auto_certify, certificate_days: as in `server.space.SpaceFile`.
+        region, sector, auto_certify, certificate_days: as in `server.space.SpaceFile`.
         laws: the baseline's documents by file name (`server.laws.read_laws`).
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
@@ -73,6 +73,7 @@ class Governance:
         permit_key: Ed25519PrivateKey,
         registrar_key: Ed25519PrivateKey,
         region: str,
+        sector: str,
         auto_certify: bool,
         certificate_days: int,
         laws: Texts,
@@ -98,6 +99,7 @@ class Governance:
             consumer=consumer,
             consumer_key=consumer_key,
             region=region,
+            sector=sector,
         )
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
@@ -260,6 +262,7 @@ def open_governance(
             permit_key=space.permit_key(),
             registrar_key=space.registrar_key(),
             region=space.config.region,
+            sector=space.config.sector,
             auto_certify=space.config.auto_certify,
             certificate_days=space.config.certificate_days,
             laws=read_laws(space.baseline_folder),
@@ -285,12 +288,19 @@ def _start(
     consumer: str,
     consumer_key: str | None,
     region: str,
+    sector: str,
 ) -> None:
     people: list[Json] = [
-        {"participant": id, "role": role, "region": region, "receipt_key": key}
-        for id, role, key in (
-            (operator, "operator", None),
-            (consumer, "consumer", consumer_key),
+        {
+            "participant": id,
+            "role": role,
+            "region": region,
+            "sector": business,
+            "receipt_key": key,
+        }
+        for id, role, business, key in (
+            (operator, "operator", "", None),
+            (consumer, "consumer", sector, consumer_key),
         )
     ]
     body: dict[str, Json] = {

@@ -80,6 +80,9 @@ def left_values(
         state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
     if recipient is not None and recipient.sector:
         state["industry"] = Value(recipient.sector, f"enrolment of {recipient.id}")
+    if claim.execution_environment:
+        stated = f"log entry {claim.product_entry}; the node measures it"
+        state["executionEnvironment"] = Value(claim.execution_environment, stated)
     state |= law_facts(claim, agreement, kind, recipient)
     return state | _counted(account, spec, now) | _duties(run, spec, voucher)
 

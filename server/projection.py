@@ -70,7 +70,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "id": person["participant"],
             "title": person["participant"],
             "role": person["role"],
-            "sector": "",
+            "sector": person["sector"],
             "region": person["region"],
             "active": True,
             "entry": index,

@@ -68,6 +68,7 @@ class Claim:
     subject_consent: str
     anonymization: str
     filing_number: str
+    execution_environment: str
     serial: str | None
     not_before: str | None
     not_after: str | None
@@ -120,6 +121,7 @@ _CLAIMS = (
         PRODUCTS.c.subject_consent,
         PRODUCTS.c.anonymization,
         PRODUCTS.c.filing_number,
+        PRODUCTS.c.execution_environment,
         CERTIFICATES.c.serial,
         CERTIFICATES.c.not_before,
         CERTIFICATES.c.not_after,

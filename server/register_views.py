@@ -95,6 +95,7 @@ def _product(one: Product, certificate: CertificateRow | None, now: datetime) ->
         "subject_consent": one.subject_consent,
         "anonymization": one.anonymization,
         "filing_number": one.filing_number,
+        "execution_environment": one.execution_environment,
         "readiness": json.loads(one.readiness),
         "certificate": certificate_state(start, end, revoked, now),
         "certificate_serial": certificate.serial if certificate else None,

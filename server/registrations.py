@@ -31,6 +31,7 @@ def _product(connection: Connection, index: int, _time: str, body: Body) -> None
         "subject_consent": body["subject_consent"],
         "anonymization": body["anonymization"],
         "filing_number": body["filing_number"],
+        "execution_environment": body["execution_environment"],
         "readiness": _text(body["readiness"]),
         "certificate": None,
     }

@@ -141,6 +141,7 @@ class Rounds:
             else filing_reasons(app, spec.purpose, now)
         )
         recipient = queries.participant(connection, run.consumer)
+        industry = recipient.sector if recipient is not None else ""
         candidates = []
         for id in spec.agreements:
             claim, agreement = claims[id], self._agreements.of(claims[id])
@@ -187,7 +188,7 @@ class Rounds:
             entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
-                permit = self._permit(run, spec, ask, attempt, decision, claims, clock)
+                permit = self._permit(run, spec, ask, attempt, decision, claims, clock, industry)
                 entries.append(permit.entry())
         except PolicyError as error:
             raise RuleBroken(
@@ -236,6 +237,7 @@ class Rounds:
         decision: RoundDecision,
         claims: Mapping[str, Claim],
         now: datetime,
+        industry: str,
     ) -> PermitBody:
         by_product = {claim.product: claim for claim in claims.values()}
         kind: Literal["train", "evaluate"] = "train" if ask.kind == "train" else "evaluate"
@@ -249,6 +251,7 @@ class Rounds:
             attempt=attempt,
             kind=kind,
             consumer=run.consumer,
+            industry=industry,
             purpose=spec.purpose,
             app=spec.app,
             config=digest_of(json.loads(run.config)),

@@ -62,6 +62,7 @@ class Product:
     subject_consent: str
     anonymization: str
     filing_number: str
+    execution_environment: str
     readiness: str
     certificate: int | None
 

@@ -69,6 +69,7 @@ class SpaceFile(Document):
             their messages must begin with. Who is not named is not called: they ask.
         region: where operator and consumer are (ISO 3166); "" is unknown, and what depends on
             where a result goes is then refused.
+        sector: the consumer's, such as `health`; "" is unknown.
         auto_certify: a product gets its certificate as it is registered; else the registrar's
             word is waited for (`tds product certify`).
         certificate_days: how long such a certificate is valid.
@@ -81,6 +82,7 @@ class SpaceFile(Document):
     consumer_key: Sha256 | None = None
     callbacks: dict[ParticipantId, CallbackBase] = Field(default={})
     region: Region | Literal[""] = ""
+    sector: Annotated[str, Field(max_length=100)] = ""
     auto_certify: bool = True
     certificate_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = CERTIFICATE_DAYS
 
@@ -195,6 +197,7 @@ def init_space(
     consumer: str = "consortium",
     contracts_address: str | None = None,
     region: str = "",
+    sector: str = "",
     auto_certify: bool = True,
     certificate_days: int = CERTIFICATE_DAYS,
     baseline: Path | None = None,
@@ -209,7 +212,7 @@ def init_space(
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
         contracts_address: host:port of the Dataspace Protocol's endpoint; None for none.
-        region, auto_certify, certificate_days: as in `SpaceFile`.
+        region, sector, auto_certify, certificate_days: as in `SpaceFile`.
         baseline: a folder with the space's laws; None takes those of mainland China that come
             with this distribution.
 
@@ -245,6 +248,7 @@ def init_space(
                 "operator": operator,
                 "consumer": consumer,
                 "region": region,
+                "sector": sector,
                 "auto_certify": auto_certify,
                 "certificate_days": certificate_days,
                 "consumer_key": _new_statement_key(work / "consumer"),

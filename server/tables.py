@@ -79,6 +79,7 @@ PRODUCTS = Table(
     Column("subject_consent", Text, nullable=False),
     Column("anonymization", Text, nullable=False),
     Column("filing_number", Text, nullable=False),
+    Column("execution_environment", Text, nullable=False),
     Column("readiness", Text, nullable=False),
     # Of the newest certificate for this version; one of an earlier version says nothing here.
     Column("certificate", Integer, ForeignKey("certificates.entry")),

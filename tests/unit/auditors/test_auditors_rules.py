@@ -73,6 +73,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
         ],
         "min_cohort": 1,
         "voucher": "",
+        "industry": "",
         "limits": Limits(wall_s=10, memory_bytes=1 << 27),
         "decision": digest_of(DECISION),
         "issued": TIME,

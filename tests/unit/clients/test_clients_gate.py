@@ -76,6 +76,7 @@ def body(**changes: Any) -> PermitBody:
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
         "voucher": "",
+        "industry": "",
         "limits": {"wall_s": 60, "memory_bytes": 1 << 28},
         "decision": "e" * 64,
         "issued": instant(NOW),

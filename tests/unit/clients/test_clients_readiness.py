@@ -315,9 +315,10 @@ def test_only_the_agreed_figures_leave(
         "subject_consent",
         "anonymization",
         "filing_number",
+        "execution_environment",
     }
     assert (card.rows, card.jurisdiction, card.subject_consent) == (4, None, "none")
-    assert (card.anonymization, card.filing_number) == ("", "")
+    assert (card.anonymization, card.filing_number, card.execution_environment) == ("", "", "")
 
 
 def test_no_value_of_the_data_is_in_what_leaves(site: Site) -> None:

@@ -38,6 +38,7 @@ BODY: dict[str, Any] = {
     "attempt": 1,
     "kind": "train",
     "consumer": "consortium",
+    "industry": "health",
     "purpose": "medical-research",
     "app": "b" * 64,
     "config": "c" * 64,

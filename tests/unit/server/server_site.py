@@ -158,6 +158,7 @@ class Site:
             permit_key=self.space.permit_key(),
             registrar_key=self.space.registrar_key(),
             region=self.space.config.region,
+            sector=self.space.config.sector,
             auto_certify=self.space.config.auto_certify,
             certificate_days=self.space.config.certificate_days,
             laws=read_laws(self.space.baseline_folder),
@@ -379,7 +380,7 @@ def make_space(
         contracts_address="127.0.0.1:19446",
         hosts=["127.0.0.1"],
         now=now,
-        **({"region": "CN-GD"} | changes),
+        **({"region": "CN-GD", "sector": "health"} | changes),
     )
 
 

@@ -569,3 +569,33 @@ def test_a_close_is_refused(site: Site, changes: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         site.close_round(answer, **changes)
     assert "RoundClosed" not in site.kinds()
+
+
+def permitted_in(answer: RoundAnswer) -> list[str]:
+    return [one["participant"] for one in answer.verdicts if one["permitted"]]
+
+
+def refused_for(answer: RoundAnswer, participant: str) -> list[str]:
+    (found,) = [one for one in answer.verdicts if one["participant"] == participant]
+    return [reason["code"] for reason in found["reasons"]]
+
+
+def test_the_consumers_sector_reaches_decision_and_permit(site: Site) -> None:
+    """Both sides can evaluate it: governance from the enrolment, the node from the permit."""
+    sector = site.space.config.sector
+    site.agree(site.nodes["beta"], constraint("industry", "eq", "mining"), **{"@id": "mining"})
+    site.agree(site.nodes["alpha"], constraint("industry", "eq", sector), **{"@id": "same"})
+    answer = site.authorize(site.open_run(agreements=["same", "mining"]))
+    assert refused_for(answer, "beta") == ["industry-not-allowed"]
+    assert site.permit(answer).body.industry == sector != ""
+
+
+def test_an_execution_environment_is_what_the_product_states(site: Site) -> None:
+    wish = constraint("executionEnvironment", "isA", "confined")
+    for name, stated in (("alpha", "isolated"), ("beta", "process")):
+        node = site.nodes[name]
+        site.add_product(node, data_version=2, execution_environment=stated)
+        site.agree(node, wish, **{"@id": f"confined-{name}"})
+    answer = site.authorize(site.open_run(agreements=["confined-alpha", "confined-beta"]))
+    assert permitted_in(answer) == ["alpha"]
+    assert refused_for(answer, "beta") == ["environment-not-allowed"]
