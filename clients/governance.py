@@ -142,6 +142,27 @@ class GovernanceClient:
         logged = self._ask("Withdraw", pb.Signed(envelope=envelope), pb.Logged)
         return Registered(index=logged.index, id=logged.id)
 
+    def publish_offer(self, envelope: bytes) -> Registered:
+        """See `clients.contracts.ContractsPort`."""
+        logged = self._ask("PublishOffer", pb.Signed(envelope=envelope), pb.Logged)
+        return Registered(index=logged.index, id=logged.id)
+
+    def negotiate(
+        self, negotiation: str, act: str, *, envelope: bytes = b"", reason: str = ""
+    ) -> Registered:
+        """See `clients.contracts.ContractsPort`."""
+        request = pb.NegotiationAct(
+            negotiation=negotiation, act=act, envelope=envelope, reason=reason
+        )
+        logged = self._ask("Negotiate", request, pb.Logged)
+        return Registered(index=logged.index, id=logged.id)
+
+    def move_transfer(self, transfer: str, act: str, reason: str) -> Registered:
+        """See `clients.contracts.ContractsPort`."""
+        request = pb.TransferAct(transfer=transfer, act=act, reason=reason)
+        logged = self._ask("MoveTransfer", request, pb.Logged)
+        return Registered(index=logged.index, id=logged.id)
+
     def get_consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """RFC 6962 consistency proof between two sizes of the space's log; not yet checked."""
         request = pb.ConsistencyRequest(old_size=old_size, new_size=new_size)

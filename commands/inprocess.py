@@ -166,6 +166,30 @@ class LocalGovernance:
         """See `clients.governance.OwnerPort`."""
         return self._logged("Withdraw", envelope)
 
+    def publish_offer(self, envelope: bytes) -> Registered:
+        """See `clients.contracts.ContractsPort`."""
+        return self._logged("PublishOffer", envelope)
+
+    def negotiate(
+        self, negotiation: str, act: str, *, envelope: bytes = b"", reason: str = ""
+    ) -> Registered:
+        """See `clients.contracts.ContractsPort`."""
+        request = pb.NegotiationAct(
+            negotiation=negotiation, act=act, envelope=envelope, reason=reason
+        )
+        answer = self._call(pb.Logged, "Negotiate", request)
+        return Registered(index=answer.index, id=answer.id)
+
+    def move_transfer(self, transfer: str, act: str, reason: str) -> Registered:
+        """See `clients.contracts.ContractsPort`."""
+        request = pb.TransferAct(transfer=transfer, act=act, reason=reason)
+        answer = self._call(pb.Logged, "MoveTransfer", request)
+        return Registered(index=answer.index, id=answer.id)
+
+    def list_documents(self, what: str) -> list[bytes]:
+        """See `clients.contracts.ContractsPort`."""
+        return list(self._call(pb.ListResponse, "List", pb.ListRequest(what=what)).documents)
+
     def get_app(self, app: str) -> bytes:
         """See `clients.governance.OwnerPort`."""
         return bytes(self._call(pb.App, "GetApp", pb.AppRef(app=app)).fab)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from clients.contracts import OwnerContracts
 from clients.errors import ClientError
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
@@ -22,6 +23,7 @@ from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
 from ledger.errors import LedgerError
+from policies.errors import PolicyError
 from policies.receipt import Confinement
 
 LOGGER = logging.getLogger(__name__)
@@ -106,13 +108,17 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         sandbox = stack.enter_context(Sandbox.start())
         identity = load_identity(folder)
         identity.check_certificate(now())
+        governance = stack.enter_context(governance_client(identity))
         node = open_node(
             stack,
             identity,
             runner=sandbox,
             confinement=sandbox.confinement,
-            governance=stack.enter_context(governance_client(identity)),
+            governance=governance,
             environment=sandbox.confinement.environment(files=sandbox.files_confined),
+        )
+        contracts = OwnerContracts(
+            identity=identity, state=node.state, governance=governance, clock=now
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
@@ -122,7 +128,7 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         stack.callback(stop.set)
         stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node)))
         threading.Thread(
-            target=_keep_telling, args=(node.owner, stop), name="teller", daemon=True
+            target=_keep_telling, args=(node.owner, contracts, stop), name="teller", daemon=True
         ).start()
         fleet = _connect(stack, identity, stop, say)
         say(f"connected to the SuperLink {identity.config.space.superlink}")
@@ -157,12 +163,18 @@ def _on_change(node: OpenNode) -> None:
     node.journal.drain()
 
 
-def _keep_telling(owner: Owner, stop: threading.Event) -> None:
-    """Tell governance of withdrawals made while it was away."""
+def _keep_telling(owner: Owner, contracts: OwnerContracts, stop: threading.Event) -> None:
+    """Tell governance of withdrawals made while it was away, and agree to what the owner said
+    that the node shall agree to by itself."""
+    kept = False
     while not stop.wait(_TELL_EVERY_S):
         try:
             owner.tell_governance()
-        except (ClientError, LedgerError) as problem:
+            if not kept:
+                contracts.keep_signed()
+                kept = True
+            contracts.agree_waiting()
+        except (ClientError, LedgerError, PolicyError) as problem:
             LOGGER.warning("governance was not told: %s", problem)
 
 

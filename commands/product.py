@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from clients.contracts import open_contracts
 from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
-from commands.errors import CommandFailed
+from commands.errors import BadInput, CommandFailed, Exit
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
+from commands.policyfile import read_policy_bytes
+from commands.readiness import print_readiness
 from commands.reading import documents
 from commands.space import SpaceFolder
 from policies.canonical import Json, digest_of, parse_json
@@ -42,6 +45,62 @@ def add(
         registered = owner.add_product(file)
     say(f"registered {registered.id} (entry {registered.index} of the space's log)")
     say(f"next: write an agreement for it, then: tds contract accept agreement.json --node {node}")
+
+
+@cli.command("readiness")
+def readiness(
+    file: Annotated[Path, typer.Argument(help="The product file (JSON).")],
+    node: NodeFolder,
+    as_json: JsonFlag = False,
+) -> None:
+    """Report how fit a product's data is for training; ends with 1 if it is not.
+
+    Rows, gaps, duplicates, balance of the label, ranges, drift since the last registered version;
+    the report stays on this machine.
+    Example: tds product readiness product.json --node ./clinic
+    """
+    with open_owner(node) as owner:
+        report = owner.readiness(file)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_readiness(report)
+    if report.verdict == "not-ready":
+        raise typer.Exit(Exit.FAILED)
+
+
+@cli.command("offer")
+def offer(
+    node: NodeFolder,
+    file: Annotated[Path | None, typer.Argument(help="The ODRL Offer (JSON).")] = None,
+    product: Annotated[
+        str, typer.Option(help="The product; may be left out where the node has one only.")
+    ] = "",
+    auto_agree: Annotated[
+        bool,
+        typer.Option(
+            "--auto-agree",
+            help="The running node agrees by itself to who accepts it word for word.",
+        ),
+    ] = False,
+    withdraw: Annotated[str, typer.Option(help="Take back the offer with this id.")] = "",
+) -> None:
+    """List an offer for a product in the space's catalogue, or take one back.
+
+    Example: tds product offer offer.json --node ./clinic --auto-agree
+    """
+    if (file is None) == (not withdraw):
+        raise BadInput("expected an offer's file or --withdraw ID, and not both")
+    with open_contracts(node) as contracts:
+        if file is None:
+            done = contracts.withdraw_offer(withdraw)
+            say(f"took back {done.id} (entry {done.index} of the space's log)")
+            return
+        target = product or contracts.only_product()
+        done = contracts.publish_offer(
+            read_policy_bytes(file), product=target, auto_agree=auto_agree
+        )
+    say(f"offered {done.id} for {target} (entry {done.index} of the space's log)")
 
 
 @cli.command("list")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 
+from commands.consumer_side import ConsumerFolder
 from commands.errors import BadInput, CommandFailed
 from commands.localspace import run_spec
 from commands.output import STDOUT, JsonFlag, print_columns, print_json, say
@@ -20,12 +20,6 @@ from server.governance_client import GovernanceClient
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
 
-ConsumerFolder = Annotated[
-    Path,
-    typer.Option(
-        "--consumer", envvar="TDS_CONSUMER", help="The consumer's folder (SPACE/consumer)."
-    ),
-]
 RunId = Annotated[str, typer.Argument(help="The run's id.")]
 
 

@@ -70,6 +70,7 @@ def serve(
         say(
             f"space {card.name} is up: governance {card.governance}, "
             f"enrolment {card.enrolment}, SuperLink {card.superlink}"
+            + (f", contracts https://{card.contracts}" if card.contracts else "")
         )
         while True:
             time.sleep(0.5)

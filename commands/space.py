@@ -38,7 +38,7 @@ def init(
         "127.0.0.1"
     ),
     port: Annotated[
-        int, typer.Option(help="First of three ports in a row.", min=1, max=65533)
+        int, typer.Option(help="First of four ports in a row.", min=1, max=65532)
     ] = 9443,
     auto_certify: Annotated[
         bool,
@@ -65,6 +65,7 @@ def init(
         governance_address=f"{host}:{port}",
         enrolment_address=f"{host}:{port + 1}",
         superlink_address=f"{host}:{port + 2}",
+        contracts_address=f"{host}:{port + 3}",
         hosts=[host],
         now=datetime.now(UTC),
         region=region,
@@ -75,6 +76,7 @@ def init(
     card = space.card
     say(f"made space {card.name} in {space.folder}")
     say(f"  governance {card.governance}, enrolment {card.enrolment}, SuperLink {card.superlink}")
+    say(f"  contracts (Dataspace Protocol) https://{card.contracts}")
     laws = ", ".join(law["name"] for law in laws_of(space.baseline_folder))
     say(f"  laws of {space.baseline_folder}, adopted as it starts: {laws}")
     say(f"  log key (give it to auditors): {card.log_key}")

@@ -381,3 +381,33 @@ class ListResponse(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     documents: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, documents: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class NegotiationAct(_message.Message):
+    __slots__ = ("negotiation", "act", "envelope", "reason")
+    NEGOTIATION_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    negotiation: str
+    act: str
+    envelope: bytes
+    reason: str
+    def __init__(self, negotiation: _Optional[str] = ..., act: _Optional[str] = ..., envelope: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class TransferAct(_message.Message):
+    __slots__ = ("transfer", "act", "reason")
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    transfer: str
+    act: str
+    reason: str
+    def __init__(self, transfer: _Optional[str] = ..., act: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Token(_message.Message):
+    __slots__ = ("token", "expires")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    expires: str
+    def __init__(self, token: _Optional[str] = ..., expires: _Optional[str] = ...) -> None: ...

@@ -165,6 +165,21 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.Empty.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.Document.FromString,
                 _registered_method=True)
+        self.PublishOffer = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/PublishOffer',
+                request_serializer=policies_dot_governance__pb2.Signed.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
+        self.Negotiate = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/Negotiate',
+                request_serializer=policies_dot_governance__pb2.NegotiationAct.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
+        self.MoveTransfer = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/MoveTransfer',
+                request_serializer=policies_dot_governance__pb2.TransferAct.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
         self.OpenRun = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/OpenRun',
                 request_serializer=policies_dot_governance__pb2.OpenRunRequest.SerializeToString,
@@ -224,6 +239,11 @@ class GovernanceStub:
                 '/tdspace.governance.v1.Governance/List',
                 request_serializer=policies_dot_governance__pb2.ListRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.ListResponse.FromString,
+                _registered_method=True)
+        self.IssueToken = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/IssueToken',
+                request_serializer=policies_dot_governance__pb2.Empty.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Token.FromString,
                 _registered_method=True)
 
 
@@ -298,6 +318,27 @@ class GovernanceServicer:
 
     def WatchWithdrawals(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishOffer(self, request, context):
+        """policies.statements.SignedOffer
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Negotiate(self, request, context):
+        """the owner's acts in a negotiation
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveTransfer(self, request, context):
+        """owner or consumer
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -380,6 +421,13 @@ class GovernanceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IssueToken(self, request, context):
+        """for the Dataspace Protocol over HTTP
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GovernanceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -437,6 +485,21 @@ def add_GovernanceServicer_to_server(servicer, server):
                     servicer.WatchWithdrawals,
                     request_deserializer=policies_dot_governance__pb2.Empty.FromString,
                     response_serializer=policies_dot_governance__pb2.Document.SerializeToString,
+            ),
+            'PublishOffer': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishOffer,
+                    request_deserializer=policies_dot_governance__pb2.Signed.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'Negotiate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Negotiate,
+                    request_deserializer=policies_dot_governance__pb2.NegotiationAct.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'MoveTransfer': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveTransfer,
+                    request_deserializer=policies_dot_governance__pb2.TransferAct.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
             ),
             'OpenRun': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenRun,
@@ -497,6 +560,11 @@ def add_GovernanceServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=policies_dot_governance__pb2.ListRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.ListResponse.SerializeToString,
+            ),
+            'IssueToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueToken,
+                    request_deserializer=policies_dot_governance__pb2.Empty.FromString,
+                    response_serializer=policies_dot_governance__pb2.Token.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -797,6 +865,87 @@ class Governance:
             '/tdspace.governance.v1.Governance/WatchWithdrawals',
             policies_dot_governance__pb2.Empty.SerializeToString,
             policies_dot_governance__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishOffer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/PublishOffer',
+            policies_dot_governance__pb2.Signed.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Negotiate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/Negotiate',
+            policies_dot_governance__pb2.NegotiationAct.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveTransfer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/MoveTransfer',
+            policies_dot_governance__pb2.TransferAct.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1121,6 +1270,33 @@ class Governance:
             '/tdspace.governance.v1.Governance/List',
             policies_dot_governance__pb2.ListRequest.SerializeToString,
             policies_dot_governance__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/IssueToken',
+            policies_dot_governance__pb2.Empty.SerializeToString,
+            policies_dot_governance__pb2.Token.FromString,
             options,
             channel_credentials,
             insecure,

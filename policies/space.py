@@ -34,6 +34,7 @@ class SpaceCard(Document):
         registrar_key: raw Ed25519 public key that signs products' certificates, hexadecimal.
         ca_pem: certificate of the space's CA.
         governance, enrolment, superlink: host:port.
+        contracts: host:port of the Dataspace Protocol's endpoint; None if there is none.
     """
 
     version: Version
@@ -46,6 +47,7 @@ class SpaceCard(Document):
     enrolment: Address
     superlink: Address
     created: Instant
+    contracts: Address | None = None
 
 
 class JoinFile(Document):

@@ -23,6 +23,8 @@ from policies.places import Jurisdiction
 PRODUCT_TYPE = "application/vnd.tdspace.product+json"
 AGREEMENT_TYPE = "application/vnd.tdspace.agreement+json"
 WITHDRAWAL_TYPE = "application/vnd.tdspace.withdrawal+json"
+OFFER_TYPE = "application/vnd.tdspace.offer+json"
+VERIFICATION_TYPE = "application/vnd.tdspace.agreement-verification+json"
 
 
 class Column(Document):
@@ -119,6 +121,34 @@ class Withdrawal(Document):
     agreement: Id
     reason: Text
     time: Instant
+
+
+class SignedOffer(Document):
+    """What an owner offers for a product, for everybody or in one negotiation.
+
+    Attributes:
+        offer: its id; one id never stands for two texts.
+        document: the ODRL Offer in normal form; "" takes the offer back, for good.
+        auto_agree: the owner's node agrees by itself to who accepts it word for word.
+        negotiation: "" for an offer to everybody, else the one negotiation that it answers in.
+    """
+
+    version: Version
+    participant: ParticipantId
+    product: Id
+    offer: Id
+    document: Annotated[str, Field(max_length=65_536)]
+    auto_agree: bool
+    negotiation: Annotated[str, Field(max_length=128)]
+    time: Instant
+
+
+class VerifiedAgreement(Document):
+    """The consumer's signature under an agreement, word for word as its owner signed it."""
+
+    version: Version
+    participant: ParticipantId
+    document: Annotated[str, Field(max_length=65_536)]
 
 
 class RunSpec(Document):

@@ -42,6 +42,10 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "GetApp": _EVERYBODY,
         "GetProduct": _EVERYBODY,
         "List": _EVERYBODY,
+        "PublishOffer": _NODE,
+        "Negotiate": _NODE,
+        "MoveTransfer": _NODE | _CONSUMER,
+        "IssueToken": _EVERYBODY,
     }
 )
 

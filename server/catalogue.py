@@ -6,6 +6,7 @@ Statements of owners are DSSE envelopes; the log holds them as they were signed.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -33,6 +34,7 @@ from policies.statements import (
 )
 from server import queries
 from server.bundles import load_bundle, parse_bundle, store_bundle
+from server.dsp.transfer_steps import on_withdrawn
 from server.edge import Edge
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
 from server.journal import Journal
@@ -198,6 +200,8 @@ class Catalogue:
                 "document": signed.document,
                 "digest": digest,
                 "envelope": base64.b64encode(envelope).decode(),
+                "negotiation": None,  # by its owner's word alone (server.dsp has the other way)
+                "verification": None,
             }
             return self._log("AgreementConcluded", body, key=f"agreement:{digest}"), agreement.id
 
@@ -234,11 +238,17 @@ class Catalogue:
                 "withdrawal": wish.id,
                 "envelope": base64.b64encode(envelope).decode(),
             }
-            return self._log("ConsentWithdrawn", body, key=wish.id), wish.id
+            with self._journal.reading() as connection:
+                transfers = on_withdrawn(
+                    connection, agreement=agreement.id, time=instant(self._edge.clock())
+                )
+            return self._log("ConsentWithdrawn", body, key=wish.id, more=transfers), wish.id
 
-    def _log(self, kind: EntryType, body: dict[str, Json], *, key: str) -> int:
+    def _log(
+        self, kind: EntryType, body: dict[str, Json], *, key: str, more: Sequence[bytes] = ()
+    ) -> int:
         entry = entry_bytes(kind, time=instant(self._edge.clock()), body=body)
-        return self._journal.commit([entry], key=key).first_index
+        return self._journal.commit([entry, *more], key=key).first_index
 
 
 def _open(connection: Connection, caller: Identity, envelope: bytes, payload_type: str) -> Json:

@@ -6,6 +6,7 @@ same request, also after a crash between any two durable steps (`server.journal`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from policies.errors import DocumentError
 from policies.space import SpaceCard
 from server.access import check_enrolled, check_role
 from server.catalogue import Catalogue
+from server.dsp.callbacks import Callbacks
+from server.dsp.contracts import Contracts
 from server.edge import Edge
 from server.enrolment import Enrolment
 from server.errors import BadInput, SpaceError, Unavailable
-from server.journal import Journal, TransparencyLog
+from server.journal import Journal, Listener, TransparencyLog
 from server.laws import Texts, adopt, read_laws
 from server.pki import Authority, Identity
 from server.queries import agreements
@@ -45,7 +48,8 @@ class Governance:
 
     Attributes:
         baseline: the space's laws in force.
-        enrolment, registrar, catalogue, runs, rounds, receipts, vouchers: the operations.
+        enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts: the
+            operations.
 
     Args:
         card: of the space.
@@ -56,6 +60,7 @@ class Governance:
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
+        consumer_key: that consumer's key for statements; None if it has none.
         second_key: an engine that has to permit every round as well.
     """
 
@@ -77,14 +82,23 @@ class Governance:
         registry: Registry,
         superlink: SuperLink,
         edge: Edge,
+        consumer_key: str | None = None,
         second_key: SecondKey | None = None,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
-        journal = Journal(log=log, registry=registry, on_applied=self._withdrawals.on_applied)
+        self._listeners: list[Listener] = [self._withdrawals.on_applied]
+        journal = Journal(log=log, registry=registry, on_applied=self._on_applied)
         self._journal = journal
         self._edge = edge
-        _start(journal, card, operator=operator, consumer=consumer, region=region)
+        _start(
+            journal,
+            card,
+            operator=operator,
+            consumer=consumer,
+            consumer_key=consumer_key,
+            region=region,
+        )
         self.enrolment = Enrolment(
             journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
         )
@@ -115,6 +129,23 @@ class Governance:
         )
         self.receipts = Receipts(journal=journal, edge=edge)
         self.vouchers = Vouchers(journal=journal, edge=edge)
+        self.contracts = Contracts(
+            journal=journal, card=card, operator=operator, laws=self.baseline.laws, edge=edge
+        )
+
+    def listen(self, listener: Listener) -> None:
+        """Tell this listener, too, of each entry once its effects are durable (`Journal`)."""
+        self._listeners.append(listener)
+
+    def call_back(self, bases: Mapping[str, str]) -> Callbacks:
+        """Tell these participants of the provider's steps from now on; close what is returned."""
+        callbacks = Callbacks(journal=self._journal, bases=bases, ca_pem=self.card.ca_pem)
+        self.listen(callbacks.on_applied)
+        return callbacks
+
+    def _on_applied(self, index: int, kind: str, data: bytes) -> None:
+        for listener in self._listeners:
+            listener(index, kind, data)
 
     def admit(self, caller: Identity, rpc: str) -> None:
         """Returns only if this caller may call this RPC; each operation checks whose things it is.
@@ -142,7 +173,8 @@ class Governance:
             raise BadInput(f"consistency: {error}") from error
 
     def list(self, caller: Identity, what: str) -> list[bytes]:
-        """Canonical JSON documents of participants, products, apps, agreements or runs.
+        """Canonical JSON documents of participants, products, apps, agreements, runs, offers,
+        negotiations or transfers.
 
         Raises:
             BadInput: another word.
@@ -237,18 +269,33 @@ def open_governance(
             registry=registry,
             superlink=superlink,
             edge=edge,
+            consumer_key=space.config.consumer_key,
             second_key=second_key,
         )
+        if space.config.callbacks:
+            stack.callback(governance.call_back(space.config.callbacks).close)
         return OpenGovernance(governance, stack.pop_all())
 
 
-def _start(journal: Journal, card: SpaceCard, *, operator: str, consumer: str, region: str) -> None:
+def _start(
+    journal: Journal,
+    card: SpaceCard,
+    *,
+    operator: str,
+    consumer: str,
+    consumer_key: str | None,
+    region: str,
+) -> None:
+    people: list[Json] = [
+        {"participant": id, "role": role, "region": region, "receipt_key": key}
+        for id, role, key in (
+            (operator, "operator", None),
+            (consumer, "consumer", consumer_key),
+        )
+    ]
     body: dict[str, Json] = {
         "space": card.to_json(),
-        "participants": [
-            {"participant": operator, "role": "operator", "region": region},
-            {"participant": consumer, "role": "consumer", "region": region},
-        ],
+        "participants": people,
     }
     # The card's own time, so that a first start that broke off finds its own entry again.
     journal.start(entry_bytes("SpaceCreated", time=card.created, body=body))

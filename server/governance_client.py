@@ -207,6 +207,15 @@ class GovernanceClient:
         """Consumer: step 10."""
         return self._again(pb.Run, self._stub.CloseRound, request)
 
+    def issue_token(self) -> str:
+        """A bearer token for the Dataspace Protocol over HTTP; it holds for an hour."""
+        return self._once(pb.Token, self._stub.IssueToken, pb.Empty()).token
+
+    def move_transfer(self, transfer: str, act: str, reason: str) -> pb.Logged:
+        """Consumer: start, suspend, complete or terminate a transfer process."""
+        request = pb.TransferAct(transfer=transfer, act=act, reason=reason)
+        return self._once(pb.Logged, self._stub.MoveTransfer, request)
+
     def get_space(self) -> pb.Space:
         """The space's card and the log's newest checkpoint."""
         return self._again(pb.Space, self._stub.GetSpace, pb.Empty())
@@ -221,7 +230,7 @@ class GovernanceClient:
         return tuple(self._again(pb.ConsistencyResponse, self._stub.GetConsistency, request).proof)
 
     def list(self, what: str) -> list[Json]:
-        """Documents of participants, products, apps, agreements or runs."""
+        """Documents of one sort; `server.views` has the list."""
         answer = self._again(pb.ListResponse, self._stub.List, pb.ListRequest(what=what))
         return [parse_json(data, max_bytes=MAX_MESSAGE_BYTES) for data in answer.documents]
 

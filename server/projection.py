@@ -20,6 +20,7 @@ from policies.canonical import canonical_bytes
 from policies.errors import PolicyError
 from server import accounts, queries
 from server.derived import NOTHING_DERIVED
+from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
 from server.registrations import REGISTRATIONS
 from server.tables import (
@@ -73,6 +74,7 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
             "region": person["region"],
             "active": True,
             "entry": index,
+            "receipt_key": person.get("receipt_key"),
         }
         connection.execute(insert(PARTICIPANTS), values)
 
@@ -108,6 +110,7 @@ def _agreement(connection: Connection, index: int, _time: str, body: Body) -> No
         "digest": body["digest"],
         "envelope": base64.b64decode(body["envelope"]),
         "entry": index,
+        "negotiation": body.get("negotiation"),
     }
     connection.execute(insert(AGREEMENTS), values)
 
@@ -269,5 +272,8 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "RoundClosed": _closed,
         "RoundAbandoned": _abandoned,
         "VoucherIssued": _voucher,
+        "OfferPublished": dsp.offer_published,
+        "NegotiationStep": dsp.negotiation_step,
+        "TransferStep": dsp.transfer_step,
     }
 )

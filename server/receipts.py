@@ -24,6 +24,7 @@ from policies.statements import RunSpec
 from server import queries
 from server.agreements import Agreements
 from server.derived import derived_from
+from server.dsp.transfer_steps import on_run_ended
 from server.duties import check_declared, unfulfilled
 from server.edge import Edge
 from server.errors import BadInput, RuleBroken
@@ -265,6 +266,8 @@ class Receipts:
             entries.append(
                 end_entry(run, state="COMPLETED", reason=reason, time=time, last_close=close_index)
             )
+            with self._journal.reading() as connection:
+                entries += on_run_ended(connection, run=run.id, state="COMPLETED", time=time)
         return entries
 
     def _derived(

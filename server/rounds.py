@@ -25,6 +25,7 @@ from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_per
 from policies.statements import RunSpec
 from server import accounts, queries, registry
 from server.agreements import Agreements
+from server.dsp.transfer_steps import with_held
 from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
@@ -151,7 +152,9 @@ class Rounds:
             )
         decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=self._baseline.laws)
         covered = partial(decide_covered, decide=decide, pays=Decimal(spec.pays), voucher=voucher)
-        decision, alarms = decide_with_two_keys(candidates, self._second_key, covered)
+        decision, alarms = decide_with_two_keys(
+            with_held(connection, run.id, candidates), self._second_key, covered
+        )
         report = decision.to_json()
         attempt = queries.attempts(connection, run.id, ask.kind, ask.round) + 1
         body: dict[str, Json] = {

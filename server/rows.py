@@ -116,7 +116,10 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class AgreementRow:
-    """A concluded agreement; `withdrawn` is the moment the consent ended, None while it stands."""
+    """A concluded agreement; `withdrawn` is the moment the consent ended, None while it stands.
+
+    `negotiation` is the one that led to it, None where its owner concluded it alone.
+    """
 
     id: str
     product: str
@@ -129,6 +132,7 @@ class AgreementRow:
     withdrawn: str | None
     withdrawal: str | None
     withdrawal_entry: int | None
+    negotiation: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
 from server import accounts, queries, registry
 from server.bundles import fuse_config, load_bundle
+from server.dsp.transfer_steps import on_run_ended, on_run_opened, on_run_resumed
 from server.edge import Edge
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, SuperLinkUnavailable
 from server.journal import Journal
@@ -98,9 +99,7 @@ class Runs:
                 if row.state == "COMPLETED":
                     raise RuleBroken(f"{run_id}: expected a run that is cut off, is completed")
                 if row.state != "OPEN" or row.flower_run:
-                    body = {"run": run_id, "closed_rounds": row.closed_rounds}
-                    moment = instant(self._edge.clock())
-                    self._journal.commit([entry_bytes("RunResumed", time=moment, body=body)])
+                    self._log_resume(row)
             # From here on the old Flower run gets no permit, whether it ends or not.
             self._stop_flower(row.flower_run)
             self._submit(row)
@@ -160,11 +159,32 @@ class Runs:
             entry = entry_bytes("RunOpened", time=instant(self._edge.clock()), body=body)
         except PolicyError as error:
             raise BadInput(f"run: {error}") from error
-        self._journal.commit([entry], key=f"run:{caller.participant}:{request_id}")
+        with self._journal.reading() as connection:
+            transfers = on_run_opened(
+                connection,
+                run=run_id,
+                consumer=caller.participant,
+                agreements=spec.agreements,
+                edge=self._edge,
+            )
+        self._journal.commit([entry, *transfers], key=f"run:{caller.participant}:{request_id}")
         with self._journal.reading() as connection:
             row = queries.run(connection, run_id)
         assert row is not None
         return row
+
+    def _log_resume(self, row: RunRow) -> None:
+        body = {"run": row.id, "closed_rounds": row.closed_rounds}
+        entry = entry_bytes("RunResumed", time=instant(self._edge.clock()), body=body)
+        with self._journal.reading() as connection:
+            transfers = on_run_resumed(
+                connection,
+                run=row.id,
+                consumer=row.consumer,
+                agreements=json.loads(row.spec)["agreements"],
+                edge=self._edge,
+            )
+        self._journal.commit([entry, *transfers])
 
     def _submit(self, row: RunRow) -> None:
         spec = RunSpec.from_json(json.loads(row.spec))
@@ -193,9 +213,10 @@ class Runs:
         moment = instant(self._edge.clock())
         with self._journal.reading() as connection:
             still = queries.open_rounds(connection, row.id)
+            transfers = on_run_ended(connection, run=row.id, state=state, time=moment)
         entries = [abandon_entry(one, time=moment, reason="the run ended") for one in still]
         entries.append(end_entry(row, state=state, reason=reason, time=moment))
-        self._journal.commit(entries)
+        self._journal.commit([*entries, *transfers])
 
 
 def own_run(connection: Connection, caller: Identity, run_id: str) -> RunRow:

@@ -1,4 +1,5 @@
-"""The governance service: two ports, one with mutual TLS, one with TLS only for those who enrol."""
+"""The governance service: a port with mutual TLS, one with TLS only for those who enrol, and, where
+the space's card names one, the Dataspace Protocol over HTTPS."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from policies.governance_pb2_grpc import (
     add_EnrolmentServicer_to_server,
     add_GovernanceServicer_to_server,
 )
+from server.dsp.endpoint import Endpoint, serve_contracts
 from server.edge import Edge
 from server.errors import ServerError
 from server.governance import Governance, OpenGovernance, open_governance
@@ -38,6 +40,7 @@ class Running:
     Attributes:
         governance: the core, for whoever serves in the same process.
         governance_port, enrolment_port: what was bound (the ones asked for, unless 0).
+        contracts_port: likewise; None where the space has no such endpoint.
     """
 
     def __init__(
@@ -47,10 +50,13 @@ class Running:
         servers: tuple[grpc.Server, grpc.Server],
         ports: tuple[int, int],
         health_servicer: health.HealthServicer,
+        endpoint: Endpoint | None,
     ) -> None:
         self.governance: Governance = opened.governance
         self.governance_port, self.enrolment_port = ports
         self._opened = opened
+        self.contracts_port = endpoint.port if endpoint is not None else None
+        self._endpoint = endpoint
         self._servers = servers
         self._health = health_servicer
 
@@ -58,6 +64,8 @@ class Running:
         """Take no new calls, let running ones end for `grace_s` seconds, then close log and
         registry. Safe to call again."""
         self._health.enter_graceful_shutdown()
+        if self._endpoint is not None:
+            self._endpoint.stop()
         self.governance.stop_watching()
         for ended in [server.stop(grace_s) for server in self._servers]:
             ended.wait()
@@ -72,13 +80,14 @@ def serve(
     edge: Edge,
     governance_listen: str | None = None,
     enrolment_listen: str | None = None,
+    contracts_listen: str | None = None,
     second_key: SecondKey | None = None,
 ) -> Running:
-    """Open the space's governance and serve it; returns once both ports answer.
+    """Open the space's governance and serve it; returns once its ports answer.
 
     Args:
-        governance_listen, enrolment_listen: host:port to bind, where they differ from how others
-            reach them (`space.card`).
+        governance_listen, enrolment_listen, contracts_listen: host:port to bind, where they differ
+            from how others reach them (`space.card`).
         second_key: an engine that has to permit every round as well; off by default.
 
     Raises:
@@ -104,6 +113,8 @@ def serve(
                 grpc.ssl_server_credentials(pair),
             ),
         )
+        listen = contracts_listen or space.card.contracts
+        endpoint = _contracts(space, opened.governance, listen) if listen else None
         governed.start()
         enrolling.start()
     except BaseException:
@@ -111,7 +122,21 @@ def serve(
         raise
     _LOGGER.info("governance of %s on port %d, enrolment on %d", space.card.name, *ports)
     return Running(
-        opened=opened, servers=(governed, enrolling), ports=ports, health_servicer=checker
+        opened=opened,
+        servers=(governed, enrolling),
+        ports=ports,
+        health_servicer=checker,
+        endpoint=endpoint,
+    )
+
+
+def _contracts(space: Space, governance: Governance, listen: str) -> Endpoint:
+    folder = space.folder / "governance"
+    return serve_contracts(
+        governance.contracts,
+        address=listen,
+        certificate=folder / "tls.crt",
+        key=folder / "tls.key",
     )
 
 

@@ -314,6 +314,39 @@ class GovernanceService(GovernanceServicer):
 
         return self._call(context, "GetApp", work)
 
+    def PublishOffer(self, request: pb.Signed, context: grpc.ServicerContext) -> pb.Logged:
+        """Node: a SignedOffer."""
+        publish = self._governance.contracts.offers.publish
+        return self._call(
+            context, "PublishOffer", lambda caller: _logged(publish(caller, request.envelope))
+        )
+
+    def Negotiate(self, request: pb.NegotiationAct, context: grpc.ServicerContext) -> pb.Logged:
+        """Node: the owner's act in a negotiation."""
+        return self._call(
+            context, "Negotiate", lambda caller: _negotiate(self._governance, caller, request)
+        )
+
+    def MoveTransfer(self, request: pb.TransferAct, context: grpc.ServicerContext) -> pb.Logged:
+        """Node or consumer: start, suspend, complete or terminate a transfer process."""
+        act = self._governance.contracts.transfers.act
+
+        def work(caller: Identity) -> pb.Logged:
+            row = act(caller, request.transfer, request.act, request.reason)
+            return pb.Logged(index=row.entry, id=row.id)
+
+        return self._call(context, "MoveTransfer", work)
+
+    def IssueToken(self, request: pb.Empty, context: grpc.ServicerContext) -> pb.Token:
+        """Anybody enrolled: a bearer token for HTTP; not logged anywhere."""
+        issue = self._governance.contracts.tokens.issue
+
+        def work(caller: Identity) -> pb.Token:
+            token, expires = issue(caller)
+            return pb.Token(token=token, expires=expires)
+
+        return self._call(context, "IssueToken", work)
+
     def GetProduct(self, request: pb.ProductRef, context: grpc.ServicerContext) -> pb.Document:
         """Anybody enrolled: a product's card and certificate."""
         product = self._governance.product
@@ -329,6 +362,19 @@ class GovernanceService(GovernanceServicer):
             "List",
             lambda caller: pb.ListResponse(documents=listing(caller, request.what)),
         )
+
+
+def _negotiate(governance: Governance, caller: Identity, request: pb.NegotiationAct) -> pb.Logged:
+    negotiations = governance.contracts.negotiations
+    if request.act == "offer":
+        row = negotiations.offer(caller, request.negotiation, request.envelope)
+    elif request.act == "agree":
+        row = negotiations.agree(caller, request.negotiation, request.envelope)
+    elif request.act == "terminate":
+        row = negotiations.end(caller, request.negotiation, request.reason)
+    else:
+        raise BadInput(f"act: expected offer, agree or terminate, got {request.act!r:.40}")
+    return pb.Logged(index=row.entry, id=row.agreement or row.id)
 
 
 def _guarded(context: grpc.ServicerContext, rpc: str, work: Callable[[], Answer]) -> Answer:

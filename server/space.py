@@ -6,7 +6,7 @@ keys/      permit.key log.key registrar.key   Ed25519, PKCS #8
 governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
-consumer/  tls.crt tls.key ca.crt consumer.json models/
+consumer/  tls.crt tls.key ca.crt consumer.json statement.key models/ contracts/
 baseline/                       the space's laws (*.jsonld), which governance adopts as it starts
 log/                            the published log: what an auditor copies
 apps/                           registered app bundles, by SHA-256
@@ -31,7 +31,7 @@ from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, parse_json
 from policies.certificate import MAX_DAYS
 from policies.errors import DocumentError
-from policies.fields import Document, Id, ParticipantId, Version, instant
+from policies.fields import Document, Id, ParticipantId, Sha256, Version, instant
 from policies.places import Region
 from policies.space import Address, SpaceCard
 from server.errors import CertificateError, SpaceError
@@ -41,6 +41,8 @@ from server.pki import Authority, Identity, Issued, create_ca, issue_server, loa
 from server.signing_keys import key_file, load_key
 
 MAX_CONFIG_BYTES = 65_536
+STATEMENT_KEY = "statement.key"
+CallbackBase = Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]{1,500}$")]
 CERTIFICATE_DAYS = 365
 _FOLDERS = (
     "ca",
@@ -51,6 +53,7 @@ _FOLDERS = (
     "operator",
     "consumer",
     "consumer/models",
+    "consumer/contracts",
     "log",
     "apps",
     "baseline",
@@ -61,6 +64,9 @@ class SpaceFile(Document):
     """`space.json`.
 
     Attributes:
+        consumer_key: raw Ed25519 public key of the consumer's statements, hexadecimal.
+        callbacks: where the endpoint may call participants back; each a URL that the address in
+            their messages must begin with. Who is not named is not called: they ask.
         region: where operator and consumer are (ISO 3166); "" is unknown, and what depends on
             where a result goes is then refused.
         auto_certify: a product gets its certificate as it is registered; else the registrar's
@@ -72,6 +78,8 @@ class SpaceFile(Document):
     card: SpaceCard
     operator: ParticipantId
     consumer: ParticipantId
+    consumer_key: Sha256 | None = None
+    callbacks: dict[ParticipantId, CallbackBase] = Field(default={})
     region: Region | Literal[""] = ""
     auto_certify: bool = True
     certificate_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = CERTIFICATE_DAYS
@@ -169,6 +177,11 @@ class Space:
         return Issued(read_file(folder / "tls.crt"), read_secret(folder / "tls.key"))
 
 
+def load_statement_key(folder: Path) -> Ed25519PrivateKey:
+    """The key in a consumer's folder that signs its statements; errors as `Space.permit_key`."""
+    return load_key(folder / STATEMENT_KEY)
+
+
 def init_space(
     folder: Path,
     *,
@@ -180,6 +193,7 @@ def init_space(
     now: datetime,
     operator: str = "operator",
     consumer: str = "consortium",
+    contracts_address: str | None = None,
     region: str = "",
     auto_certify: bool = True,
     certificate_days: int = CERTIFICATE_DAYS,
@@ -194,6 +208,7 @@ def init_space(
         hosts: names and addresses for the two server certificates; this machine's own are added.
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
+        contracts_address: host:port of the Dataspace Protocol's endpoint; None for none.
         region, auto_certify, certificate_days: as in `SpaceFile`.
         baseline: a folder with the space's laws; None takes those of mainland China that come
             with this distribution.
@@ -221,6 +236,7 @@ def init_space(
             hosts=hosts,
             people=(operator, consumer),
             now=now,
+            contracts=contracts_address,
         )
         config = SpaceFile.from_json(
             {
@@ -231,6 +247,7 @@ def init_space(
                 "region": region,
                 "auto_certify": auto_certify,
                 "certificate_days": certificate_days,
+                "consumer_key": _new_statement_key(work / "consumer"),
             }
         )
         for sub, participant in (("operator", operator), ("consumer", consumer)):
@@ -295,6 +312,7 @@ def _make_keys(
     hosts: Sequence[str],
     people: tuple[str, str],
     now: datetime,
+    contracts: str | None,
 ) -> SpaceCard:
     ca = create_ca(name, now=now)
     write_public(work / "ca" / "ca.crt", ca.certificate_pem)
@@ -323,7 +341,14 @@ def _make_keys(
         enrolment=addresses[1],
         superlink=addresses[2],
         created=instant(now),
+        contracts=contracts,
     )
+
+
+def _new_statement_key(folder: Path) -> str:
+    key = Ed25519PrivateKey.generate()
+    write_secret(folder / STATEMENT_KEY, key_file(key))
+    return key.public_key().public_bytes_raw().hex()
 
 
 def _write_pair(folder: Path, issued: Issued) -> None:

@@ -1,7 +1,8 @@
 """The registry's tables; their rows, typed, are in `server.rows`.
 
-All but `invitations`, the titles, `runs.flower_run` and `rounds.permit` can be made again from the
-log (`server.projection`). Documents are kept as the bytes or canonical JSON that was logged.
+All but `invitations`, `tokens`, titles, callbacks, `runs.flower_run` and `rounds.permit` can
+be made again from the log (`server.projection`). Documents are kept as the bytes or canonical JSON
+that was logged.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ AGREEMENTS = Table(
     Column("withdrawn", Text),
     Column("withdrawal", Text, unique=True),
     Column("withdrawal_entry", Integer),
+    Column("negotiation", Text),
 )
 RUNS = Table(
     "runs",
@@ -238,4 +240,65 @@ VOUCHERS = Table(
     Column("amount", Text, nullable=False),
     Column("spent", Text, nullable=False),
     Column("entry", Integer, nullable=False),
+)
+OFFERS = Table(
+    "offers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("product", Text, ForeignKey("products.id"), nullable=False, index=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("auto_agree", Boolean, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    Column("withdrawn", Text),
+    Column("withdrawal_entry", Integer),
+)
+NEGOTIATIONS = Table(
+    "negotiations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer_pid", Text, nullable=False),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("owner", Text, ForeignKey("participants.id"), nullable=False, index=True),
+    Column("product", Text, ForeignKey("products.id"), nullable=False),
+    Column("offer", Text, ForeignKey("offers.id"), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("callback", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("word_for_word", Boolean, nullable=False),
+    Column("agreement", Text, unique=True),
+    Column("agreement_document", Text),
+    Column("envelope", LargeBinary),
+    Column("reason", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    UniqueConstraint("consumer", "consumer_pid"),
+)
+TRANSFERS = Table(
+    "transfers",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("consumer_pid", Text, nullable=False),
+    Column("agreement", Text, ForeignKey("agreements.id"), nullable=False, index=True),
+    Column("consumer", Text, ForeignKey("participants.id"), nullable=False),
+    Column("owner", Text, ForeignKey("participants.id"), nullable=False),
+    Column("run", Text, ForeignKey("runs.id"), index=True),
+    Column("request", Text, nullable=False),
+    Column("callback", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    UniqueConstraint("consumer", "consumer_pid"),
+)
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("token", Text, primary_key=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False, index=True),
+    Column("expires", Text, nullable=False),
 )

@@ -17,6 +17,7 @@ from policies.fields import instant
 from policies.statements import RoundItem
 from policies.values import decimal_text
 from server import accounts, queries
+from server.dsp.views import DSP_LISTS
 from server.errors import BadInput
 from server.pki import Identity
 from server.register_views import REGISTER
@@ -147,6 +148,7 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
             "region": one.region,
             "node_id": one.node_id,
             "log_key": one.log_key,
+            "receipt_key": one.receipt_key,
             "active": one.active,
             "index": one.entry,
         }
@@ -166,6 +168,7 @@ def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json
             "document": one.document,
             **_spent(spent[one.id]),
             "withdrawn": one.withdrawn,
+            "negotiation": one.negotiation,
             "index": one.entry,
         }
         for one in rows
@@ -224,5 +227,6 @@ _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = 
         "agreements": _agreements,
         "runs": _runs,
         "vouchers": _vouchers,
+        **DSP_LISTS,
     }
 )

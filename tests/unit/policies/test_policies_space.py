@@ -22,6 +22,7 @@ CARD: dict[str, Any] = {
     "enrolment": "10.0.0.1:7444",
     "superlink": "[2001:db8::1]:9092",
     "created": "2026-01-31T08:00:00.000Z",
+    "contracts": "localhost:7446",
 }
 JOIN: dict[str, Any] = {
     "version": 1,
@@ -35,6 +36,11 @@ JOIN: dict[str, Any] = {
 def test_card_and_join_file_read_back() -> None:
     assert SpaceCard.from_json(CARD).to_json() == CARD
     assert JoinFile.from_json(JOIN).to_json() == JOIN
+
+
+def test_a_space_need_not_serve_contracts() -> None:
+    card = {key: value for key, value in CARD.items() if key != "contracts"}
+    assert SpaceCard.from_json(card).contracts is None
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,7 @@ class Site:
             registry=registry,
             superlink=self.superlink,
             edge=Edge(clock=lambda: self.now, random_bytes=self.random_bytes),
+            consumer_key=self.space.config.consumer_key,
             second_key=self.second_key,
         )
         self.registry = registry
@@ -375,6 +376,7 @@ def make_space(
         governance_address=f"127.0.0.1:{ports[0]}",
         enrolment_address=f"127.0.0.1:{ports[1]}",
         superlink_address="127.0.0.1:19445",
+        contracts_address="127.0.0.1:19446",
         hosts=["127.0.0.1"],
         now=now,
         **({"region": "CN-GD"} | changes),

@@ -98,7 +98,7 @@ def test_a_statement_of_one_kind_is_not_one_of_another(site: Site) -> None:
 def test_only_who_has_a_receipt_key_can_sign_statements(site: Site) -> None:
     envelope = product_envelope(site.nodes["alpha"], site.now)
     with pytest.raises(NotAllowed, match="key for statements"):
-        site.governance.catalogue.register_product(CONSUMER, envelope)
+        site.governance.catalogue.register_product(OPERATOR, envelope)
 
 
 # -- apps ----------------------------------------------------------------------------------------
@@ -416,7 +416,8 @@ def test_a_stopped_run_gets_no_permit(site: Site) -> None:
     answer = site.authorize(run)
     view = site.governance.runs.stop(CONSUMER, run)
     assert (view.row.state, view.row.reason) == ("STOPPED", "stopped by consortium")
-    assert site.kinds()[-2:] == ["RoundAbandoned", "RunEnded"]
+    transfers = ["TransferStep"] * 3
+    assert site.kinds()[-5:] == ["RoundAbandoned", "RunEnded", *transfers]
     assert site.superlink.stopped == [view.row.flower_run]
     with pytest.raises(RuleBroken, match="is STOPPED"):
         site.authorize(run, "ask-2")

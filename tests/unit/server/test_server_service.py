@@ -102,6 +102,7 @@ def start(site: Site) -> Served:
         edge=Edge(clock=lambda: site.now, random_bytes=site.random_bytes),
         governance_listen="127.0.0.1:0",
         enrolment_listen="127.0.0.1:0",
+        contracts_listen="127.0.0.1:0",
     )
     return Served(site, running)
 
@@ -446,6 +447,7 @@ def test_a_taken_port_is_said_and_everything_let_go(site: Site, served: Served) 
             edge=Edge(clock=lambda: site.now, random_bytes=site.random_bytes),
             governance_listen=served.address,
             enrolment_listen="127.0.0.1:0",
+            contracts_listen="127.0.0.1:0",
         )
     site.open()
     assert site.kinds()[0] == "SpaceCreated"

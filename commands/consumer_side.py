@@ -1,0 +1,191 @@
+"""A consumer's contracts: its connection, and what it remembers of each negotiation.
+
+The record (CONSUMER/contracts/) says what was asked for, so that nothing else is ever signed. It is
+written before the message that it is about goes out: a call that was cut off may be made again.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import Field
+
+from clients.files import replace_file
+from commands.errors import BadInput, CommandFailed
+from commands.reading import objects
+from policies.canonical import canonical_bytes, parse_json, sha256_hex
+from policies.fields import Document, Id, Version
+from policies.odrl import MAX_BYTES, Agreement, Offer, parse_offer
+from policies.space import SpaceCard
+from server.dsp.client import ContractsClient
+from server.dsp.consumer import Negotiation, check_agreement, published_offer
+from server.files import read_file
+from server.governance_client import GovernanceClient
+from server.space import ClientFile, load_statement_key
+
+ConsumerFolder = Annotated[
+    Path,
+    typer.Option(
+        "--consumer", envvar="TDS_CONSUMER", help="The consumer's folder (SPACE/consumer)."
+    ),
+]
+MAX_RECORD_BYTES = 4 * MAX_BYTES
+POLL_S = 0.5
+
+
+class Record(Document):
+    """What a consumer asked for in a negotiation."""
+
+    version: Version
+    provider_pid: Annotated[str, Field(max_length=255)]
+    consumer_pid: Annotated[str, Field(max_length=255)]
+    product: Id
+    offer: Annotated[str, Field(max_length=MAX_BYTES)]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSide:
+    """The acts of one consumer; `open_consumer` makes it."""
+
+    folder: Path
+    participant: str
+    governance: GovernanceClient
+    contracts: ContractsClient
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """Everything that is offered, by data product."""
+        return self.contracts.datasets()
+
+    def request(self, product: str, offer_id: str = "") -> Negotiation:
+        """Ask for a product under one of its offers, word for word.
+
+        Raises:
+            DocumentError: no such offer.
+            ServerError: refused, or not answered.
+        """
+        offer = published_offer(self.contracts.dataset(product), offer_id)
+        pid = f"urn:uuid:{uuid.uuid4()}"
+        self._keep(
+            pid,
+            Record(
+                version=1,
+                provider_pid="",
+                consumer_pid=pid,
+                product=product,
+                offer=canonical_bytes(offer.to_json()).decode(),
+            ),
+        )
+        known = self.contracts.request(pid, offer, product)
+        record = self._record(pid)
+        self._keep(
+            known.provider_pid, record.model_copy(update={"provider_pid": known.provider_pid})
+        )
+        return known
+
+    def wait(self, known: Negotiation, states: set[str], wait_s: float) -> Negotiation:
+        """The negotiation once it is in one of these states, or as it is after `wait_s`."""
+        end = time.monotonic() + wait_s
+        while known.state not in states and time.monotonic() < end:
+            time.sleep(POLL_S)
+            known = self.contracts.negotiation(known.provider_pid)
+        return known
+
+    def accept(self, negotiation: str) -> tuple[Negotiation, Offer]:
+        """Accept the provider's offer; from now on it is what this consumer will sign.
+
+        Raises:
+            CommandFailed: there is none to accept.
+        """
+        record = self._record(negotiation)
+        known = self.contracts.negotiation(negotiation)
+        if known.offer is None:
+            raise CommandFailed(
+                f"{negotiation}: expected an offer of the provider to accept, it is {known.state}"
+            )
+        text = canonical_bytes(known.offer.to_json()).decode()
+        self._keep(negotiation, record.model_copy(update={"offer": text}))
+        return self.contracts.accept(known), known.offer
+
+    def verify(self, negotiation: str) -> tuple[Negotiation, Agreement]:
+        """Check the agreement against what was asked for, and sign it.
+
+        Raises:
+            DocumentError, SignatureError: it is something else, or not its owner's.
+        """
+        record = self._record(negotiation)
+        known = self.contracts.negotiation(negotiation)
+        offer = parse_offer(record.offer.encode())
+        agreement = check_agreement(
+            known,
+            offer=offer,
+            product=record.product,
+            consumer=self.participant,
+            owner_key=self._key_of(offer.assigner or ""),
+        )
+        key = load_statement_key(self.folder)
+        if known.state == "AGREED":
+            known = self.contracts.verify(known, key=key, participant=self.participant)
+        return known, agreement
+
+    def terminate(self, negotiation: str, reason: str) -> Negotiation:
+        """End a negotiation."""
+        return self.contracts.terminate(self.contracts.negotiation(negotiation), reason)
+
+    def move(self, transfer: str, verb: str, reason: str) -> str:
+        """`start`, `suspension`, `completion` or `termination`; the state after it."""
+        known = self.contracts.transfer(transfer)
+        return self.contracts.move(known, verb, reason).state
+
+    def _key_of(self, owner: str) -> Ed25519PublicKey:
+        for one in objects(self.governance.list("participants")):
+            key = one.get("receipt_key")
+            if one.get("participant") == owner and isinstance(key, str):
+                return Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+        raise CommandFailed(f"{owner}: expected an enrolled data owner with a key, got none")
+
+    def _path(self, pid: str) -> Path:
+        return self.folder / "contracts" / f"{sha256_hex(pid.encode())}.json"
+
+    def _keep(self, pid: str, record: Record) -> None:
+        path = self._path(pid)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_file(path, canonical_bytes(record.to_json()))
+
+    def _record(self, pid: str) -> Record:
+        path = self._path(pid)
+        if not path.exists():
+            raise BadInput(f"{pid}: expected a negotiation that this consumer opened, got none")
+        return Record.from_json(parse_json(path.read_bytes(), max_bytes=MAX_RECORD_BYTES))
+
+
+@contextmanager
+def open_consumer(folder: Path) -> Iterator[ConsumerSide]:
+    """A consumer's side, with a fresh token, until the block is left.
+
+    Raises:
+        SpaceError: a file of the folder is missing or malformed.
+        CommandFailed: the space serves no contracts.
+        ServerError: governance refused, or did not answer.
+    """
+    value = parse_json(read_file(folder / "consumer.json"), max_bytes=MAX_BYTES)
+    participant = ClientFile.from_json(value).participant
+    with GovernanceClient.open(folder) as governance:
+        card = SpaceCard.from_json(
+            parse_json(governance.get_space().space_json, max_bytes=MAX_BYTES)
+        )
+        if card.contracts is None:
+            raise CommandFailed(
+                f"space {card.name}: expected an address of its contracts, it has none; the "
+                "operator makes a space with one: tds space init"
+            )
+        token = governance.issue_token()
+        with ContractsClient(address=card.contracts, ca_pem=card.ca_pem, token=token) as contracts:
+            yield ConsumerSide(folder, participant, governance, contracts)

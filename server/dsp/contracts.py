@@ -1,0 +1,34 @@
+"""Everything of the Dataspace Protocol that governance does, by subject, wired in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policies.space import SpaceCard
+from server.dsp.catalogue import DcatCatalogue
+from server.dsp.documents import BASE
+from server.dsp.listing import Laws
+from server.dsp.negotiations import Negotiations
+from server.dsp.offers import Offers
+from server.dsp.tokens import Tokens
+from server.dsp.transfers import Transfers
+from server.edge import Edge
+from server.journal import Journal
+
+NOT_SERVED: Final = "not.served.invalid"
+
+
+class Contracts:
+    """The operations behind both doors: HTTP for consumers, gRPC for owners."""
+
+    def __init__(
+        self, *, journal: Journal, card: SpaceCard, operator: str, laws: Laws, edge: Edge
+    ) -> None:
+        url = f"https://{card.contracts or NOT_SERVED}{BASE}"
+        self.tokens = Tokens(journal=journal, space=card.name, edge=edge)
+        self.catalogue = DcatCatalogue(
+            journal=journal, space=card.name, operator=operator, url=url, laws=laws, edge=edge
+        )
+        self.offers = Offers(journal=journal, edge=edge)
+        self.negotiations = Negotiations(journal=journal, offers=self.offers, laws=laws, edge=edge)
+        self.transfers = Transfers(journal=journal, edge=edge)

@@ -1,0 +1,160 @@
+"""What a step of a negotiation must hold, apart from the state machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from policies.canonical import Json, canonical_bytes
+from policies.errors import PolicyError
+from policies.odrl import Agreement, Offer, agreement_from_offer, parse_agreement, parse_offer
+from server import queries
+from server.dsp import store
+from server.dsp.listing import Laws, check_listed
+from server.dsp.machine import Party
+from server.dsp.messages import ContractRequest, parse_message_offer
+from server.dsp.negotiation import NEGOTIATION
+from server.dsp.rows import NegotiationRow, OfferRow
+from server.errors import BadInput, NotKnown, RuleBroken
+from server.pki import Identity
+
+MAX_REASON: Final = 1000
+
+
+def moved(row: NegotiationRow | None, after: str, by: Party, caller: Identity) -> dict[str, Json]:
+    """What every step's entry says about the step; `row` is None for the first."""
+    return {
+        "number": row.number + 1 if row is not None else 1,
+        "before": row.state if row is not None else None,
+        "state": after,
+        "by": by,
+        "participant": caller.participant,
+    }
+
+
+def offered(offer: Offer, published: OfferRow) -> dict[str, Json]:
+    """The consumer's offer, and whether it is the published one unchanged."""
+    document = canonical_bytes(offer.to_json()).decode()
+    return {"document": document, "word_for_word": document == published.document}
+
+
+def check_step(row: NegotiationRow, after: str, by: Party) -> None:
+    """Returns only if the protocol has this step; RuleBroken else."""
+    illegal = NEGOTIATION.check(row.state, after, by)
+    if illegal is not None:
+        raise RuleBroken(illegal.text)
+
+
+def check_consumer(caller: Identity) -> None:
+    """Returns only for a consumer; NotKnown else."""
+    if caller.role != "consumer":
+        raise NotKnown("negotiations: expected a consumer")
+
+
+def of_party(connection: Connection, caller: Identity, id: str) -> NegotiationRow:
+    """The negotiation, for one of its two parties; NotKnown else."""
+    row = store.negotiation(connection, id)
+    if row is None or caller.participant not in (row.consumer, row.owner):
+        raise NotKnown(f"negotiation {id!r:.140}: expected one of {caller.participant}")
+    return row
+
+
+def of_consumer(
+    connection: Connection,
+    caller: Identity,
+    id: str,
+    provider_pid: str | None,
+    message: Any,
+) -> NegotiationRow:
+    """The negotiation for its consumer, whose message names both pids; else NotKnown, BadInput."""
+    row = of_party(connection, caller, id)
+    if row.consumer != caller.participant:
+        raise NotKnown(f"negotiation {id!r:.140}: expected its consumer")
+    for name, expected, got in (
+        ("providerPid", row.id, provider_pid),
+        ("consumerPid", row.consumer_pid, message.consumer_pid),
+    ):
+        if expected != got:
+            raise BadInput(f"$.{name}: expected {expected}, got {got!r:.140}")
+    return row
+
+
+def of_provider(connection: Connection, caller: Identity, id: str) -> NegotiationRow:
+    """The negotiation, for the owner of its product; NotKnown else."""
+    row = of_party(connection, caller, id)
+    if row.owner != caller.participant:
+        raise NotKnown(f"negotiation {id!r:.140}: expected its data owner")
+    return row
+
+
+def same_request(row: NegotiationRow, request: str) -> NegotiationRow:
+    """The answer to an opening message that came before; RuleBroken if it was another one."""
+    if row.request != request:
+        raise RuleBroken(f"{row.consumer_pid}: expected a new consumerPid, this one was used")
+    if row.state in NEGOTIATION.final:
+        raise RuleBroken(f"{row.consumer_pid}: expected a new consumerPid, this one is {row.state}")
+    return row
+
+
+def read_offer(message: ContractRequest) -> tuple[str, Offer]:
+    """Target and offer of a request; BadInput with the JSON path."""
+    try:
+        return parse_message_offer(message.offer)
+    except PolicyError as error:
+        raise BadInput(str(error)) from error
+
+
+def of_owner(offer: Offer, owner: str) -> Offer:
+    """The offer with its assigner named, who must be the product's owner; BadInput else."""
+    if offer.assigner not in (None, owner):
+        raise BadInput(f"$.offer.assigner: expected {owner}, got {offer.assigner!r:.80}")
+    return replace(offer, assigner=owner)
+
+
+def published_offer(connection: Connection, id: str, target: str, laws: Laws) -> OfferRow:
+    """A standing offer of a listed product; BadInput else."""
+    found = store.offer(connection, id)
+    if found is None or found.withdrawn is not None or found.product != target:
+        raise BadInput(f"$.offer.@id: expected an offer of {target!r:.140}, got {id!r:.140}")
+    check_listed(connection, found.product, laws)
+    return found
+
+
+def check_new(connection: Connection, agreement: str, row: NegotiationRow) -> None:
+    """Returns only if no other agreement has this id; RuleBroken else."""
+    over = store.negotiation_over(connection, agreement)
+    other = over is not None and over.id != row.id
+    if other or queries.agreement(connection, agreement) is not None:
+        raise RuleBroken(f"agreement {agreement!r:.140}: expected a new id, this one was used")
+
+
+def read_agreement(document: str, row: NegotiationRow) -> Agreement:
+    """The agreement, if it accepts the offer on the table word for word."""
+    try:
+        agreement = parse_agreement(document.encode())
+        expected = agreement_from_offer(
+            parse_offer(row.document.encode()),
+            id=agreement.id,
+            target=row.product,
+            assigner=row.owner,
+            assignee=row.consumer,
+            timestamp=agreement.timestamp,
+        )
+    except PolicyError as error:
+        raise BadInput(f"agreement: {error}") from error
+    if expected.digest != agreement.digest:
+        raise BadInput(
+            f"agreement: expected the offer of {row.id} word for word, about {row.product}, "
+            f"between {row.owner} and {row.consumer}; got another"
+        )
+    if len(agreement.id) > 128 or not agreement.id.isascii():
+        raise BadInput("agreement: $.@id: expected at most 128 letters, digits and . _ : / -")
+    return agreement
+
+
+def reason_text(code: str, reasons: list[Any]) -> str:
+    """Code and reasons of a termination in one line."""
+    text = "; ".join(one if isinstance(one, str) else str(one) for one in reasons)
+    return (f"{code}: {text}" if code and text else code or text)[:MAX_REASON]
