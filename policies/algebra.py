@@ -5,8 +5,8 @@ values that stand for all others (`policies.algebra_axes`), and an exact search 
 (`policies.algebra_search`). The answers are those of `policies.evaluate`: what is unknown never
 permits.
 
->>> algebra = Algebra([rules])
->>> algebra.find(algebra.granted(rules, rule))   # a state in which the permission holds, or None
+    algebra = Algebra([rules])
+    algebra.find(algebra.granted(rules, permission))  # a state in which it holds, or None
 """
 
 from __future__ import annotations
@@ -229,9 +229,9 @@ class Algebra:
         ]
         return self._build.all_of([*values, *states])
 
-    def between(self, since: datetime | None, until: datetime | None) -> Formula:
-        """The time is `since` or later, and before `until`; each must be one of the moments."""
-        return self._constraints.between(since, until)
+    def from_on(self, moment: datetime) -> Formula:
+        """The time is this moment, which must be one of the moments, or later."""
+        return self._constraints.from_on(moment)
 
     def _once(self, make: Callable[..., Formula], *about: object) -> Formula:
         """A formula that several questions share; what it is about is kept, so ids stay unique."""

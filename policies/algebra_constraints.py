@@ -119,17 +119,12 @@ class Constraints:
         """
         return self._flag(action, "", done)
 
-    def between(self, since: datetime | None, until: datetime | None) -> Formula:
-        """The time is `since` or later, and before `until`; each must be one of the moments."""
+    def from_on(self, moment: datetime) -> Formula:
+        """The time is this moment, which must be one of the moments, or later."""
         index = self._indices["dateTime", ""]
         line = self._axes[index]
         assert isinstance(line, OrderedAxis)
-        mask = line.known
-        if since is not None:
-            mask &= line.masks("gteq", since)[0]
-        if until is not None:
-            mask &= line.masks("lt", until)[0]
-        return self.build.literal(index, mask)
+        return self.build.literal(index, line.masks("gteq", moment)[0])
 
     def values(self, box: Box) -> Values:
         """A state in the box, with a value for all that can be asked about, where one will do."""

@@ -199,8 +199,6 @@ def _branches(box: Box, clauses: list[Clause]) -> list[tuple[Box, list[Clause]]]
             axis, mask = alternative.literals[0]
             outside = outside.copy()
             outside[axis] &= ~mask
-            if not outside[axis]:
-                break
     return found
 
 

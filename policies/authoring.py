@@ -181,7 +181,7 @@ def _whole(
     permits = [algebra.permits(rules, action) for action in distinct_actions([rules])]
 
     def nothing_from(moment: datetime | None) -> bool:
-        during = [] if moment is None else [algebra.between(moment, None)]
+        during = [] if moment is None else [algebra.from_on(moment)]
         return all(algebra.find(formula, *during) is None for formula in permits)
 
     if nothing_from(None):
