@@ -64,7 +64,11 @@ def own_values(known: Sources) -> dict[str, Value]:
         values["spatial"] = Value(known.region, "the node's own configuration")
     if known.environment:
         values["executionEnvironment"] = Value(known.environment, "measured on this host")
-    return values | _counted(known) | _company(known) | _of_product(known) | _duties(known)
+    values |= _counted(known) | _company(known) | _duties(known)
+    card = _card(known)
+    if card is not None:
+        values |= product_facts(card, "the product's card")
+    return values | agreement_facts(known.agreement, body.kind, "", "the node's own copy")
 
 
 def _counted(known: Sources) -> dict[str, Value]:
@@ -96,16 +100,8 @@ def _company(known: Sources) -> dict[str, Value]:
     return company.values(known.agreement, member.participant, member.max_rows)
 
 
-def _of_product(known: Sources) -> dict[str, Value]:
-    """What the card says; the recipient's place, which laws also ask for, no node knows."""
-    card = _card(known)
-    # A round's kind is the action that it asks for.
-    agreed = agreement_facts(known.agreement, known.body.kind, "", "the node's own copy")
-    return agreed if card is None else agreed | product_facts(card, "the product's card")
-
-
 def _duties(known: Sources) -> dict[str, Value]:
-    """Pre-duties: `fulfilled`, or `pending` with what is missing."""
+    """Pre-duties that the permit answers; those of the product are in `policies.facts`."""
     permit, pays = f"permit {known.body.id}", known.member.pays
     paid = known.body.voucher != "" and pays != "0"
     return {
