@@ -17,7 +17,7 @@ from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.note import NoteSigner
 from ledger.tree import Tree, leaf_hash
-from policies.envelope import key_id, sign_envelope
+from policies.envelope import key_id, sign_envelope, unverified_payload
 from policies.fields import instant
 from policies.odrl import parse_agreement
 from policies.permit import PERMIT_TYPE, LogPlace, PermitBody, sign_permit
@@ -575,6 +575,39 @@ def test_duties_stand_in_the_permit(
         world.check(permit)
     else:
         assert world.refusal(permit) == "agreement-denies"
+
+
+@pytest.mark.parametrize(
+    ("asked", "stated", "permitted"),
+    [
+        ({"obligation": [{"action": "anonymize"}]}, {"anonymization": "k-anonymity"}, True),
+        ({"obligation": [{"action": "anonymize"}]}, {}, False),
+        ({"obligation": [{"action": "obtainConsent"}]}, {"subject_consent": "table"}, True),
+        ({"obligation": [{"action": "obtainConsent"}]}, {}, False),
+        (constraint("version", "gteq", typed("2", "integer")), {"data_version": 2}, True),
+        (constraint("version", "gteq", typed("2", "integer")), {}, False),
+        (constraint("personalInformation", "eq", "no"), {"personal_information": False}, True),
+        (constraint("personalInformation", "eq", "no"), {}, False),
+        (constraint("filingNumber", "neq", "none"), {"filing_number": "F-1"}, True),
+        (constraint("filingNumber", "neq", "none"), {}, False),
+        (constraint("anonymization", "eq", "agreed"), {}, False),
+        (constraint("crossBorder", "eq", "no"), {}, False),  # no node knows the recipient's place
+    ],
+)
+def test_the_node_takes_facts_and_duties_from_its_own_card(
+    asked: dict[str, Any], stated: dict[str, Any], permitted: bool
+) -> None:
+    payload = unverified_payload(CARD.card, payload_type=PRODUCT_TYPE)
+    assert isinstance(payload, dict)
+    key = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
+    card = sign_envelope(payload | stated, payload_type=PRODUCT_TYPE, key=key)
+    world = World(own_product=replace(CARD, card=card))
+    document = agreement(**asked) if "obligation" in asked else agreement(asked)
+    world.records["agreement-clinic-a"] = record(document)
+    if permitted:
+        world.check(world.permit())
+    else:
+        assert world.refusal(world.permit()) == "agreement-denies"
 
 
 @pytest.mark.parametrize(

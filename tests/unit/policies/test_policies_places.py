@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from policies.places import crosses, jurisdiction_of, within_jurisdiction
+from policies.places import Region, crosses, jurisdiction_of, within_jurisdiction
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,11 @@ def test_a_named_place_lies_in_the_recipients_jurisdiction(
     place: str, recipient: str, expected: bool
 ) -> None:
     assert within_jurisdiction(place, recipient) is expected
+
+
+def test_a_region_is_a_code_of_a_place() -> None:
+    region = TypeAdapter(Region)
+    assert region.validate_python("CN-GD") == "CN-GD"
+    for text in ("", "china", "EU", "CN-", "cn"):
+        with pytest.raises(ValidationError, match="ISO 3166"):
+            region.validate_python(text)

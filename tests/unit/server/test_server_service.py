@@ -359,6 +359,40 @@ def test_refusals_carry_their_code_and_reason(served: Served, call: Any, code: s
     assert "expected" in text
 
 
+@pytest.mark.parametrize(
+    ("filing", "says"),
+    [
+        (b"{", "filing: $"),
+        (b"[]", "filing: $"),
+        (b'{"colour": "red"}', "filing: $.colour"),
+        (b'{"purposes": "all"}', "filing: $.purposes"),
+        (b'{"author": "a", "author": "b"}', "twice"),
+        (b" " * 70_000, "at most"),
+    ],
+)
+def test_a_malformed_filing_is_refused(served: Served, filing: bytes, says: str) -> None:
+    request = pb.RegisterAppRequest(fab=make_fab(), title="x", filing_json=filing)
+    with served.client("operator", "operator") as client, pytest.raises(grpc.RpcError) as caught:
+        client._stub.RegisterApp(request, timeout=TIMEOUT_S)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert says in caught.value.details()
+
+
+def test_the_registrars_calls_go_over_the_wire(served: Served) -> None:
+    product = "alpha/records"
+    with served.client("operator", "operator") as operator:
+        issued = operator.certify_product(product, days=5)
+        document: Any = operator.get_product(product)
+        assert (document["certificate"], document["certificate_serial"]) == ("valid", issued.id)
+        gone = operator.revoke_certificate(issued.id, "wrong")
+        assert operator.revoke_certificate(issued.id, "again").index == gone.index
+        assert operator.get_product(product)["certificate"] == "revoked"  # type: ignore[index, call-overload]
+        operator.certify_product(product)
+        assert refused(lambda: operator.revoke_certificate("none", "x"))[0] == "NOT_FOUND"
+        assert refused(lambda: operator.revoke_app_filing("0" * 64, "x"))[0] == "NOT_FOUND"
+        assert refused(lambda: operator.certify_product(product, 9999))[0] == "INVALID_ARGUMENT"
+
+
 def test_no_traceback_leaves(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
