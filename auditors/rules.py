@@ -3,11 +3,14 @@
     permit-decided      a permit follows at once on the decision that it names
     permit-agreed       it names only agreements that were concluded, and whose consent still stood
     permit-once         its id was never used before
+    permit-reserves     it reserves for each member what its run states for one use
+    voucher-covers      what it pays was left of the run's own voucher
     receipt-permitted   an accepted receipt is signed by the enrolled key, answers a logged permit
-    receipt-in-bounds   of a member of its cohort, once, with at most the registered rows, before
-                        consent was withdrawn
+    receipt-in-bounds   of a member of its cohort, once, with at most the registered rows and the
+                        reserved seconds, before consent was withdrawn
     close-chained       a round's close names the close before it and only accepted receipts
     close-answers       its weights are the rows of those receipts
+    close-duties        with a result, all that is owed to those who took part is declared
 
 Whether each decision follows from the policies in force is replayed elsewhere; here every document
 is taken as it stands. Works on an intact log only: call `auditors.verify.verify_folder` first.
@@ -19,16 +22,20 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from auditors.snapshot import Snapshot
+from auditors.spending import Spending
 from ledger.folder import ENTRIES
+from policies.account import metered_seconds, whole_seconds
 from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
+from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
 from policies.receipt import Receipt, open_receipt
 
@@ -85,6 +92,7 @@ class _Checker:
         self._permit_ids: dict[str, int] = {}
         self._rows: dict[tuple[str, str], int] = {}
         self._last_close: dict[str, int] = {}
+        self._spending = Spending()
         self._decision: tuple[int, str] = (-1, "")
 
     def broken(self, index: int, rule: str, text: str) -> None:
@@ -112,6 +120,12 @@ class _Checker:
     def _on_ConsentWithdrawn(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         self._withdrawn.setdefault(body["agreement"], index)
 
+    def _on_RunOpened(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        self._spending.opened(body)
+
+    def _on_VoucherIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        self._spending.issued(body)
+
     def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         self._decision = (index, digest_of(body["decision"]))
 
@@ -129,6 +143,8 @@ class _Checker:
                 "permit-once",
                 f"{permit.id}: expected a new id, it stands in entry {self._permit_ids[permit.id]}",
             )
+        for rule, text in self._spending.reserved(permit):
+            self.broken(index, rule, text)
         for member in permit.cohort:
             for text in self._disagreements(member):
                 self.broken(index, "permit-agreed", f"{permit.id}, {member.participant}: {text}")
@@ -182,6 +198,7 @@ class _Checker:
             ("product", member.product, receipt.product),
             ("update", receipt.update, body["update"]),
             ("rows", receipt.rows_used, body["rows_used"]),
+            ("metered", metered_seconds(*_times(receipt), member.metered_s), body["metered_s"]),
         ):
             if expected != got:
                 yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
@@ -191,6 +208,10 @@ class _Checker:
                 f"expected at most {member.max_rows} rows, got "
                 f"{receipt.rows_used} and {receipt.rows_held_back} held back",
             )
+        used_s = whole_seconds(*_times(receipt))
+        if used_s is not None and used_s > member.metered_s:
+            text = f"expected at most the {member.metered_s} seconds reserved, got {used_s}"
+            yield "receipt-in-bounds", text
         if member.participant in issued.answered:
             at = issued.answered[member.participant]
             yield "receipt-in-bounds", f"expected one receipt for {permit.id}, entry {at} is one"
@@ -208,6 +229,7 @@ class _Checker:
                 f"got {body['previous']}",
             )
         self._last_close[body["run"]] = index
+        self._check_duties(index, body)
         for item in body["accepted"]:
             rows = self._rows.get((body["permit"], item["participant"]))
             if rows != item["rows"]:
@@ -217,6 +239,21 @@ class _Checker:
                     f"{item['participant']}: expected the {rows} rows of its accepted receipt, "
                     f"got {item['rows']}",
                 )
+
+    def _check_duties(self, index: int, body: dict[str, Any]) -> None:
+        issued = self._permits.get(body["permit"])
+        if issued is None or not body["quorum_met"]:
+            return
+        for item in body["accepted"]:
+            member = _member(issued.body, item["participant"])
+            owed = set(member.duties) - set(body["duties"]) if member is not None else set()
+            for action in sorted(owed):
+                text = f"{item['participant']}: expected {action} to be declared, got nothing"
+                self.broken(index, "close-duties", text)
+
+
+def _times(receipt: Receipt) -> tuple[datetime, datetime]:
+    return parse_instant(receipt.started), parse_instant(receipt.finished)
 
 
 def _member(permit: PermitBody, participant: str) -> CohortMember | None:

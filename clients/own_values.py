@@ -17,6 +17,7 @@ from policies.cohort import Company
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError
 from policies.evaluate import Value
+from policies.facts import agreement_facts, product_facts
 from policies.fields import instant, parse_instant
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
@@ -63,7 +64,11 @@ def own_values(known: Sources) -> dict[str, Value]:
         values["spatial"] = Value(known.region, "the node's own configuration")
     if known.environment:
         values["executionEnvironment"] = Value(known.environment, "measured on this host")
-    return values | _counted(known) | _company(known) | _of_product(known) | _duties(known)
+    values |= _counted(known) | _company(known) | _duties(known)
+    card = _card(known)
+    if card is not None:
+        values |= product_facts(card, "the product's card")
+    return values | agreement_facts(known.agreement, body.kind, "", "the node's own copy")
 
 
 def _counted(known: Sources) -> dict[str, Value]:
@@ -95,15 +100,8 @@ def _company(known: Sources) -> dict[str, Value]:
     return company.values(known.agreement, member.participant, member.max_rows)
 
 
-def _of_product(known: Sources) -> dict[str, Value]:
-    card = _card(known)
-    if card is None:
-        return {}
-    return {"classification": Value(card.classification, "the product's card")}
-
-
 def _duties(known: Sources) -> dict[str, Value]:
-    """Pre-duties: `fulfilled`, or `pending` with what is missing."""
+    """Pre-duties that the permit answers; those of the product are in `policies.facts`."""
     permit, pays = f"permit {known.body.id}", known.member.pays
     paid = known.body.voucher != "" and pays != "0"
     return {
@@ -111,8 +109,6 @@ def _duties(known: Sources) -> dict[str, Value]:
         if paid
         else Value(PENDING, f"{permit} pays nothing"),
         "inform": Value(FULFILLED, permit),
-        "obtainConsent": Value(PENDING, "the product names no table of consents"),
-        "anonymize": Value(PENDING, "the product names no method of anonymization"),
     }
 
 

@@ -2,15 +2,16 @@
 
 Three runs use the same three agreements side by side, each of which limits something else. Between
 and in the middle of their rounds consent is withdrawn, time passes or is set back, permits are
-abandoned, replies get lost, governance crashes between any two durable steps and is asked the same
-again. After every step the registry has to show what the model shows; at the end a registry made
-from the log alone has to be the same as the live one.
+abandoned, replies get lost, governance crashes between any two durable steps or finds the disk
+full, and is asked the same again. After every step the registry has to show what the model shows;
+at the end a registry made from the log alone has to be the same as the live one.
 """
 
 from __future__ import annotations
 
 import atexit
 import copy
+import errno
 import functools
 import shutil
 import tempfile
@@ -25,11 +26,12 @@ from typing import Any, Final
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from server_site import CONSUMER, Crash, Site, make_fab
+from server_site import CONSUMER, OPERATOR, Crash, Site, make_fab
 from sqlalchemy import select
 
 from policies.fields import instant
 from server import accounts
+from server.errors import Unavailable
 from server.left_values import MAX_STEP_BACK
 from server.projection import apply
 from server.registry import Registry, set_applied
@@ -46,8 +48,12 @@ ELAPSED_S: Final = 600
 OPEN_S: Final = 900  # alpha's agreement ends that long after the start
 UNITS: Final = Fraction("9.5")
 RUNS: Final = {"one": ("0.3", "1"), "two": ("0.1", "0"), "three": ("0.5", "2.5")}
-CRASHES: Final = st.sampled_from(
-    [None, None, None, "signed", "committed", "recorded", "entries", "published", "registry"]
+STEPS: Final = ("signed", "committed", "recorded", "entries", "history", "published", "registry")
+FAULTS: Final = st.one_of(
+    st.none(),
+    st.none(),
+    st.sampled_from([("crash", step) for step in STEPS]),
+    st.sampled_from([("full disk", step) for step in ("signed", "recorded", "history")]),
 )
 SIDE: Final = {  # what the log does not hold
     "participants": {"title"},
@@ -208,12 +214,12 @@ class Reservations(RuleBasedStateMachine):
 
     # -- asking ------------------------------------------------------------------------------
 
-    @rule(run=st.sampled_from(list(RUNS)), crash=CRASHES)
-    def ask(self, run: str, crash: str | None) -> None:
+    @rule(run=st.sampled_from(list(RUNS)), fault=FAULTS)
+    def ask(self, run: str, fault: tuple[str, str] | None) -> None:
         """Another round, or another attempt at it; the permit before it is void."""
         self.number += 1
         ask = self.site.ask(self.runs[run], f"ask-{self.number}")
-        answer = self.doing(crash, lambda: self.site.governance.rounds.authorize(CONSUMER, ask))
+        answer = self.doing(fault, lambda: self.site.governance.rounds.authorize(CONSUMER, ask))
         if self.decided(ask.request_id):
             expected = self.model.decide(run, self.site.now)
             self.asks[run] = ask
@@ -255,9 +261,11 @@ class Reservations(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
         seconds=st.sampled_from([0.0, 0.001, 1.0, 7.5, 20.0]),
         good=st.booleans(),
-        crash=CRASHES,
+        fault=FAULTS,
     )
-    def reply(self, run: str, name: str, seconds: float, good: bool, crash: str | None) -> None:
+    def reply(
+        self, run: str, name: str, seconds: float, good: bool, fault: tuple[str, str] | None
+    ) -> None:
         """A receipt; a bad one is refused and may be followed by a better one."""
         current = self.model.current.get(run)
         if current is None or name not in current.uses:
@@ -281,15 +289,15 @@ class Reservations(RuleBasedStateMachine):
             and name not in self.model.withdrawn
             and not use.accepted
         )
-        self.doing(crash, submit)
+        self.doing(fault, submit)
         if self.site.log.size > size:
             if holds:
                 use.accepted = True
                 use.seconds = -int(-seconds // 1)
             assert [row.accepted for row in submit()] == [holds]
 
-    @rule(run=st.sampled_from(list(RUNS)), crash=CRASHES)
-    def close(self, run: str, crash: str | None) -> None:
+    @rule(run=st.sampled_from(list(RUNS)), fault=FAULTS)
+    def close(self, run: str, fault: tuple[str, str] | None) -> None:
         """The round ends; whatever did not come stays spent."""
         current = self.model.current.get(run)
         if current is None:
@@ -298,17 +306,17 @@ class Reservations(RuleBasedStateMachine):
         accepted = any(use.accepted for use in current.uses.values())
         permit = self.site.permit(answer).body
         changes = {} if accepted else {"quorum_met": False, "model": permit.model}
-        self.doing(crash, lambda: self.site.close_round(answer, **changes))
+        self.doing(fault, lambda: self.site.close_round(answer, **changes))
         self.site.close_round(answer, **changes)
         self.model.current.pop(run).ended = True
 
     # -- the world ---------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from(NAMES), crash=CRASHES)
-    def withdraw(self, name: str, crash: str | None) -> None:
+    @rule(name=st.sampled_from(NAMES), fault=FAULTS)
+    def withdraw(self, name: str, fault: tuple[str, str] | None) -> None:
         """Consent ends; at once, also for uses that are under way."""
         if self.number % 4 == 3:  # not too often, or there is little left to see
-            self.doing(crash, lambda: self.site.withdraw(self.site.nodes[name]))
+            self.doing(fault, lambda: self.site.withdraw(self.site.nodes[name]))
             self.site.withdraw(self.site.nodes[name])
             self.model.withdrawn.add(name)
 
@@ -359,27 +367,36 @@ class Reservations(RuleBasedStateMachine):
 
     # -- helpers -----------------------------------------------------------------------------
 
-    def doing(self, crash: str | None, act: Callable[[], Any]) -> Any:
-        """Do it; with a crash at a step, do it half and start again. None after a crash."""
+    def doing(self, fault: tuple[str, str] | None, act: Callable[[], Any]) -> Any:
+        """Do it, or do it half: None after a fault.
+
+        A crash ends the process, which starts again; after a full disk it goes on, and whatever it
+        does next has first to find out what became of the append that failed.
+        """
+        if fault is None:
+            return act()
+        kind, step = fault
 
         def fail() -> None:
-            raise Crash(str(crash))
+            raise Crash(step) if kind == "crash" else OSError(errno.ENOSPC, "No space left")
 
         def on_step(name: str) -> None:
-            if name == crash:
+            if name == step:
                 fail()
-            if name == "published" and crash == "registry":
+            if name == "published" and step == "registry":
                 self.site.on_registry = fail
 
-        if crash is None:
-            return act()
         self.site.on_step = on_step
         try:
-            answer = act()
-        except Crash:
-            answer = None
-        self.site.reopen()
-        return answer
+            return act()
+        except (Crash, Unavailable):
+            return None
+        finally:
+            self.site.on_step = lambda _step: None
+            if kind == "crash":
+                self.site.reopen()
+            else:
+                self.site.governance.watch_withdrawals(OPERATOR).close()
 
     def decided(self, request_id: str) -> bool:
         """Whether the log has the decision on this request."""

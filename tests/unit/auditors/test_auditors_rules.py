@@ -27,6 +27,20 @@ DECISION: dict[str, Any] = {"verdicts": []}
 
 Story = list[tuple[EntryType, dict[str, Any]]]
 
+SPEC: dict[str, Any] = {
+    "version": 1,
+    "app": ZERO,
+    "purpose": "medical-research",
+    "agreements": ["a1"],
+    "rounds": 2,
+    "deadline_s": 10,
+    "quorum": 1,
+    "min_cohort": 1,
+    "memory_bytes": 1 << 27,
+    "metrics": [],
+    "config": {},
+}
+
 
 def permit(number: int = 1, **changes: Any) -> PermitBody:
     fields: dict[str, Any] = {
@@ -54,7 +68,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
                 metered_s=10,
                 epsilon="0",
                 pays="0",
-                duties=[],
+                duties=["delete"],
             )
         ],
         "min_cohort": 1,
@@ -96,6 +110,7 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "participant": "clinic",
         "update": ZERO,
         "rows_used": {**fields, **changes}["rows_used"],
+        "metered_s": 0,
         "envelope": base64.b64encode(signed).decode(),
     }
 
@@ -106,6 +121,8 @@ def close(answers: PermitBody, previous: int | None, rows: int = 80) -> dict[str
         "run": "run-1",
         "permit": answers.digest(),
         "accepted": accepted,
+        "quorum_met": True,
+        "duties": {"delete": "dropped"},
         "previous": previous,
     }
 
@@ -119,6 +136,7 @@ def good_story() -> Story:
     first, second = permit(1), permit(2)
     return [
         ("ParticipantEnrolled", enrolled()),
+        ("RunOpened", {"run": "run-1", "consumer": "consortium", "spec": SPEC}),
         ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
         ("RoundDecided", {"decision": DECISION}),
         ("PermitIssued", first.to_json()),
@@ -127,7 +145,7 @@ def good_story() -> Story:
         ("RoundDecided", {"decision": DECISION}),
         ("PermitIssued", second.to_json()),
         ("ReceiptAccepted", receipt(second)),
-        ("RoundClosed", close(second, 5)),
+        ("RoundClosed", close(second, 6)),
         ("ConsentWithdrawn", {"agreement": "a1"}),
     ]
 
@@ -169,71 +187,88 @@ def move(index: int, to: int) -> Callable[[Story], Story]:
     return change
 
 
+def spec(**changes: Any) -> Callable[[Story], Story]:
+    """Another run than the permits were given for."""
+    return edit(1, lambda b: {**b, "spec": {**b["spec"], **changes}})
+
+
 @pytest.mark.parametrize(
     ("change", "index", "rule", "says"),
     [
-        (drop(2), 2, "permit-decided", "expected the decision"),
+        (drop(1), 3, "permit-reserves", "expected an opened run"),
+        (spec(epsilon="0.5"), 4, "permit-reserves", "(10, '0.5', '0')"),
+        (spec(deadline_s=9), 4, "permit-reserves", "(9, '0', '0')"),
+        (edit(4, lambda b: {**b, "voucher": "v1"}), 4, "voucher-covers", "the voucher ''"),
         (
-            edit(2, lambda _: {"decision": {"verdicts": [1]}}),
-            3,
+            edit(5, lambda _: receipt(permit(1), finished="2026-01-01T00:00:10.001Z")),
+            5,
+            "receipt-in-bounds",
+            "at most the 10 seconds reserved, got 11",
+        ),
+        (edit(5, lambda b: {**b, "metered_s": 3}), 5, "receipt-permitted", "metered"),
+        (edit(6, lambda b: {**b, "duties": {}}), 6, "close-duties", "expected delete"),
+        (drop(3), 3, "permit-decided", "expected the decision"),
+        (
+            edit(3, lambda _: {"decision": {"verdicts": [1]}}),
+            4,
             "permit-decided",
             "expected the decision",
         ),
-        (drop(1), 2, "permit-agreed", "got none"),
+        (drop(2), 3, "permit-agreed", "got none"),
         (
-            edit(1, lambda b: {**b, "product": "clinic/other"}),
-            3,
+            edit(2, lambda b: {**b, "product": "clinic/other"}),
+            4,
             "permit-agreed",
             "one about clinic/other",
         ),
-        (move(10, 6), 8, "permit-agreed", "withdrawn in entry 6"),
-        (move(10, 4), 5, "receipt-in-bounds", "withdrawn in entry 4"),
+        (move(11, 7), 9, "permit-agreed", "withdrawn in entry 7"),
+        (move(11, 5), 6, "receipt-in-bounds", "withdrawn in entry 5"),
         (
-            edit(7, lambda b: {**b, "id": permit(1).id}),
-            7,
+            edit(8, lambda b: {**b, "id": permit(1).id}),
+            8,
             "permit-once",
-            "it stands in entry 3",
+            "it stands in entry 4",
         ),
-        (drop(3), 3, "receipt-permitted", "got none"),
+        (drop(4), 4, "receipt-permitted", "got none"),
         (
-            edit(4, lambda _: receipt(permit(1), key=OTHER)),
-            4,
+            edit(5, lambda _: receipt(permit(1), key=OTHER)),
+            5,
             "entry-readable",
             "expected a signature by key",
         ),
         (
-            edit(4, lambda _: receipt(permit(1), product="clinic/other")),
-            4,
+            edit(5, lambda _: receipt(permit(1), product="clinic/other")),
+            5,
             "receipt-permitted",
             "product",
         ),
         (
-            edit(4, lambda _: receipt(permit(1), rows_used=81)),
-            4,
+            edit(5, lambda _: receipt(permit(1), rows_used=81)),
+            5,
             "receipt-in-bounds",
             "at most 100 rows",
         ),
-        (edit(4, lambda b: {**b, "update": "1" * 64}), 4, "receipt-permitted", "update"),
-        (edit(4, lambda b: {**b, "rows_used": 79}), 4, "receipt-permitted", "rows"),
+        (edit(5, lambda b: {**b, "update": "1" * 64}), 5, "receipt-permitted", "update"),
+        (edit(5, lambda b: {**b, "rows_used": 79}), 5, "receipt-permitted", "rows"),
         (
-            edit(4, lambda b: {**b, "participant": "stranger"}),
-            4,
+            edit(5, lambda b: {**b, "participant": "stranger"}),
+            5,
             "receipt-in-bounds",
             "expected an enrolled member",
         ),
-        (drop(0), 3, "receipt-in-bounds", "expected an enrolled member"),
+        (drop(0), 4, "receipt-in-bounds", "expected an enrolled member"),
         (
-            lambda s: [*s[:5], ("ReceiptAccepted", receipt(permit(1))), *s[5:]],
-            5,
+            lambda s: [*s[:6], ("ReceiptAccepted", receipt(permit(1))), *s[6:]],
+            6,
             "receipt-in-bounds",
-            "entry 4 is one",
+            "entry 5 is one",
         ),
-        (edit(9, lambda b: {**b, "previous": None}), 9, "close-chained", "in entry 5"),
-        (edit(5, lambda b: {**b, "previous": 1}), 5, "close-chained", "in entry None"),
-        (edit(9, lambda _: close(permit(2), 5, rows=10**9)), 9, "close-answers", "80 rows"),
-        (edit(3, lambda b: {**b, "round": 0}), 3, "entry-readable", "round"),
-        (edit(4, lambda b: {**b, "envelope": "%"}), 4, "entry-readable", "base64"),
-        (edit(4, lambda b: {}), 4, "entry-readable", "KeyError"),
+        (edit(10, lambda b: {**b, "previous": None}), 10, "close-chained", "in entry 6"),
+        (edit(6, lambda b: {**b, "previous": 1}), 6, "close-chained", "in entry None"),
+        (edit(10, lambda _: close(permit(2), 6, rows=10**9)), 10, "close-answers", "80 rows"),
+        (edit(4, lambda b: {**b, "round": 0}), 4, "entry-readable", "round"),
+        (edit(5, lambda b: {**b, "envelope": "%"}), 5, "entry-readable", "base64"),
+        (edit(5, lambda b: {}), 5, "entry-readable", "KeyError"),
     ],
 )
 def test_one_fault_is_named_with_its_entry(
@@ -246,5 +281,46 @@ def test_one_fault_is_named_with_its_entry(
 
 
 def test_entries_beyond_the_verified_size_are_not_looked_at(tmp_path: Path) -> None:
-    check(tmp_path, drop(1)(good_story()))
+    check(tmp_path, drop(2)(good_story()))
     assert check_rules(tmp_path / "log", size=2) == []
+
+
+def paid(number: int, **changes: Any) -> dict[str, Any]:
+    body = permit(number).to_json()
+    members: Any = body["cohort"]
+    return {**body, "voucher": "v1", "cohort": [{**members[0], "pays": "2", **changes}]}
+
+
+def paid_story() -> Story:
+    """One voucher that pays for two rounds, and no more."""
+    spent = {**SPEC, "pays": "2", "voucher": "v1"}
+    return [
+        ("VoucherIssued", {"voucher": "v1", "consumer": "consortium", "amount": "5"}),
+        ("RunOpened", {"run": "run-1", "consumer": "consortium", "spec": spent}),
+        ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
+        ("RoundDecided", {"decision": DECISION}),
+        ("PermitIssued", paid(1)),
+        ("RoundDecided", {"decision": DECISION}),
+        ("PermitIssued", paid(2)),
+    ]
+
+
+def test_a_voucher_that_covers_what_it_pays(tmp_path: Path) -> None:
+    assert check(tmp_path, paid_story()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "index", "says"),
+    [
+        (edit(0, lambda b: {**b, "amount": "3.5"}), 6, "1.5 units that v1 has left, got 2"),
+        (edit(0, lambda b: {**b, "consumer": "another"}), 4, "a voucher of consortium, got none"),
+        (drop(0), 3, "a voucher of consortium, got none"),
+        (edit(4, lambda b: {**b, "voucher": ""}), 4, "the voucher 'v1' of the run, got ''"),
+    ],
+)
+def test_a_voucher_that_does_not_cover_it_is_named(
+    tmp_path: Path, change: Callable[[Story], Story], index: int, says: str
+) -> None:
+    found = [one for one in check(tmp_path, change(paid_story())) if one.rule == "voucher-covers"]
+    assert (found[0].index, found[0].rule) == (index, "voucher-covers")
+    assert says in found[0].text

@@ -1,0 +1,75 @@
+"""Whether permits reserve what their runs state, and vouchers pay no more than they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from policies.account import Voucher
+from policies.errors import AccountError
+from policies.permit import PermitBody
+from policies.statements import RunSpec
+from policies.values import decimal_text
+
+
+class Spending:
+    """What the log has said so far of runs and vouchers."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, RunSpec] = {}
+        self._consumers: dict[str, str] = {}
+        self._vouchers: dict[str, Voucher] = {}
+
+    def opened(self, body: dict[str, Any]) -> None:
+        """`RunOpened`."""
+        self._specs[body["run"]] = RunSpec.from_json(body["spec"])
+        self._consumers[body["run"]] = body["consumer"]
+
+    def issued(self, body: dict[str, Any]) -> None:
+        """`VoucherIssued`."""
+        id, amount = body["voucher"], Decimal(body["amount"])
+        self._vouchers[id] = Voucher(id, body["consumer"], amount)
+
+    def reserved(self, permit: PermitBody) -> Iterator[tuple[str, str]]:
+        """`PermitIssued`: broken rules, each with what was expected and what stands there."""
+        spec = self._specs.get(permit.run)
+        if spec is None:
+            yield "permit-reserves", f"{permit.id}: expected an opened run, got {permit.run}"
+            return
+        expected = (spec.deadline_s, spec.epsilon, spec.pays)
+        for member in permit.cohort:
+            got = (member.metered_s, member.epsilon, member.pays)
+            if got != expected:
+                yield (
+                    "permit-reserves",
+                    f"{permit.id}, {member.participant}: expected seconds, epsilon and pay "
+                    f"{expected} as the run states, got {got}",
+                )
+        yield from self._paid(permit, spec)
+
+    def _paid(self, permit: PermitBody, spec: RunSpec) -> Iterator[tuple[str, str]]:
+        if permit.voucher != (spec.voucher if spec.pays != "0" else ""):
+            yield (
+                "voucher-covers",
+                f"{permit.id}: expected the voucher {spec.voucher!r} of the run, "
+                f"got {permit.voucher!r}",
+            )
+        pays = sum((Decimal(member.pays) for member in permit.cohort), Decimal(0))
+        if pays == 0:
+            return
+        voucher = self._vouchers.get(permit.voucher)
+        if voucher is None or voucher.consumer != self._consumers[permit.run]:
+            yield (
+                "voucher-covers",
+                f"{permit.id}: expected a voucher of {self._consumers[permit.run]}, got none",
+            )
+            return
+        try:
+            self._vouchers[voucher.id] = voucher.spend(pays)
+        except AccountError:
+            yield (
+                "voucher-covers",
+                f"{permit.id}: expected at most the {decimal_text(voucher.balance)} units that "
+                f"{voucher.id} has left, got {decimal_text(pays)}",
+            )
