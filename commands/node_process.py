@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from clients.contracts import OwnerContracts
-from clients.errors import ClientError
+from clients.errors import ClientError, GovernanceError
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
 from clients.governance import OwnerPort
@@ -174,6 +174,8 @@ def _keep_telling(owner: Owner, contracts: OwnerContracts, stop: threading.Event
                 contracts.keep_signed()
                 kept = True
             contracts.agree_waiting()
+        except GovernanceError as problem:
+            LOGGER.info("governance cannot be asked at present: %s", problem)
         except (ClientError, LedgerError, PolicyError) as problem:
             LOGGER.warning("governance was not told: %s", problem)
 

@@ -42,7 +42,7 @@ from server.dsp.messages import (
     TransferTermination,
     parse_message,
 )
-from server.errors import NotAllowed, NotKnown, RequestError, TooMany, Unavailable
+from server.errors import NotKnown, RequestError, TooMany, Unavailable
 from server.pki import Identity
 
 BODY_TIMEOUT_S: Final = 10.0
@@ -209,7 +209,7 @@ class _Binding:
     # -- errors --------------------------------------------------------------------------------
 
     def _refusal(self, call: _Call, error: Exception) -> Response:
-        if isinstance(error, NotKnown | NotAllowed):
+        if isinstance(error, NotKnown):
             return _not_found(call.subject)
         status = 400
         if isinstance(error, _Refused):

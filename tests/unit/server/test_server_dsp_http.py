@@ -29,7 +29,7 @@ from server.dsp.client import ContractsClient
 from server.dsp.consumer import check_agreement, published_offer, verification
 from server.dsp.documents import BASE, EXTENSION
 from server.dsp.endpoint import serve_contracts
-from server.dsp.messages import MAX_BODY_BYTES
+from server.dsp.messages import MAX_BODY_BYTES, digest_json
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError, Unavailable
 from server.pki import create_ca
 
@@ -179,6 +179,20 @@ def test_every_message_of_a_negotiation_validates(bed: Bed, dsp: Contracts, offe
     assert refusal["@type"] == "ContractNegotiationError"
     assert (refusal["providerPid"], refusal["consumerPid"]) == (provider_pid, consumer_pid)
     assert "FINALIZED" in refusal["reason"][0]
+
+
+def test_a_verification_by_somebody_else_says_why(bed: Bed, dsp: Contracts, offer: Offer) -> None:
+    row = dsp.agree(dsp.request(offer, consumerPid=pid(bed)), id=f"agreed-{bed.site.log.size}")
+    path = f"{BASE}/negotiations/{row.id}/agreement/verification"
+    for changes, said in (
+        ({"participant": "alpha"}, "expected one by consortium"),
+        ({"key": dsp.owner.receipt}, "expected a signature by key"),
+        ({"document": "{}"}, "word for word"),
+    ):
+        message = digest_json(dsp.verification(row, **changes))
+        document = valid(bed.http().post(path, json=message), 400)
+        assert said in document["reason"][0]
+    assert dsp.get(row).state == "AGREED"
 
 
 def test_the_catalogue_lists_offers(bed: Bed, dsp: Contracts, offer: Offer) -> None:
