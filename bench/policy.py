@@ -21,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,15 +33,15 @@ from bench.policy_engines import END, ENGINES, agreement, state
 from bench.policy_pairs import PAIRS, check
 from ledger.log import Log
 from ledger.note import NoteSigner
-from policies.canonical import Json, canonical_bytes
+from policies.canonical import Json
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.entries import entry_bytes
 from policies.evaluate import Request, evaluate
 from policies.fields import instant
+from server.report_entries import report_entries
 from server.second_key import CedarKey, decide_with_two_keys
 
 CANDIDATES = 1_000
-VERDICTS_AN_ENTRY = 500  # an entry holds at most 1 MiB
 RULES = 20
 KEY = bytes(range(32))
 
@@ -126,16 +125,11 @@ def candidates() -> list[Candidate]:
 
 
 def decision_entries(decision: RoundDecision) -> list[bytes]:
-    """The decision with all its reports, as entries that the log takes."""
-    verdicts: list[Json] = [verdict.to_json() for verdict in decision.verdicts]
-    return [
-        entry_bytes(
-            "RoundDecided",
-            time=instant(END),
-            body={"verdicts": verdicts[start : start + VERDICTS_AN_ENTRY]},
-        )
-        for start in range(0, len(verdicts), VERDICTS_AN_ENTRY)
-    ]
+    """What governance logs of a decision: every report, then the decision that names them."""
+    time = instant(END)
+    body: dict[str, Json] = {"decision": decision.to_json(), "digest": decision.digest}
+    reports = report_entries(decision, run="run-1", round_=1, kind="train", attempt=1, time=time)
+    return [*reports, entry_bytes("RoundDecided", time=time, body=body)]
 
 
 def a_round(repeats: int) -> list[Figure]:
@@ -146,11 +140,10 @@ def a_round(repeats: int) -> list[Figure]:
     if len(decision.permitted) != CANDIDATES:
         raise SystemExit(f"round: expected all permitted, got {len(decision.permitted)}")
     found = [
-        measure(f"{what}, decided", "tdspace", lambda: decide_round(asked), repeats=repeats),
         measure(
-            f"{what}, decided with full reports in canonical JSON",
+            f"{what}, decided with full reports",
             "tdspace",
-            lambda: canonical_bytes(decide_round(asked).to_json()),
+            lambda: decide_round(asked).digest,
             repeats=repeats,
             goal_us=150_000,
         ),
@@ -201,9 +194,6 @@ def a_log(folder: Path) -> Log:
 
 def a_conflict_check(repeats: int) -> list[Figure]:
     """Two policies of twenty rules, ten permissions and ten prohibitions each."""
-    if find_spec("policies.authoring") is None:
-        print("no conflict check: policies.authoring is missing")
-        return []
     return [
         measure(
             f"conflict check of two policies of {RULES} rules: {name}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from policies.authoring import compare
 from policies.odrl import CONTEXT, PROFILE, Offer, parse_offer
 
 PURPOSES = ["diagnosis-support", "drug-safety", "credit-scoring", "fraud-detection", "marketing"]
@@ -89,8 +90,6 @@ def check(name: str) -> None:
     Raises:
         SystemExit: the verdict is not the right one.
     """
-    from policies.authoring import compare  # noqa: PLC0415  only where that check is there
-
     one, other, verdict = PAIRS[name]
     found = compare(one, other).verdict
     if found != verdict:

@@ -10,6 +10,8 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     keys/fleet.key        EC P-256, a NIST curve as Flower asks: how the SuperLink knows the node
     keys/vault.salt       32 random bytes: salt of commitments to data (clients.vault)
     products/<id>.json    product files; agreements/<sha256>.json  agreements word for word
+    readiness/<id>.json   what is remembered of each product's data, to tell drift by
+    pending/<id>.json     newer versions that governance has not logged yet
     offers/<id>.json      offers that the owner published, as it signed them
     apps/                 bundles that the owner looked at
     state.db              clients.state; ledger.db, last-signed, log/  the node's own log
@@ -83,6 +85,14 @@ class NodePaths:
     def products(self) -> Path:
         """Product files."""
         return self.root / "products"
+
+    def summary(self, product: str) -> Path:
+        """What is remembered of a registered version's data (clients.summary)."""
+        return self.root / "readiness" / f"{quote(product, safe='')}.json"
+
+    def pending(self, product: str) -> Path:
+        """A newer version that governance has not logged yet (clients.pending)."""
+        return self.root / "pending" / f"{quote(product, safe='')}.json"
 
     @property
     def agreements(self) -> Path:

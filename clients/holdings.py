@@ -67,7 +67,7 @@ class Holdings(Database):
                 raise ClientError(
                     f"product {product.id}: expected the file that was registered (SHA-256 "
                     f"{known.digest}), got one with {product.digest}; a product version never "
-                    "changes: register the new one under a new id"
+                    "changes: give the new one a higher data_version, or a new id"
                 )
             statement = insert(PRODUCTS).values(**asdict(product))
             connection.execute(
@@ -81,6 +81,13 @@ class Holdings(Database):
             connection.execute(
                 update(PRODUCTS).where(PRODUCTS.c.id == product).values(registered=index)
             )
+
+    def replace_product(self, product: ProductRecord, *, index: int) -> None:
+        """A newer version that governance logged at this index, in the place of the last."""
+        values = asdict(product) | {"registered": index}
+        statement = insert(PRODUCTS).values(values)
+        with self._transaction() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
 
     def product(self, product: str) -> ProductRecord | None:
         """A product of this node."""

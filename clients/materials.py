@@ -56,7 +56,7 @@ class OwnMaterials:
         if found != record.digest:
             raise ProductError(
                 f"product {product}: its product file was changed since it was registered; "
-                "register the new version under a new id"
+                "register the new version: tds product add, with a higher data_version"
             )
         known = self._products.get(found)
         if known is None:

@@ -19,15 +19,14 @@ from pathlib import Path
 
 from clients.appbundle import verify_bundle
 from clients.errors import ClientError, GovernanceError
-from clients.files import read_file, replace_file
+from clients.files import replace_file
 from clients.governance import GovernanceClient, OwnerPort, Registered
 from clients.identity import NodeIdentity, load_identity
 from clients.journal import log_pending
-from clients.product import MAX_PRODUCT_BYTES, load_product, product_card
-from clients.records import ProductRecord
+from clients.readiness import Readiness
+from clients.registering import readiness_of, register_product
 from clients.state import NodeState
 from clients.status import NodeStatus, read_status
-from clients.vault import open_product
 from policies.canonical import sha256_hex
 from policies.envelope import sign_envelope
 from policies.errors import DocumentError
@@ -35,7 +34,6 @@ from policies.fields import instant
 from policies.odrl import Agreement, parse_agreement
 from policies.statements import (
     AGREEMENT_TYPE,
-    PRODUCT_TYPE,
     WITHDRAWAL_TYPE,
     SignedAgreement,
     Withdrawal,
@@ -116,36 +114,29 @@ class Owner:
     def add_product(self, path: Path) -> Registered:
         """Read a product, register what it is (none of its values), and keep its file.
 
-        The data stays where it lies. A call that was cut off may be made again.
+        The data stays where it lies. A call that was cut off may be made again. A file with a
+        higher `data_version` takes the place of the version before once governance has logged it.
 
         Raises:
             ProductError, VaultError: the file or its data.
             ClientError: another version was registered under this id.
             GovernanceError: not registered.
         """
-        product = load_product(path)
-        rows = open_product(product, salt=self._identity.keys.salt).count
-        text = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
-        card = product_card(
-            product,
-            participant=self._identity.participant,
-            rows=rows,
-            registered=self._clock(),
+        return register_product(
+            path,
+            identity=self._identity,
+            state=self._state,
+            governance=self._governance,
+            now=self._clock(),
         )
-        kept = self._state.add_product(
-            ProductRecord(
-                id=product.id,
-                file=str(path.resolve()),
-                digest=sha256_hex(text),
-                rows=rows,
-                card=self._sign(card.to_json(), PRODUCT_TYPE),
-            )
-        )
-        # A crash from here on: the record has no index; the next call sends the same card again.
-        registered = self._governance.register_product(kept.card)
-        replace_file(self._identity.paths.product(product.id), text)
-        self._state.confirm_product(product.id, index=registered.index)
-        return registered
+
+    def readiness(self, path: Path) -> Readiness:
+        """How fit a product's data is for training; for the owner only, nothing is sent.
+
+        Raises:
+            ProductError, VaultError: the file or its data.
+        """
+        return readiness_of(path, self._identity)
 
     def sign_agreement(self, document: bytes) -> Registered:
         """Sign an agreement and keep the node's own copy, word for word.

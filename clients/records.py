@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from policies.account import Amounts
+from policies.envelope import unverified_payload
 from policies.permit import CohortMember
+from policies.statements import PRODUCT_TYPE, ProductCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ class ProductRecord:
     rows: int
     card: bytes
     registered: int | None = None
+
+    @property
+    def data_version(self) -> int:
+        """As the card states it; the node's own database vouches for the card."""
+        payload = unverified_payload(self.card, payload_type=PRODUCT_TYPE)
+        return ProductCard.from_json(payload).data_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,19 +47,84 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
     Raises:
         VaultError: no such file, columns, rows or values; the text holds no cell's value.
     """
-    path = product.data
     used = [column for column in product.columns if column.role != "ignored"]
+    with _opened(product) as connection:
+        source, arguments = _source(connection, product)
+        selected = ", ".join(_cells(product, used))
+        query = f"SELECT {selected} FROM {source} LIMIT {MAX_ROWS + 1}"  # noqa: S608 quoted names
+        found = connection.execute(query, [*_labels(product), *arguments]).fetchnumpy()
+    _check_count(product.data, len(found["c0"]))
+    return {
+        column.name: _checked(found[f"c{place}"], column, product)
+        for place, column in enumerate(used)
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """A data file as it is, with what is missing.
+
+    Attributes:
+        rows: how many there are.
+        values: the used columns by name; a label is the number of its class. What stands where a
+            value is missing means nothing.
+        missing: of every declared column, which rows lack a value: an empty cell, NULL or NaN.
+        distinct: rows that differ from one another in a used column.
+    """
+
+    rows: int
+    values: dict[str, npt.NDArray[Any]]
+    missing: dict[str, npt.NDArray[np.bool_]]
+    distinct: int
+
+
+def survey_columns(product: Product) -> Survey:
+    """As `read_columns`, but a cell without any value is counted instead of refused.
+
+    Raises:
+        VaultError: no such file, columns, rows, or a value of another type.
+    """
+    used = [column for column in product.columns if column.role != "ignored"]
+    with _opened(product) as connection:
+        source, arguments = _source(connection, product)
+        gaps = [
+            f"{_gap(column, product)} AS m{place}" for place, column in enumerate(product.columns)
+        ]
+        selected = ", ".join([*_cells(product, used), *gaps])
+        columns = ", ".join(f"c{place}" for place in range(len(used)))
+        table = f"SELECT {selected} FROM {source} LIMIT {MAX_ROWS + 1}"  # noqa: S608 quoted names
+        given = [*_labels(product), *arguments]
+        found = connection.execute(table, given).fetchnumpy()
+        distinct = connection.execute(
+            f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM ({table}))",  # noqa: S608
+            given,
+        ).fetchone()
+    count = len(found["m0"])
+    _check_count(product.data, count)
+    missing = {
+        column.name: np.ma.getdata(found[f"m{place}"]).astype(np.bool_)
+        for place, column in enumerate(product.columns)
+    }
+    values = {
+        column.name: _checked(found[f"c{place}"], column, product, gaps=missing[column.name])
+        for place, column in enumerate(used)
+    }
+    return Survey(
+        rows=count, values=values, missing=missing, distinct=int(distinct[0]) if distinct else 0
+    )
+
+
+@contextmanager
+def _opened(product: Product) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A reader whose errors hold no cell's value."""
+    path = product.data
+    try:
+        path.stat()
+    except OSError as error:
+        raise VaultError(f"{path}: expected a data file, got: {error.strerror}") from error
     connection = _reader(path)
     try:
-        source, arguments = _source(connection, product)
-        typed = path.suffix.lower() == ".parquet"
-        selected = ", ".join(
-            f"{_expression(column, product, typed=typed)} AS c{place}"
-            for place, column in enumerate(used)
-        )
-        labels = list(product.classes) if product.label.type == "string" else []
-        query = f"SELECT {selected} FROM {source} LIMIT {MAX_ROWS + 1}"  # noqa: S608 quoted names
-        found = connection.execute(query, [*labels, *arguments]).fetchnumpy()
+        yield connection
     except duckdb.Error as error:
         # Its text quotes the line: the number is kept, the rest and the chain are dropped.
         line = re.search(r"Line: (\d+)", str(error))
@@ -67,14 +135,28 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
         ) from None
     finally:
         connection.close()
-    count = len(found["c0"])
+
+
+def _cells(product: Product, used: list[Column]) -> list[str]:
+    return [
+        f"{_expression(column, product, typed=_typed(product))} AS c{place}"
+        for place, column in enumerate(used)
+    ]
+
+
+def _labels(product: Product) -> list[str]:
+    """What the label's expression asks to have filled in."""
+    return list(product.classes) if product.label.type == "string" else []
+
+
+def _typed(product: Product) -> bool:
+    return product.data.suffix.lower() == ".parquet"
+
+
+def _check_count(path: Path, count: int) -> None:
     if not 1 <= count <= MAX_ROWS:
         got = "none" if count == 0 else "more"
         raise VaultError(f"{path}: expected 1 to {MAX_ROWS} rows of data, got {got}")
-    return {
-        column.name: _checked(found[f"c{place}"], column, product)
-        for place, column in enumerate(used)
-    }
 
 
 def _reader(path: Path) -> duckdb.DuckDBPyConnection:
@@ -144,9 +226,23 @@ def _check_names(product: Product, names: list[str]) -> None:
             )
 
 
+def _gap(column: Column, product: Product) -> str:
+    """SQL that says whether a cell of this column holds no value at all."""
+    name = _quoted(column)
+    if not _typed(product):
+        return f"({name} IS NULL OR trim({name}) = '')"
+    if column.type == "float":
+        return f"({name} IS NULL OR isnan(CAST({name} AS DOUBLE)))"
+    return f"({name} IS NULL)"
+
+
+def _quoted(column: Column) -> str:
+    return '"' + column.name.replace('"', '""') + '"'
+
+
 def _expression(column: Column, product: Product, *, typed: bool) -> str:
     """SQL for one column; what does not read as its type becomes NULL."""
-    name = '"' + column.name.replace('"', '""') + '"'
+    name = _quoted(column)
     if column.role == "label" and column.type == "string":
         cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(product.classes)))
         return f"CASE {name} {cases} END"
@@ -162,11 +258,20 @@ def _expression(column: Column, product: Product, *, typed: bool) -> str:
     return cast
 
 
-def _checked(values: npt.NDArray[Any], column: Column, product: Product) -> npt.NDArray[Any]:
+def _checked(
+    values: npt.NDArray[Any],
+    column: Column,
+    product: Product,
+    *,
+    gaps: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[Any]:
+    """The plain values; only where `gaps` says so may one be missing."""
     bad = np.ma.getmaskarray(values)
     plain = np.ma.getdata(values)
     if plain.dtype.kind == "f":
         bad = bad | ~np.isfinite(plain)
+    if gaps is not None:
+        bad = bad & ~gaps
     if bad.any():
         wanted = (
             "one of the product's classes" if column.role == "label" else f"a finite {column.type}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -65,8 +66,19 @@ def draft(
     say(f"wrote {out}; read it, edit it, then: tds contract accept {out} --node FOLDER")
 
 
-def draft_offer(*, owner: str, purpose: str, uses: int, participants: int) -> dict[str, object]:
-    """An ODRL Offer: train and evaluate for one purpose, a bounded number of times, in company."""
+def draft_offer(
+    *,
+    owner: str,
+    purpose: str,
+    uses: int,
+    participants: int,
+    more: Iterable[Mapping[str, object]] = (),
+) -> dict[str, object]:
+    """An ODRL Offer: train and evaluate for one purpose, a bounded number of times, in company.
+
+    Args:
+        more: further constraints of the permission.
+    """
     constraint = [
         {"leftOperand": "purpose", "operator": "isA", "rightOperand": purpose},
         {"leftOperand": "count", "operator": "lteq", "rightOperand": _integer(uses)},
@@ -75,6 +87,7 @@ def draft_offer(*, owner: str, purpose: str, uses: int, participants: int) -> di
             "operator": "gteq",
             "rightOperand": _integer(participants),
         },
+        *more,
     ]
     return {
         "@context": [CONTEXT],

@@ -59,9 +59,9 @@ def demo(
     rounds: Annotated[int, typer.Option(help="Training rounds.", min=4, max=1000)] = 12,
     as_json: JsonFlag = False,
 ) -> None:
-    """Five hospitals train a shared model; one is refused, one withdraws, the log is verified.
+    """Seven hospitals come to train a model: three are refused, one withdraws, the log verifies.
 
-    Starts Flower's SuperLink, governance and five nodes as processes of this machine, on free
+    Starts Flower's SuperLink, governance and seven nodes as processes of this machine, on free
     ports of the loopback interface, and ends them all. Example: tds demo
     """
     tell = _quiet if as_json else say
@@ -76,7 +76,7 @@ def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool)
     """The story from beginning to end."""
     started = time.monotonic()
     split = split_data()
-    tell(f"Five hospitals share nothing but a model ({SPACE}); everything lies in {folder}.")
+    tell(f"Seven hospitals share nothing but a model ({SPACE}); everything lies in {folder}.")
     with local_space(folder, name=SPACE) as local:
         run, withdrawn = _train(local, folder, split, rounds, tell, live=live)
         tell("ending all processes, then verifying the log as an auditor would, from its folder")
@@ -85,7 +85,7 @@ def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool)
         APP,
         split,
         model=local.space.consumer_folder / "models" / f"{run.model}.safetensors",
-        participants=[h.name for h in HOSPITALS if h.purpose == "medical-research"],
+        participants=[h.name for h in HOSPITALS if h.trains],
     )
     found = rounds_of(run)
     return Summary(
@@ -125,10 +125,15 @@ def _train(
             product_file=product,
             purpose=hospital.purpose,
             app=bundle,
+            constraints=hospital.constraints,
         )
         rows = len(split.shares[hospital.name][1])
-        tell(f"  {hospital.title}: {rows} rows, allows {hospital.purpose}, has approved the app")
-    tell("starting the five nodes ...")
+        but = f", but never together with {hospital.competitor}" if hospital.competitor else ""
+        tell(
+            f"  {hospital.title} ({hospital.region}): {rows} rows, allows {hospital.purpose}{but}, "
+            "has approved the app"
+        )
+    tell("starting the seven nodes ...")
     local.start_nodes(local.nodes)
     agreements = [node.agreement for node in local.nodes.values()]
     spec = run_spec(app, agreements, purpose=PURPOSE, rounds=rounds, metrics=METRICS)
@@ -274,6 +279,10 @@ def _show(summary: Summary) -> None:
         f"  tds audit verify {log['folder']} --key {log['key']} "
         f"--seen {summary.folder}/seen-by-riverside.txt"
     )
+    for name in summary.refused:
+        say(
+            f"  tds policy explain {summary.run} 1 {name} --log {log['folder']} --lang en   (or zh)"
+        )
     say(f"  tds node status --node {summary.folder}/nodes/{WITHDRAWS}")
     say(f"  {log['folder']}/entries.jsonl   (change a byte, then verify again)")
 

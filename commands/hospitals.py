@@ -1,4 +1,4 @@
-"""The demo's data: the real Breast Cancer Wisconsin (Diagnostic) set, split among five hospitals.
+"""The demo's data: the real Breast Cancer Wisconsin (Diagnostic) set, split among seven hospitals.
 
 Source: W. H. Wolberg, W. N. Street, O. L. Mangasarian, UCI Machine Learning Repository, 1995 (569
 biopsies, 30 measured features, benign or malignant); it ships with scikit-learn. The hospitals are
@@ -35,6 +35,8 @@ class Hospital:
         large: factor on the odds that it sees a tumour above the median radius.
         file: how its data lies on its disk.
         purpose: what its agreement allows its data to be used for.
+        competitor: in whose company its agreement allows no use; "" for nobody.
+        trains: whether it takes part at all; the others are refused in every round.
     """
 
     name: str
@@ -45,6 +47,21 @@ class Hospital:
     large: float
     file: str
     purpose: str = "medical-research"
+    competitor: str = ""
+    trains: bool = True
+
+    @property
+    def constraints(self) -> list[dict[str, object]]:
+        """What its agreement asks for beside purpose, count and number of participants."""
+        if not self.competitor:
+            return []
+        return [
+            {
+                "leftOperand": "notTogetherWith",
+                "operator": "isNoneOf",
+                "rightOperand": [self.competitor],
+            }
+        ]
 
 
 HOSPITALS = (
@@ -52,8 +69,31 @@ HOSPITALS = (
     Hospital("northgate", "Northgate Clinic", "CN-GD", 2.0, 0.5, 0.7, "csv"),
     Hospital("lakeview", "Lakeview Oncology Centre", "CN-ZJ", 1.5, 2.5, 1.6, "parquet"),
     Hospital("westpark", "Westpark Community Hospital", "CN-SH", 1.2, 0.7, 1.3, "csv"),
+    # Its agreement does not allow the purpose.
     Hospital(
-        "hillcrest", "Hillcrest Private Practice", "CN-BJ", 0.9, 1.0, 0.6, "csv", "drug-safety"
+        "hillcrest",
+        "Hillcrest Private Practice",
+        "CN-BJ",
+        0.9,
+        1.0,
+        0.6,
+        "csv",
+        purpose="drug-safety",
+        trains=False,
+    ),
+    # Its result would cross from Hong Kong to the mainland, without a filing number.
+    Hospital("harbour", "Harbour View Hospital", "HK", 0.6, 1.2, 1.0, "csv", trains=False),
+    # It lets nobody use its data together with its competitor's.
+    Hospital(
+        "eastgate",
+        "Eastgate Cancer Centre",
+        "CN-GD",
+        0.7,
+        1.0,
+        1.2,
+        "parquet",
+        competitor="riverside",
+        trains=False,
     ),
 )
 

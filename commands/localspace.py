@@ -72,9 +72,21 @@ class LocalSpace:
         return GovernanceClient.open(self.space.consumer_folder)
 
     def add_node(
-        self, name: str, *, title: str, region: str, product_file: Path, purpose: str, app: bytes
+        self,
+        name: str,
+        *,
+        title: str,
+        region: str,
+        product_file: Path,
+        purpose: str,
+        app: bytes,
+        constraints: Iterable[Mapping[str, object]] = (),
     ) -> LocalNode:
-        """Invite, enrol, register a product, sign an agreement, approve the app."""
+        """Invite, enrol, register a product, sign an agreement, approve the app.
+
+        Args:
+            constraints: further ones that the owner puts into its agreement.
+        """
         folder = self.space.folder.parent / "nodes" / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         join = folder.with_suffix(".join")
@@ -89,7 +101,13 @@ class LocalSpace:
         join.unlink()
         with open_owner(folder) as owner:
             product = owner.add_product(product_file).id
-            agreement = draft_agreement(name, product, purpose, consumer=self.space.config.consumer)
+            agreement = draft_agreement(
+                name,
+                product,
+                purpose,
+                consumer=self.space.config.consumer,
+                constraints=constraints,
+            )
             concluded = owner.sign_agreement(agreement).id
             owner.approve_app(app)
         node = LocalNode(name=name, folder=folder, agreement=concluded, product=product)
@@ -144,9 +162,16 @@ def local_space(
         yield LocalSpace(space, children, {"PYTHONUNBUFFERED": "1", **(env or {})})
 
 
-def draft_agreement(owner: str, product: str, purpose: str, *, consumer: str) -> bytes:
+def draft_agreement(
+    owner: str,
+    product: str,
+    purpose: str,
+    *,
+    consumer: str,
+    constraints: Iterable[Mapping[str, object]] = (),
+) -> bytes:
     """An agreement as `tds contract draft` writes it, ready to sign."""
-    offer = draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2)
+    offer = draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2, more=constraints)
     agreement = agreement_from_offer(
         parse_offer(json.dumps(offer).encode()),
         id=f"urn:tdspace:agreement:{owner}-{secrets.token_hex(4)}",

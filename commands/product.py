@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from clients.contracts import open_contracts
 from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
-from commands.errors import BadInput, CommandFailed
+from commands.errors import BadInput, CommandFailed, Exit
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
 from commands.policyfile import read_policy_bytes
+from commands.readiness import print_readiness
 from commands.reading import documents
 from commands.space import SpaceFolder
 from policies.canonical import Json, digest_of, parse_json
@@ -44,6 +45,28 @@ def add(
         registered = owner.add_product(file)
     say(f"registered {registered.id} (entry {registered.index} of the space's log)")
     say(f"next: write an agreement for it, then: tds contract accept agreement.json --node {node}")
+
+
+@cli.command("readiness")
+def readiness(
+    file: Annotated[Path, typer.Argument(help="The product file (JSON).")],
+    node: NodeFolder,
+    as_json: JsonFlag = False,
+) -> None:
+    """Report how fit a product's data is for training; ends with 1 if it is not.
+
+    Rows, gaps, duplicates, balance of the label, ranges, drift since the last registered version;
+    the report stays on this machine.
+    Example: tds product readiness product.json --node ./clinic
+    """
+    with open_owner(node) as owner:
+        report = owner.readiness(file)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_readiness(report)
+    if report.verdict == "not-ready":
+        raise typer.Exit(Exit.FAILED)
 
 
 @cli.command("offer")

@@ -110,9 +110,9 @@ def _left(name: str, given: object, at: datetime) -> Right:
 
 
 def _duty_state(given: object, where: str) -> str:
-    if given in (True, FULFILLED):
+    if given is True or given == FULFILLED:  # not `in`, for which 1 is True
         return FULFILLED
-    if given in (False, PENDING):
+    if given is False or given == PENDING:
         return PENDING
     if given == VIOLATED:
         return VIOLATED

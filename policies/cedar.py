@@ -128,10 +128,9 @@ def _decimal(row: Operand, leaf: Constraint) -> _Sides:
     """Longs compared one after the other, as digits are."""
     longs = decimal_longs(leaf.right)
     assert longs is not None
-    pairs = [(f"context.{row.term}.{name}", value) for name, value in longs.items()]
-    (a, x), (b, y), (c, z) = pairs
-    same = f"({a} == {x} && {b} == {y} && {c} == {z})"
-    less = f"({a} < {x} || ({a} == {x} && ({b} < {y} || ({b} == {y} && {c} < {z}))))"
+    (a, x), (b, y) = ((f"context.{row.term}.{name}", value) for name, value in longs.items())
+    same = f"({a} == {x} && {b} == {y})"
+    less = f"({a} < {x} || ({a} == {x} && {b} < {y}))"
     holds = {
         "eq": same,
         "neq": f"!{same}",

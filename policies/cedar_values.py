@@ -6,8 +6,7 @@
     integer     a long
     duration    a long, seconds
     instant     a long, milliseconds since 1970-01-01T00:00:00Z
-    decimal     three longs: before the point, 18 digits after it, 1 where more digits follow
-                (Cedar's own decimal has four digits)
+    decimal     two longs: before the point, and 18 digits after it (Cedar's own decimal has four)
     duty        a string, under the term of its action
 
 A left value that is none of its operand stays away from the context, where `has` guards miss it.
@@ -60,14 +59,14 @@ def milliseconds(moment: object) -> int:
 
 def decimal_longs(value: object) -> dict[str, int] | None:
     """A decimal as longs that compare one after the other; None where it is out of bounds."""
-    if not isinstance(value, Decimal) or not value.is_finite() or not 0 <= value < _UNIT:
+    if not isinstance(value, Decimal) or not value.is_finite() or not value < _UNIT:
         return None
-    _, figures, exponent = value.as_tuple()
+    sign, figures, exponent = value.as_tuple()
     assert isinstance(exponent, int)
-    digits = "".join(map(str, figures)) + "0" * (exponent + _DIGITS)
-    kept = len(digits) + min(exponent + _DIGITS, 0)
-    whole, part = divmod(int(digits[: max(kept, 0)] or "0"), _UNIT)
-    return {"whole": whole, "part": part, "rest": int(digits[max(kept, 0) :].strip("0") != "")}
+    if sign or exponent < -_DIGITS:
+        return None
+    whole, part = divmod(int("".join(map(str, figures)) + "0" * (exponent + _DIGITS)), _UNIT)
+    return {"whole": whole, "part": part}
 
 
 def cedar_request(request: Request, state: State) -> dict[str, Json]:

@@ -40,6 +40,7 @@ def compare(
 
 _WHOLE = frozenset({Kind.INTEGER, Kind.DURATION})
 _MAX_DECIMAL = Decimal(10) ** 18
+_LEAST_EXPONENT = -18
 
 
 def is_value(row: Operand, left: object) -> bool:
@@ -50,7 +51,7 @@ def is_value(row: Operand, left: object) -> bool:
     if row.kind is Kind.INSTANT:
         return isinstance(left, datetime) and left.tzinfo is not None
     if row.kind is Kind.DECIMAL:
-        return isinstance(left, Decimal) and left.is_finite() and 0 <= left < _MAX_DECIMAL
+        return isinstance(left, Decimal) and _is_written(left)
     if row.kind is Kind.NAMES:
         return isinstance(left, tuple) and all(
             isinstance(one, str) and is_name(one) for one in left
@@ -58,6 +59,14 @@ def is_value(row: Operand, left: object) -> bool:
     if not isinstance(left, str):
         return False
     return row.pattern.fullmatch(left) is not None if row.pattern else is_name(left)
+
+
+def _is_written(value: Decimal) -> bool:
+    """Whether documents can spell the value, so that it can be replayed from the log."""
+    if not value.is_finite() or value.is_signed() or not value < _MAX_DECIMAL:
+        return False
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= _LEAST_EXPONENT
 
 
 def _whole_milliseconds(moment: datetime) -> datetime:

@@ -16,6 +16,10 @@ class PolicyError(Exception):
 class DocumentError(PolicyError):
     """A document was refused at intake.
 
+    Its text holds no invisible character and no escape sequence of a terminal, whatever the
+    document held; in the path, where a letter of another script could pass for a Latin one, all
+    that is not ASCII is escaped.
+
     Args:
         where: JSON path of the offending value, `$` for the whole document.
         expected: what would have been accepted.
@@ -23,10 +27,16 @@ class DocumentError(PolicyError):
     """
 
     def __init__(self, where: str, expected: str, got: str) -> None:
-        super().__init__(f"{where}: expected {expected}, got {got}")
-        self.where = where
-        self.expected = expected
-        self.got = got
+        self.where = ascii(where)[1:-1] if not where.isascii() else _visible(where)
+        self.expected = _visible(expected)
+        self.got = _visible(got)
+        super().__init__(f"{self.where}: expected {self.expected}, got {self.got}")
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class SignatureError(PolicyError):

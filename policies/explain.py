@@ -123,7 +123,7 @@ class _Teller:
         words, asked, agreed = self.words, report.request, report.agreement
         if (asked.target, asked.assignee) != (agreed.target, agreed.assignee):
             return
-        for rule, result in _barring(report, words):
+        for rule, result in _barring(report, words, sources=False):
             yield f"{self._undone(result.constraints, rule)} ({rule})"
         for duty in report.duties:
             yield from self._duty_needed(duty)
@@ -131,8 +131,8 @@ class _Teller:
         if not permissions:
             yield words.permission_needed.format(action=asked.action)
         elif not any(p.outcome is Outcome.SATISFIED for p in permissions):
-            ways = [words.all_parts.join(self._permission_needs(p)) for p in permissions]
-            yield words.any_part.join(ways)
+            ways = [self._join(words.all_parts, self._permission_needs(p)) for p in permissions]
+            yield self._join(words.any_part, ways)
 
     def looked_at(self, parts: Iterable[Result]) -> Iterator[str]:
         """The facts that constraints were compared with."""
@@ -148,7 +148,7 @@ class _Teller:
             return
         inner = [need for part in duty.constraints for need in self._needed(part)]
         done = self.words.duty_needed.format(duty=self.words.duties[duty.duty.action])
-        yield f"{done}: {self.words.all_parts.join(inner)}" if inner else done
+        yield f"{done}: {self._join(self.words.all_parts, inner)}" if inner else done
 
     def _needed(self, part: Result) -> list[str]:
         """What would have to hold for a part that does not; one text for each condition."""
@@ -156,13 +156,13 @@ class _Teller:
             return []
         if isinstance(part, ConstraintResult):
             return [self._leaf_needed(part)]
-        ways = [self.words.all_parts.join(self._needed(inner)) for inner in part.parts]
+        ways = [self._join(self.words.all_parts, self._needed(inner)) for inner in part.parts]
         if part.constraint.operator in ("and", "andSequence"):
             return [way for way in ways if way]
         held = sum(inner.outcome is Outcome.SATISFIED for inner in part.parts)
         if held > 1:
             return [self.words.only_one.format(held)]
-        return [self.words.any_part.join(way for way in ways if way)]
+        return [self._join(self.words.any_part, [way for way in ways if way])]
 
     def _leaf_needed(self, leaf: ConstraintResult) -> str:
         constraint, words = leaf.constraint, self.words
@@ -179,7 +179,7 @@ class _Teller:
     def _undone(self, parts: Iterable[Result], rule: str) -> str:
         """What would have to be otherwise for a prohibition not to apply: one of its conditions."""
         ways = [way for part in parts if (way := self._negated(part))]
-        return self.words.any_part.join(ways) if ways else rule
+        return self._join(self.words.any_part, ways) if ways else rule
 
     def _negated(self, part: Result) -> str:
         if part.outcome is Outcome.UNSATISFIED:
@@ -188,7 +188,14 @@ class _Teller:
             return self._should(part, self.words.unwanted, self.words.unwanted_time)
         ways = [way for inner in part.parts if (way := self._negated(inner))]
         disjunction = part.constraint.operator in ("or", "xone")
-        return (self.words.all_parts if disjunction else self.words.any_part).join(ways)
+        return self._join(self.words.all_parts if disjunction else self.words.any_part, ways)
+
+    def _join(self, joiner: str, ways: list[str]) -> str:
+        """Several conditions as one; those that are several themselves get brackets."""
+        if len(ways) < 2:
+            return "".join(ways)
+        inner = (self.words.all_parts, self.words.any_part)
+        return joiner.join(f"[{way}]" if any(one in way for one in inner) else way for way in ways)
 
     def _should(
         self, leaf: ConstraintResult, table: Mapping[str, str], times: Mapping[str, str]
@@ -209,6 +216,9 @@ class _Teller:
         if leaf.value is None or not leaf.usable:
             return self.words.unknown.format(subject=subject)
         value = self._shown(leaf.constraint.operand, leaf.value.value)
+        told = self.words.facts_of.get(leaf.constraint.operand)
+        if told is not None:
+            return told.format(value)
         return self.words.is_value.format(subject=subject, value=value)
 
     def _shown(self, operand: str, value: Right) -> str:
@@ -228,10 +238,14 @@ def _owed(report: Report) -> Iterator[DutyResult]:
             yield duty
 
 
-def _barring(report: Report, words: Words) -> Iterator[tuple[str, RuleResult]]:
+def _barring(
+    report: Report, words: Words, *, sources: bool = True
+) -> Iterator[tuple[str, RuleResult]]:
     """Laws and prohibitions in the way, each with its name."""
     for law, results in report.laws:
-        name = words.law.format(title=law.title, source=law.source)
+        name = words.law.format(title=law.title)
+        if sources:
+            name += words.law_source.format(source=law.source)
         yield from ((name, r) for r in results if _bars(r))
     for result in report.rules:
         if result.rule.kind == "prohibition" and _bars(result):

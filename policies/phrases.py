@@ -23,6 +23,7 @@ class Words:
         unwanted: operator -> what it should be for the constraint not to hold.
         wanted_time, unwanted_time: the same for moments, where they differ.
         duties: action -> what is to be done.
+        facts_of: left operand -> its value as a sentence, where `is_value` would not be one.
         facts: reason code -> why, where no policy had to be asked; English keeps the log's words.
     """
 
@@ -42,6 +43,7 @@ class Words:
     should: str
     known: str
     grows: str
+    facts_of: Mapping[str, str]
     stay_out: str
     join_in: str
     nobody: str
@@ -57,6 +59,7 @@ class Words:
     prohibits: str
     may_prohibit: str
     law: str
+    law_source: str
     duty: str
     duty_needed: str
     other_party: str
@@ -155,6 +158,12 @@ ENGLISH = Words(
     should="{subject} would have to be {wanted}",
     known="{subject} would have to be known",
     grows=" (it only grows, so that only a new agreement helps)",
+    facts_of=_frozen(
+        {
+            "togetherWith": "of its partners, {} takes part",
+            "notTogetherWith": "{} may take part",
+        }
+    ),
     stay_out="{} would have to stay out of the round",
     join_in="{} would have to take part as well",
     nobody="nobody",
@@ -169,7 +178,8 @@ ENGLISH = Words(
     permission_needed="the owner would have to agree to a permission for {action}",
     prohibits="{rule} applies: {facts}",
     may_prohibit="{rule} may apply: {facts}",
-    law="the law “{title}” ({source})",
+    law="the law “{title}”",
+    law_source=" ({source})",
     duty="the duty to {duty} is not fulfilled",
     duty_needed="the duty to {duty} would have to be fulfilled",
     other_party="the agreement is with {assignee} about {target}; asked was by {asker} for {asked}",
@@ -283,6 +293,12 @@ CHINESE = Words(
     should="{subject}须{wanted}",
     known="{subject}须为已知",
     grows="（该数值只增不减，需另订合约）",
+    facts_of=_frozen(
+        {
+            "togetherWith": "其合作方中参与的：{}",
+            "notTogetherWith": "可能参与的竞争方：{}",
+        }
+    ),
     stay_out="{} 须不参与本轮",
     join_in="{} 须一同参与",
     nobody="无",
@@ -297,7 +313,8 @@ CHINESE = Words(
     permission_needed="数据提供方须同意涵盖 {action} 的许可",
     prohibits="{rule}适用：{facts}",
     may_prohibit="{rule}可能适用：{facts}",
-    law="基线规则“{title}”（{source}）",
+    law="基线规则“{title}”",
+    law_source="（{source}）",
     duty="义务“{duty}”未履行",
     duty_needed="须先履行义务“{duty}”",
     other_party="合约相对方为 {assignee}，标的为 {target}；请求方为 {asker}，请求标的为 {asked}",

@@ -65,6 +65,8 @@ class Operand:
         unit: of the value; empty for names.
         source: where the left value comes from.
         subject: how a sentence calls it.
+        fact, wish: how a sentence states its value, and what the agreement does about it, where
+            that is not "subject is value" and "allows", or "asks for", with the operator's phrase.
         code: of the reason when its constraint is the one that fails.
         relate: how two names relate; only for `Kind.NAME`.
         pattern: what a name must match, on either side.
@@ -85,3 +87,5 @@ class Operand:
     pattern: re.Pattern[str] | None = None
     least: int = 0
     cohort: bool = False
+    fact: str = ""
+    wish: str = ""

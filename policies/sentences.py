@@ -41,10 +41,11 @@ def reasons_forbidden(law: Baseline, result: RuleResult) -> Iterator[Reason]:
     if result.outcome is Outcome.SATISFIED:
         facts = "; ".join(_facts(result.constraints))
         because = f": {facts}" if facts else ""
-        yield Reason(code, f"{law.title} ({law.source}){because}")
+        yield Reason(code, f"{law.title}{because} (baseline {law.name} {law.version})")
         return
     for leaf in _open_leaves(result.constraints, Outcome.UNKNOWN):
-        yield Reason(code, f"{_not_known(leaf)}, and {law.title} ({law.source})")
+        text = f"{_not_known(leaf)}; {law.title} (baseline {law.name} {law.version})"
+        yield Reason(code, text)
 
 
 def reasons_owed(result: DutyResult) -> Iterator[Reason]:
@@ -86,8 +87,8 @@ def _unmet_leaf(leaf: ConstraintResult) -> Reason:
     constraint = leaf.constraint
     row, operator = OPERANDS[constraint.operand], OPERATORS[constraint.operator]
     phrase = operator.time_phrase if row.kind is Kind.INSTANT else operator.phrase
-    verb = "asks for" if row.cohort else "allows"
-    allowed = f"the agreement {verb} {phrase.format(_shown(row, constraint.right))}"
+    wish = row.wish or ("asks for " if row.cohort else "allows ") + phrase
+    allowed = f"the agreement {wish.format(_shown(row, constraint.right))}"
     if leaf.outcome is Outcome.UNKNOWN:
         return Reason("unknown-value", f"{_not_known(leaf)}; {allowed} ({_place_of(leaf)})")
     return Reason(row.code, f"{_fact(leaf)}; {allowed} ({_place_of(leaf)})")
@@ -108,7 +109,7 @@ def _facts(parts: tuple[Result, ...]) -> list[str]:
 def _fact(leaf: ConstraintResult) -> str:
     assert leaf.value is not None  # a leaf with an outcome other than unknown has a value
     row = OPERANDS[leaf.constraint.operand]
-    return f"{row.subject} is {_shown(row, leaf.value.value)}"
+    return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.value.value))
 
 
 def _not_known(leaf: ConstraintResult) -> str:

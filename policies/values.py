@@ -35,7 +35,7 @@ _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
 # Days, hours, minutes and seconds have a length; years and months do not.
 _DURATION = re.compile(
     r"P(?=[0-9T])(?:([0-9]{1,6})D)?"
-    r"(?:T(?=[0-9])(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?"
+    r"(?:T(?=[0-9])(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,16})S)?)?"
 )
 _DURATION_UNITS = (86_400, 3_600, 60, 1)
 _TYPES: Mapping[Kind, str] = MappingProxyType(
@@ -111,7 +111,10 @@ def parse_duration(text: str, where: str) -> int:
         expected = "an xsd:duration of days, hours, minutes and seconds, like PT2H30M"
         raise DocumentError(where, expected, repr(text[:40]))
     parts = zip(found.groups(), _DURATION_UNITS, strict=True)
-    return sum(int(part) * unit for part, unit in parts if part)
+    seconds = sum(int(part) * unit for part, unit in parts if part)
+    if seconds > MAX_SAFE_INTEGER:
+        raise DocumentError(where, "a duration of at most 2^53 - 1 seconds", repr(text[:40]))
+    return seconds
 
 
 def decimal_text(value: Decimal) -> str:

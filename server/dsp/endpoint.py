@@ -19,6 +19,7 @@ START_TIMEOUT_S: Final = 10.0
 GRACE_S: Final = 5
 MAX_CONNECTIONS: Final = 256
 _BACKLOG: Final = 128
+_LOOK_S: Final = 0.01
 
 
 class Endpoint:
@@ -36,7 +37,12 @@ class Endpoint:
     def stop(self) -> None:
         """Take no new requests, let running ones end for `GRACE_S` seconds. Safe to call again."""
         self._server.should_exit = True
-        self._thread.join(2 * GRACE_S)
+        end = time.monotonic() + GRACE_S
+        while self._server.server_state.tasks and time.monotonic() < end:
+            time.sleep(_LOOK_S)
+        # Nobody is being answered: a client that only keeps its connection is not waited for.
+        self._server.force_exit = True
+        self._thread.join(GRACE_S)
 
 
 def serve_contracts(
@@ -79,7 +85,7 @@ def serve_contracts(
         if not thread.is_alive() or time.monotonic() > end:
             listening.close()
             raise ServerError(f"{address}: expected the contracts' endpoint to start, it did not")
-        time.sleep(0.01)
+        time.sleep(_LOOK_S)
     return Endpoint(server, thread, listening.getsockname()[1])
 
 

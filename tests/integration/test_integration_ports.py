@@ -18,7 +18,7 @@ from server.space import Space, init_space
 pytestmark = pytest.mark.process
 
 
-@pytest.mark.parametrize("which", ["superlink", "governance", "enrolment"])
+@pytest.mark.parametrize("which", ["superlink", "governance", "enrolment", "contracts"])
 def test_serve_names_the_port_that_is_taken(tmp_path: Path, which: str) -> None:
     space = _space(tmp_path)
     address = str(getattr(space.card, which))
@@ -40,13 +40,14 @@ def test_serve_names_the_port_that_is_taken(tmp_path: Path, which: str) -> None:
 
 
 def _space(folder: Path) -> Space:
-    ports = free_ports(3)
+    ports = free_ports(4)
     return init_space(
         folder / "space",
         name="tests/ports",
         governance_address=f"127.0.0.1:{ports[0]}",
         enrolment_address=f"127.0.0.1:{ports[1]}",
         superlink_address=f"127.0.0.1:{ports[2]}",
+        contracts_address=f"127.0.0.1:{ports[3]}",
         hosts=["127.0.0.1"],
         now=now(),
     )

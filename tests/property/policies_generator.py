@@ -34,6 +34,7 @@ CHOICES = {  # the words that a row's pattern allows
     and row.term not in NAMES
 }
 WHOLE = [0, 1, 2, 3, 86_400]
+DURATIONS = ["PT0S", "PT1S", "PT2S", "P1D", "P1DT1H1M1S", "P999999D", "PT9007199254740991S"]
 DECIMALS = ["0", "0.5", "0.500000000000000001", "0.499999999999999999", "1", "10.25", "9" * 18]
 TIMES = ["2026-01-01T00:00:00Z", "2026-01-01T08:00:00.001+08:00", "1969-12-31T23:59:59.999Z"]
 LOGIC = ["and", "or", "xone", "andSequence"]
@@ -56,7 +57,7 @@ def right(random: Random, row: Operand, operator: str) -> Any:
     if row.kind is Kind.DECIMAL:
         return {"@value": random.choice(DECIMALS), "@type": "xsd:decimal"}
     if row.kind is Kind.DURATION:
-        return {"@value": f"PT{random.choice(WHOLE)}S", "@type": "xsd:duration"}
+        return {"@value": random.choice(DURATIONS), "@type": "xsd:duration"}
     return {"@value": str(random.choice(WHOLE)), "@type": "xsd:integer"}
 
 

@@ -17,7 +17,7 @@ from policies.evaluate import Baseline, Effect, Outcome, Request, State, Value, 
 from policies.odrl import Agreement, parse_datetime
 from policies.operands import OPERANDS, Kind, Operand
 from policies.rules import Constraint, Logic, Rule
-from policies.values import parse_right
+from policies.values import parse_right, value_from_json, value_to_json
 from server.second_key import CedarKey
 
 POLICIES = 10_000
@@ -87,7 +87,7 @@ def rights(row: Operand, operator: str) -> list[Any]:
     texts: dict[Kind, list[str]] = {
         Kind.INSTANT: generate.TIMES,
         Kind.DECIMAL: generate.DECIMALS,
-        Kind.DURATION: ["PT0S", "PT1S", "P1DT1H1M1S"],
+        Kind.DURATION: generate.DURATIONS,
         Kind.INTEGER: ["0", "1", "2", str(2**53 - 1)],
     }
     type = {Kind.DECIMAL: "decimal", Kind.DURATION: "duration", Kind.INTEGER: "integer"}
@@ -139,6 +139,10 @@ def test_every_comparison_has_the_same_three_outcomes(row: Operand, operator: st
         for value in [*lefts(row), KeyError]:
             state = {} if value is KeyError else {row.term: Value(value, "test")}
             outcome = Outcome.UNKNOWN if not state else compare(row, operator, value, right)
+            if outcome is not Outcome.UNKNOWN and row.kind is not Kind.INSTANT:
+                assert (
+                    value_from_json(row, value_to_json(row, value)) == value
+                )  # it can be replayed
             holds = agree(permitted, REQUEST, state) is Effect.PERMIT
             fails = agree(prohibited, REQUEST, state) is Effect.PERMIT
             seen = (holds, fails)

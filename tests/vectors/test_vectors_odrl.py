@@ -12,6 +12,7 @@ from vectors_folder import needs
 
 from policies.evaluate import Effect, Outcome, Report, Request, evaluate
 from policies.results import LogicResult, Result
+from server.second_key import CedarKey
 
 pytestmark = needs(FOLDER)
 FILES = case_files()
@@ -62,6 +63,10 @@ def test_a_case_of_the_suite_agrees(path: Path) -> None:
     # The decision: closed by default, and a prohibition prevails.
     permitted = expected.active and expected.kind == "permission"
     assert (report.effect is Effect.PERMIT) == permitted
+
+    # A second engine, which reads the agreement as Cedar, says so too.
+    other = CedarKey().decide(report, case.state)
+    assert (other.effect, other.errors) == (report.effect, ())
 
     # Why not: the first premise that fails is the reason that we give.
     codes = [reason.code for reason in report.reasons()]

@@ -134,7 +134,7 @@ def test_a_permit_and_a_refusal_by_fact_are_explained(tds: Tds, log: Path) -> No
     assert found["permitted"] is True
     assert found["entry"] == 3
     assert found["digest"] == digest_of(found["report"])
-    assert "the partners that take part is other" in found["because"]
+    assert "of its partners, other takes part" in found["because"]
     fact = tds("policy", "explain", RUN, "2", "gone", "--log", str(log), "--json").json()
     assert (fact["permitted"], fact["report"], fact["because"]) == (False, None, ["as decided"])
 

@@ -166,3 +166,36 @@ def test_a_certificate_of_another_space_or_card_is_not_shown(desk: Desk) -> None
     ):
         with pytest.raises(CommandFailed, match="do not rely on it"):
             _checked({**document, **fault}, card)  # type: ignore[dict-item]
+
+
+def test_readiness_is_told_here_and_only_the_agreed_figures_are_listed(
+    tds: Tds, desk: Desk
+) -> None:
+    call = ("product", "readiness", desk.product, "--node", desk.node)
+    told = tds(*call)
+    assert (told.code, told.err) == (0, "")
+    assert "drift is against data version 1" in told.out
+    assert "score 90 of 100: ready-with-reservations" in told.out
+    report = tds(*call, "--json").json()
+    assert (report["rows"], report["missing"]["total"], report["verdict"]) == (
+        20,
+        0,
+        "ready-with-reservations",
+    )
+    (listed,) = tds("product", "list", "--node", desk.node, "--json").json()
+    assert listed["readiness"] == {"rows": "20"}
+
+
+def test_data_that_is_not_ready_ends_with_1(tds: Tds, desk: Desk, tmp_path: Path) -> None:
+    path = write_product(tmp_path / "data")
+    data = path.parent / "data.csv"
+    data.write_text(data.read_text(encoding="utf-8").replace("3.5", ""), encoding="utf-8")
+    call = ("product", "readiness", str(path), "--node", desk.node)
+    told = tds(*call)
+    assert told.code == 1
+    assert "cells without a value: 1, in 'radius'" in told.out
+    assert tds(*call, "--json").json()["verdict"] == "not-ready"
+    data.write_text("radius,diagnosis\nSECRET,benign\n", encoding="utf-8")
+    refused = tds(*call)
+    assert (refused.code, "row 1: expected a finite float" in refused.err) == (1, True)
+    assert "SECRET" not in refused.out + refused.err

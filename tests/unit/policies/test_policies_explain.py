@@ -185,8 +185,8 @@ def test_company_is_spoken_of_by_name() -> None:
     ]
     found = told(decide([train(*wishes)], {"togetherWith": (), "notTogetherWith": ("c",)}))
     assert found.because == (
-        "the partners that take part is nobody (permission 1)",
-        "the competitors that may take part is c (permission 1)",
+        "of its partners, nobody takes part (permission 1)",
+        "c may take part (permission 1)",
     )
     assert found.changes == (
         "a or b would have to take part as well; and c would have to stay out of the round",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dsp_site import Bed, serving
 from server_site import Site
 
 
@@ -37,3 +38,10 @@ def empty(tmp_path: Path) -> Iterator[Site]:
     mine = Site.make(tmp_path / "space")
     yield mine
     mine.close()
+
+
+@pytest.fixture(scope="module")
+def bed(populated: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """A populated space whose contracts are served over HTTPS."""
+    with serving(populated, tmp_path_factory.mktemp("contracts") / "space") as made:
+        yield made

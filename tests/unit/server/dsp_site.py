@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from server_site import CONSUMER, SPACE, Node, Site
 
@@ -19,6 +22,8 @@ from policies.fields import instant
 from policies.odrl import CONTEXT, PROFILE, Offer, agreement_from_offer, parse_offer
 from policies.statements import AGREEMENT_TYPE, OFFER_TYPE, VERIFICATION_TYPE
 from server.dsp import documents
+from server.dsp.client import ContractsClient
+from server.dsp.endpoint import Endpoint, serve_contracts
 from server.dsp.messages import (
     SIGNATURE,
     AgreementVerification,
@@ -238,3 +243,56 @@ def copied(populated: Site, folder: Path) -> Iterator[Site]:
     site.open()
     yield site
     site.close()
+
+
+@dataclass
+class Bed:
+    """A space whose endpoint is served on loopback, and who calls it."""
+
+    site: Site
+    endpoint: Endpoint
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.endpoint.port}"
+
+    def token(self, caller: Any) -> str:
+        token: str = self.site.governance.contracts.tokens.issue(caller)[0]
+        return token
+
+    def http(self, caller: Any = CONSUMER, **headers: str) -> httpx.Client:
+        """A plain client, as another connector would be one."""
+        if caller is not None:
+            headers = {"authorization": f"Bearer {self.token(caller)}"} | headers
+        client = httpx.Client(
+            base_url=f"https://{self.address}",
+            verify=ssl.create_default_context(cadata=self.site.space.card.ca_pem),
+            headers=headers,
+            trust_env=False,
+        )
+        self.clients.append(client)
+        return client
+
+    def consumer(self, caller: Any = CONSUMER) -> ContractsClient:
+        card = self.site.space.card
+        return ContractsClient(address=self.address, ca_pem=card.ca_pem, token=self.token(caller))
+
+
+@contextmanager
+def serving(populated: Site, folder: Path) -> Iterator[Bed]:
+    """A copy of a site whose endpoint is served."""
+    with copied(populated, folder) as site:
+        keys = site.space.folder / "governance"
+        endpoint = serve_contracts(
+            site.governance.contracts,
+            address="127.0.0.1:0",
+            certificate=keys / "tls.crt",
+            key=keys / "tls.key",
+        )
+        made = Bed(site, endpoint)
+        yield made
+        for client in made.clients:
+            client.close()
+        endpoint.stop()
+        endpoint.stop()  # safe to call again

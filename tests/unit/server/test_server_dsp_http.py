@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from dsp_site import CALLBACK, Contracts, copied, until
+from dsp_site import CALLBACK, Bed, Contracts, copied, until
 from dsp_vectors import VERSIONS, check
 from server_site import CONSUMER, OPERATOR, Node, Site
 
@@ -29,64 +28,12 @@ from server.dsp import http as binding
 from server.dsp.client import ContractsClient
 from server.dsp.consumer import check_agreement, published_offer, verification
 from server.dsp.documents import BASE, EXTENSION
-from server.dsp.endpoint import Endpoint, serve_contracts
+from server.dsp.endpoint import serve_contracts
 from server.dsp.messages import MAX_BODY_BYTES
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError, Unavailable
 from server.pki import create_ca
 
 UNKNOWN = f"{BASE}/negotiations/urn:tdspace:negotiation:{'0' * 32}"
-
-
-@dataclass
-class Bed:
-    """A space whose endpoint is served on loopback, and who calls it."""
-
-    site: Site
-    endpoint: Endpoint
-    clients: list[httpx.Client] = field(default_factory=list)
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.endpoint.port}"
-
-    def token(self, caller: Any) -> str:
-        token: str = self.site.governance.contracts.tokens.issue(caller)[0]
-        return token
-
-    def http(self, caller: Any = CONSUMER, **headers: str) -> httpx.Client:
-        """A plain client, as another connector would be one."""
-        if caller is not None:
-            headers = {"authorization": f"Bearer {self.token(caller)}"} | headers
-        client = httpx.Client(
-            base_url=f"https://{self.address}",
-            verify=ssl.create_default_context(cadata=self.site.space.card.ca_pem),
-            headers=headers,
-            trust_env=False,
-        )
-        self.clients.append(client)
-        return client
-
-    def consumer(self, caller: Any = CONSUMER) -> ContractsClient:
-        card = self.site.space.card
-        return ContractsClient(address=self.address, ca_pem=card.ca_pem, token=self.token(caller))
-
-
-@pytest.fixture(scope="module")
-def bed(populated: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    with copied(populated, tmp_path_factory.mktemp("http") / "space") as site:
-        folder = site.space.folder / "governance"
-        endpoint = serve_contracts(
-            site.governance.contracts,
-            address="127.0.0.1:0",
-            certificate=folder / "tls.crt",
-            key=folder / "tls.key",
-        )
-        made = Bed(site, endpoint)
-        yield made
-        for client in made.clients:
-            client.close()
-        endpoint.stop()
-        endpoint.stop()  # safe to call again
 
 
 @pytest.fixture

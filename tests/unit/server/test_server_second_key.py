@@ -5,12 +5,13 @@ from __future__ import annotations
 import builtins
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import pytest
-from server_site import Site, constraint
+from server_site import CONSUMER, Site, constraint
 
 from auditors.rules import check_rules
 from policies.cedar import cedar_policies
@@ -21,7 +22,9 @@ from policies.law import parse_baseline
 from policies.odrl import CONTEXT, PROFILE, Agreement, parse_datetime
 from policies.operands import OPERANDS
 from policies.rules import Constraint, Rule
+from server.edge import Edge
 from server.errors import SpaceError
+from server.governance import open_governance
 from server.rounds import RoundAnswer
 from server.second_key import CedarKey, Decision, SecondKey, decide_with_two_keys
 
@@ -62,6 +65,19 @@ def codes(answer: RoundAnswer, participant: str) -> list[str]:
 def test_without_a_second_key_ours_decides_alone(site: Site) -> None:
     assert site.second_key is None
     assert permitted(site.authorize(site.open_run())) == ["alpha", "beta", "gamma"]
+
+
+def test_who_opens_governance_may_hand_it_a_second_key(site: Site) -> None:
+    run = site.open_run()
+    asked = site.ask(run)
+    site.close()
+    edge = Edge(clock=lambda: site.now, random_bytes=site.random_bytes)
+    key = FakeKey({"alpha/records": DENY})
+    with closing(
+        open_governance(site.space, superlink=site.superlink, edge=edge, second_key=key)
+    ) as opened:
+        answer = opened.governance.rounds.authorize(CONSUMER, asked)
+    assert permitted(answer) == ["beta", "gamma"]
 
 
 def test_cedar_permits_and_refuses_as_ours_does(site: Site) -> None:
