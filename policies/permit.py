@@ -78,6 +78,7 @@ class PermitBody(Document):
     Attributes:
         id: unguessable and used once: it is the nonce.
         flower_run: Flower's own id of the run (decimal; it exceeds 2^53).
+        consumer_sector, consumer_region: of who receives the result, as registered; "" is unknown.
         attempt: counts the permits of one round; a cut-off round gets a fresh permit.
         app, config, model: of the app bundle, of the fused run config, of the incoming model.
         metrics: names of the only figures that may leave with the update.
@@ -95,6 +96,8 @@ class PermitBody(Document):
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
     kind: Kind
     consumer: ParticipantId
+    consumer_sector: Annotated[str, Field(max_length=200)]
+    consumer_region: Annotated[str, Field(max_length=64)]
     purpose: Id
     app: Sha256
     config: Sha256

@@ -53,6 +53,8 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
         "attempt": 1,
         "kind": "train",
         "consumer": "consortium",
+        "consumer_sector": "",
+        "consumer_region": "",
         "purpose": "medical-research",
         "app": ZERO,
         "config": ZERO,
