@@ -17,11 +17,12 @@ from policies.cohort import Company
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError
 from policies.evaluate import Value
-from policies.facts import agreement_facts, product_facts
+from policies.facts import agreement_facts, crossing_facts, product_facts
 from policies.fields import instant, parse_instant
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS, CohortMember, PermitBody
+from policies.places import jurisdiction_of
 from policies.statements import PRODUCT_TYPE, ProductCard
 
 _OWN = "the node's own counters"
@@ -60,17 +61,14 @@ def own_values(known: Sources) -> dict[str, Value]:
         "payAmount": Value(Decimal(known.member.pays), permit),
         "dateTime": Value(_now(known), "the node's clock"),
     }
-    if body.industry:
-        values["industry"] = Value(body.industry, permit)
     if known.region:
         values["spatial"] = Value(known.region, "the node's own configuration")
     if known.environment:
         values["executionEnvironment"] = Value(known.environment, "measured on this host")
     values |= _counted(known) | _company(known) | _duties(known)
-    card = _card(known)
-    if card is not None:
-        values |= product_facts(card, "the product's card")
-    return values | agreement_facts(known.agreement, body.kind, "", "the node's own copy")
+    if body.consumer_sector:
+        values["industry"] = Value(body.consumer_sector, permit)
+    return values | _of_product(known) | _of_agreement(known)
 
 
 def _counted(known: Sources) -> dict[str, Value]:
@@ -100,6 +98,23 @@ def _company(known: Sources) -> dict[str, Value]:
     )
     member = known.member
     return company.values(known.agreement, member.participant, member.max_rows)
+
+
+def _of_product(known: Sources) -> dict[str, Value]:
+    card = _card(known)
+    if card is None:
+        return {}
+    facts = product_facts(card, "the product's card")
+    of_region = jurisdiction_of(known.region) if known.region else ""
+    source = f"the product's card and permit {known.body.id}"
+    return facts | crossing_facts(
+        card.jurisdiction or of_region, known.region, known.body.consumer_region, source
+    )
+
+
+def _of_agreement(known: Sources) -> dict[str, Value]:
+    body = known.body
+    return agreement_facts(known.agreement, body.kind, body.consumer_region, "the node's own copy")
 
 
 def _duties(known: Sources) -> dict[str, Value]:

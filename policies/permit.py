@@ -78,12 +78,12 @@ class PermitBody(Document):
     Attributes:
         id: unguessable and used once: it is the nonce.
         flower_run: Flower's own id of the run (decimal; it exceeds 2^53).
+        consumer_sector, consumer_region: of who receives the result, as registered; "" is unknown.
         attempt: counts the permits of one round; a cut-off round gets a fresh permit.
         app, config, model: of the app bundle, of the fused run config, of the incoming model.
         metrics: names of the only figures that may leave with the update.
         decision: digest of the decision's report, which stands in the entry before.
         min_cohort: how many enterprises had to remain.
-        industry: the consumer's registered sector; "" is unknown.
         voucher: from which the cohort is paid; "" where the run pays nothing.
     """
 
@@ -96,7 +96,8 @@ class PermitBody(Document):
     attempt: Annotated[int, Field(ge=1, le=1_000_000)]
     kind: Kind
     consumer: ParticipantId
-    industry: Annotated[str, Field(max_length=200)]
+    consumer_sector: Annotated[str, Field(max_length=200)]
+    consumer_region: Annotated[str, Field(max_length=64)]
     purpose: Id
     app: Sha256
     config: Sha256

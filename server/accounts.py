@@ -47,6 +47,7 @@ _SETTLE = (
     )
     .values(settled=bindparam("outcome"))
 )
+_OPEN = upsert(ACCOUNTS).on_conflict_do_nothing()
 _WRITE = update(ACCOUNTS).where(ACCOUNTS.c.agreement == bindparam("of"))
 
 
@@ -109,8 +110,8 @@ def reserve(connection: Connection, body: Body) -> None:
     """
     cohort = body["cohort"]
     opened = {"uses": 0, "metered_s": 0, "epsilon": "0", "paid": "0", "first": body["issued"]}
-    new = upsert(ACCOUNTS).values([{"agreement": m["agreement"], **opened} for m in cohort])
-    connection.execute(new.on_conflict_do_nothing())
+    # Row by row: one statement for a large cohort has more parameters than SQLite takes.
+    connection.execute(_OPEN, [{"agreement": member["agreement"], **opened} for member in cohort])
     reservations = [
         {
             "permit_id": body["id"],

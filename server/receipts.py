@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,27 +18,22 @@ from policies.account import metered_seconds
 from policies.canonical import Json, digest_of, sha256_hex
 from policies.entries import entry_bytes
 from policies.evaluate import Reason
-from policies.fields import Decimal, Id, Sha256, instant, parse_instant
-from policies.permit import PermitBody
-from policies.statements import RunSpec
+from policies.fields import Sha256, instant, parse_instant
 from server import queries
 from server.agreements import Agreements
-from server.derived import derived_from
+from server.closes import check_borne_out, check_close, derived_after, left_out
 from server.dsp.transfer_steps import on_run_ended
-from server.duties import check_declared, unfulfilled
 from server.edge import Edge
 from server.errors import BadInput, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.queries import Claim
 from server.receipt_checks import Arrived, Missing, PermittedRound, check_receipt, load_round
-from server.rows import ReceiptRow, RunRow
+from server.rows import ReceiptRow
 from server.runs import end_entry
 from server.views import RunView, round_document
 
 MAX_REPLIES: Final = 20_000
-MAX_METRICS: Final = 64
-_METRICS: Final = TypeAdapter(dict[Id, Decimal])
 _DIGEST: Final = TypeAdapter(Sha256)
 
 
@@ -174,8 +169,7 @@ class Receipts:
             Superseded: its permit was abandoned.
             Unavailable: nothing was closed; send it again.
         """
-        _check_close(model, metrics)
-        check_declared(duties)
+        check_close(model, metrics, duties)
         with self._journal.writing():
             with self._journal.reading() as connection:
                 round_ = load_round(connection, caller, permit_id)
@@ -211,26 +205,9 @@ class Receipts:
     ) -> list[bytes]:
         run, permit = round_.run, round_.permit
         accepted = [row for row in rows if row.accepted]
-        quorum = RunSpec.from_json(json.loads(run.spec)).quorum
-        if claim["quorum_met"] and len(accepted) < quorum:
-            raise RuleBroken(
-                f"{permit.id}: expected {quorum} accepted receipts for a quorum, "
-                f"got {len(accepted)}"
-            )
         taking_part = {row.participant for row in accepted}
-        owed = unfulfilled(
-            permit,
-            taking_part,
-            claim["duties"],
-            metrics=claim["metrics"],
-            model=claim["model"],
-        )
-        if claim["quorum_met"] and owed:
-            raise RuleBroken(f"{permit.id}: expected all duties declared: {'; '.join(owed)}")
+        check_borne_out(round_, taking_part, claim)
         used = taking_part if permit.kind == "train" and claim["quorum_met"] else ()
-        changed = claim["model"] != permit.model
-        if changed and (permit.kind == "evaluate" or not claim["quorum_met"]):
-            raise RuleBroken(f"{permit.id}: expected the model unchanged, {permit.model}")
         time = instant(self._edge.clock())
         body = {
             "run": run.id,
@@ -248,12 +225,12 @@ class Receipts:
                 }
                 for row in accepted
             ],
-            "left_out": _left_out(permit, rows),
+            "left_out": left_out(permit, rows),
             "model": claim["model"],
             "metrics": claim["metrics"],
             "quorum_met": claim["quorum_met"],
             "duties": claim["duties"],
-            "derived": self._derived(run, permit, used, claims),
+            "derived": derived_after(round_, used, claims, self._agreements),
             "previous": run.last_close,
         }
         entries = [entry_bytes("RoundClosed", time=time, body=body)]
@@ -269,41 +246,6 @@ class Receipts:
             with self._journal.reading() as connection:
                 entries += on_run_ended(connection, run=run.id, state="COMPLETED", time=time)
         return entries
-
-    def _derived(
-        self,
-        run: RunRow,
-        permit: PermitBody,
-        used: Collection[str],
-        claims: Mapping[str, Claim],
-    ) -> dict[str, Json]:
-        """What binds the model after this round; `used` are the participants in its update."""
-        found = []
-        for member in permit.cohort:
-            if member.participant in used:
-                claim = claims[member.agreement]
-                policy = self._agreements.of(claim).next_policy
-                found.append((claim.classification, None if policy is None else policy.digest))
-        return derived_from(json.loads(run.derived), found)
-
-
-def _left_out(permit: PermitBody, rows: Sequence[ReceiptRow]) -> list[Json]:
-    accepted = {row.participant for row in rows if row.accepted}
-    last = {row.participant: row for row in rows}
-    found: list[Json] = []
-    for member in permit.cohort:
-        if member.participant in accepted:
-            continue
-        row = last.get(member.participant)
-        found.append(
-            {
-                "participant": member.participant,
-                "product": member.product,
-                "code": row.code if row else "no-reply",
-                "text": row.text if row else "no receipt of this node reached governance",
-            }
-        )
-    return found
 
 
 def _check_submission(arrived: Sequence[Arrived], missing: Sequence[Missing]) -> None:
@@ -334,16 +276,3 @@ def _submission_digest(
             [[one.node_id, one.code, one.text] for one in missing],
         ]
     )
-
-
-def _check_close(model: str, metrics: Mapping[str, str]) -> None:
-    try:
-        _DIGEST.validate_python(model)
-        _METRICS.validate_python(dict(metrics))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        raise BadInput(
-            f"close: model and metrics: {first['msg']}: {first['input']!r:.60}"
-        ) from error
-    if len(metrics) > MAX_METRICS:
-        raise BadInput(f"metrics: expected at most {MAX_METRICS}, got {len(metrics)}")

@@ -35,7 +35,7 @@ from server.pki import Identity
 from server.queries import Claim
 from server.report_entries import report_entries
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
-from server.rows import RoundRow, RunRow
+from server.rows import Participant, RoundRow, RunRow
 from server.runs import abandon_entry, own_run
 from server.second_key import Disagreement, SecondKey, decide_with_two_keys
 from server.standing import certificate_reasons, filing_reasons
@@ -141,7 +141,6 @@ class Rounds:
             else filing_reasons(app, spec.purpose, now)
         )
         recipient = queries.participant(connection, run.consumer)
-        industry = recipient.sector if recipient is not None else ""
         candidates = []
         for id in spec.agreements:
             claim, agreement = claims[id], self._agreements.of(claims[id])
@@ -188,7 +187,7 @@ class Rounds:
             entries += [_alarm(one, run=run.id, ask=ask, time=time) for one in alarms]
             entries.append(entry_bytes("RoundDecided", time=time, body=body))
             if decision.permitted:
-                permit = self._permit(run, spec, ask, attempt, decision, claims, clock, industry)
+                permit = self._permit(run, spec, ask, attempt, decision, claims, recipient, clock)
                 entries.append(permit.entry())
         except PolicyError as error:
             raise RuleBroken(
@@ -236,8 +235,8 @@ class Rounds:
         attempt: int,
         decision: RoundDecision,
         claims: Mapping[str, Claim],
+        recipient: Participant | None,
         now: datetime,
-        industry: str,
     ) -> PermitBody:
         by_product = {claim.product: claim for claim in claims.values()}
         kind: Literal["train", "evaluate"] = "train" if ask.kind == "train" else "evaluate"
@@ -251,7 +250,8 @@ class Rounds:
             attempt=attempt,
             kind=kind,
             consumer=run.consumer,
-            industry=industry,
+            consumer_sector=recipient.sector if recipient else "",
+            consumer_region=recipient.region if recipient else "",
             purpose=spec.purpose,
             app=spec.app,
             config=digest_of(json.loads(run.config)),

@@ -227,6 +227,7 @@ RESERVATIONS = Table(
     Column("paid", Text, nullable=False),
     Column("settled", Text),
 )
+Index("reservations_member", RESERVATIONS.c.permit_id, RESERVATIONS.c.participant, unique=True)
 Index(
     "reservations_outstanding",
     RESERVATIONS.c.agreement,

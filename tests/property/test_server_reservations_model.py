@@ -46,6 +46,7 @@ EPSILON: Final = Fraction("1.2")
 METERED_S: Final = 90
 ELAPSED_S: Final = 600
 OPEN_S: Final = 900  # alpha's agreement ends that long after the start
+START: Final = timedelta(days=1)  # after registration, so that no certificate is too young
 UNITS: Final = Fraction("9.5")
 RUNS: Final = {"one": ("0.3", "1"), "two": ("0.1", "0"), "three": ("0.5", "2.5")}
 STEPS: Final = ("signed", "committed", "recorded", "entries", "history", "published", "registry")
@@ -157,7 +158,7 @@ def template() -> tuple[Site, str]:
     atexit.register(shutil.rmtree, root)
     site = Site.make(root / "space")
     site.now = site.now.replace(microsecond=0)
-    until = instant(site.now + timedelta(seconds=OPEN_S)).replace("Z", "+00:00")
+    until = instant(site.now + START + timedelta(seconds=OPEN_S)).replace("Z", "+00:00")
     limits = {
         "alpha": [
             limit("count", str(USES), "integer"),
@@ -189,7 +190,8 @@ class Reservations(RuleBasedStateMachine):
         self.site.superlink = copy.deepcopy(made.superlink)
         self.site.nodes = dict(made.nodes)
         self.site.open()
-        self.model = Model(opens_until=made.now + timedelta(seconds=OPEN_S))
+        self.site.tick(START.total_seconds())
+        self.model = Model(opens_until=self.site.now + timedelta(seconds=OPEN_S))
         self.number = 0
         self.asks: dict[str, RoundAsk] = {}
         self.answers: dict[str, RoundAnswer] = {}

@@ -68,6 +68,8 @@ def body(**changes: Any) -> PermitBody:
         "attempt": 1,
         "kind": "train",
         "consumer": "institute",
+        "consumer_sector": "health",
+        "consumer_region": "HK",
         "purpose": "medical-research",
         "app": APP,
         "config": CONFIG,
@@ -76,7 +78,6 @@ def body(**changes: Any) -> PermitBody:
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
         "voucher": "",
-        "industry": "",
         "limits": {"wall_s": 60, "memory_bytes": 1 << 28},
         "decision": "e" * 64,
         "issued": instant(NOW),
@@ -517,7 +518,13 @@ def lteq(operand: str, value: str, kind: str) -> dict[str, Any]:
         (constraint("notTogetherWith", "isNoneOf", ["clinic-b"]), False),
         (lteq("rowShare", "0.25", "decimal"), True),
         (lteq("rowShare", "0.249999", "decimal"), False),
-        (constraint("industry", "eq", "health"), False),
+        (constraint("industry", "eq", "health"), True),
+        (constraint("industry", "isNoneOf", ["health"]), False),
+        (constraint("crossBorder", "eq", "yes"), True),
+        (constraint("crossBorder", "eq", "no"), False),
+        (constraint("personalInformation", "eq", "yes"), True),
+        (constraint("version", "lteq", typed("1", "integer")), True),
+        (constraint("spatialPermission", "eq", "explicit"), False),
     ],
 )
 def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permitted: bool) -> None:
@@ -539,6 +546,7 @@ def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permi
         lteq("elapsedTime", "PT1H", "duration"),
         constraint("classification", "neq", "core"),
         constraint("executionEnvironment", "isA", "process"),
+        constraint("industry", "neq", "insurance"),
     ],
 )
 @pytest.mark.parametrize("product", [None, replace(CARD, card=b"unreadable")])
@@ -548,7 +556,7 @@ def test_what_the_node_does_not_know_denies(
     world = World(own_product=product)
     after = instant(NOW + HOUR)  # the node's clock was set back since the first use
     world.records["agreement-clinic-a"] = record(agreement(asked), first_use=after)
-    assert world.refusal(world.permit()) == "agreement-denies"
+    assert world.refusal(world.permit(consumer_sector="")) == "agreement-denies"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from server_site import CONSUMER, OPERATOR, Site, constraint, count_at_most, make_fab
+from sqlalchemy import create_engine
 
 from policies.canonical import parse_json
 from policies.fields import instant
@@ -15,6 +16,7 @@ from server import accounts
 from server.errors import BadInput, NotKnown, RuleBroken
 from server.left_values import MAX_STEP_BACK
 from server.rounds import RoundAnswer
+from server.tables import METADATA
 
 
 def at_most(operand: str, value: str, kind: str) -> dict[str, Any]:
@@ -379,3 +381,26 @@ def test_accounts_are_made_again_from_the_log(site: Site) -> None:
         assert accounts.accounts(connection, list(site.uses())) == before
     assert vouchers(site) == shown
     assert shown[0]["spent"] == "15"
+
+
+def test_a_cohort_may_be_as_large_as_a_permit_allows() -> None:
+    """More members than SQLite takes parameters in one statement."""
+    engine = create_engine("sqlite://")  # without foreign keys: only accounts are looked at
+    METADATA.create_all(engine)
+    names = [f"p{number}" for number in range(10_000)]
+    member = {"metered_s": 30, "epsilon": "0.1", "pays": "0"}
+    body = {
+        "id": "permit-1",
+        "issued": "2026-01-01T00:00:00.000Z",
+        "voucher": "",
+        "cohort": [{"agreement": name, "participant": name, **member} for name in names],
+    }
+    with engine.begin() as connection:
+        accounts.reserve(connection, body)
+        answer = {"permit_id": "permit-1", "participant": "p9999", "metered_s": 3}
+        accounts.commit(connection, answer)
+        accounts.keep(connection, "permit-1")
+        found = accounts.accounts(connection, names)
+    assert {one.committed.metered_s for one in found.values()} == {3, 30}
+    assert found["p9999"].committed.metered_s == 3
+    assert not any(one.outstanding for one in found.values())

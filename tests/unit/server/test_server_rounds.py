@@ -587,7 +587,7 @@ def test_the_consumers_sector_reaches_decision_and_permit(site: Site) -> None:
     site.agree(site.nodes["alpha"], constraint("industry", "eq", sector), **{"@id": "same"})
     answer = site.authorize(site.open_run(agreements=["same", "mining"]))
     assert refused_for(answer, "beta") == ["industry-not-allowed"]
-    assert site.permit(answer).body.industry == sector != ""
+    assert site.permit(answer).body.consumer_sector == sector != ""
 
 
 def test_an_execution_environment_is_what_the_product_states(site: Site) -> None:
