@@ -26,9 +26,16 @@ from commands.contract_list import (
 )
 from commands.errors import BadInput
 from commands.node import NodeFolder
+from commands.offer_check import say_agreement_findings
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from commands.policyfile import read_policy_bytes
-from policies.odrl import CONTEXT, PROFILE, agreement_from_offer, parse_offer
+from policies.odrl import (
+    CONTEXT,
+    PROFILE,
+    agreement_from_offer,
+    parse_agreement,
+    parse_offer,
+)
 
 cli = typer.Typer(no_args_is_help=True, help="Agreements: what an owner allows, and to whom.")
 
@@ -126,8 +133,10 @@ def accept(
         say(f"agreed to {agreed.id} (entry {agreed.index} of the space's log)")
         say("it holds once the consumer has verified it")
     else:
+        document = read_policy_bytes(Path(what))
+        say_agreement_findings(parse_agreement(document))
         with open_owner(folder) as owner:
-            agreed = owner.sign_agreement(read_policy_bytes(Path(what)))
+            agreed = owner.sign_agreement(document)
         say(f"signed {agreed.id} (entry {agreed.index} of the space's log)")
     say(f"to take it back: tds node withdraw {agreed.id} --node {folder}")
 

@@ -14,6 +14,7 @@ from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
 from commands.errors import BadInput, CommandFailed, Exit
 from commands.node import NodeFolder, node_client
+from commands.offer_check import say_offer_findings
 from commands.output import JsonFlag, print_columns, print_json, say
 from commands.policyfile import read_policy_bytes
 from commands.readiness import print_readiness
@@ -22,6 +23,7 @@ from commands.space import SpaceFolder
 from policies.canonical import Json, digest_of, parse_json
 from policies.certificate import open_certificate
 from policies.errors import PolicyError
+from policies.odrl import parse_offer
 from policies.space import SpaceCard
 from server.governance_client import GovernanceClient
 from server.space import load_space
@@ -87,6 +89,9 @@ def offer(
 ) -> None:
     """List an offer for a product in the space's catalogue, or take one back.
 
+    Tells before whether it can ever be met, for this product and under the space's laws, whether
+    another offer of the product makes it needless, and whether it ends too early for a run.
+
     Example: tds product offer offer.json --node ./clinic --auto-agree
     """
     if (file is None) == (not withdraw):
@@ -97,6 +102,9 @@ def offer(
             say(f"took back {done.id} (entry {done.index} of the space's log)")
             return
         target = product or contracts.only_product()
+        offered = parse_offer(read_policy_bytes(file))
+        with node_client(node) as governance:
+            say_offer_findings(governance, offered, target)
         done = contracts.publish_offer(
             read_policy_bytes(file), product=target, auto_agree=auto_agree
         )

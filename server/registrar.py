@@ -22,6 +22,8 @@ from server.errors import BadInput, NotKnown
 from server.journal import Journal
 
 MAX_REASON: Final = 1000
+CLOCK_STEP: Final = timedelta(minutes=5)
+"""A certificate is valid from that much before its issue: clocks are set back a little at times."""
 
 
 class Registrar:
@@ -141,7 +143,7 @@ class Registrar:
             digest=digest,
             owner=owner,
             issuer=self._space,
-            not_before=instant(now),
+            not_before=instant(now - CLOCK_STEP),
             not_after=instant(now + timedelta(days=days)),
         )
         body: dict[str, Json] = {
@@ -153,7 +155,7 @@ class Registrar:
             "not_after": certificate.not_after,
             "envelope": base64.b64encode(sign_certificate(certificate, self._key)).decode(),
         }
-        entry = entry_bytes("CertificateIssued", time=certificate.not_before, body=body)
+        entry = entry_bytes("CertificateIssued", time=instant(now), body=body)
         return entry, certificate.serial
 
 
