@@ -59,7 +59,7 @@ def decided(number: int) -> dict[str, Any]:
         "kind": "train",
         "attempt": 1,
         "decision": DECISION,
-    } | (changes)
+    }
 
 
 def permit(number: int = 1, **changes: Any) -> PermitBody:
