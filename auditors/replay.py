@@ -178,7 +178,7 @@ def _replayed(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
     report = evaluate(
         agreement,
         Request(logged["target"], logged["assignee"], logged["action"]),
-        dict(_state(logged)),
+        _state(logged),
         baseline=past.laws,
     )
     if report.to_json() != logged:
@@ -189,13 +189,15 @@ def _replayed(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
     return report
 
 
-def _state(logged: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
-    """The left values that a report was made with."""
+def _state(logged: Mapping[str, Any]) -> dict[str, Value]:
+    """The left values that a report was made with. Each constraint shows of a set of names those
+    that it names itself."""
+    state: dict[str, Value] = {}
     rules = [*logged["rules"], *(rule for law in logged["baseline"] for rule in law["rules"])]
     duties = [*logged["duties"], *(duty for rule in rules for duty in rule.get("duties", ()))]
     for duty in duties:
         if duty["source"] is not None:
-            yield duty["action"], Value(duty["state"] or "", duty["source"])
+            state[duty["action"]] = Value(duty["state"] or "", duty["source"])
     for holder in (*rules, *duties):
         for leaf in _leaves(holder["constraints"]):
             name, source = leaf["leftOperand"], leaf["source"]
@@ -203,7 +205,11 @@ def _state(logged: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
                 shown = leaf["leftValue"]
                 # A value that could not be one was logged as null: put something as useless there.
                 value = "" if shown is None else value_from_json(OPERANDS[name], shown)
-                yield name, Value(value, source)
+                before = state.get(name)
+                if isinstance(value, tuple) and before is not None:
+                    value = tuple(sorted({*before.value, *value}))  # type: ignore[misc]
+                state[name] = Value(value, source)
+    return state
 
 
 def _leaves(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -21,8 +21,9 @@ opened again with the agreement of one of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Final
 
 from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
 from policies.errors import PolicyError
@@ -32,6 +33,17 @@ from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
 from policies.settling import settle
 from policies.standing import Standing
+
+MAX_REPORT_BYTES: Final = 512 * 1024
+"""A candidate whose report is larger is refused: it would not fit into a log entry, and nobody's
+agreement may keep the others from their round."""
+MAX_REASONS: Final = 16
+MAX_REASON_TEXT: Final = 1000
+
+_TOO_LARGE: Final = Reason(
+    "report-too-large",
+    f"a report on it would take more than {MAX_REPORT_BYTES} bytes; agree on a shorter policy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,40 @@ def decide_round(
                 f"candidates: expected each product once, got {one.product} of "
                 f"{one.participant} twice; give one agreement for it"
             )
+    while True:
+        decision = _decided(ordered, min_cohort, purposes, baseline)
+        large = {
+            (one.participant, one.product)
+            for one in decision.verdicts
+            if one.document is not None and len(one.document) > MAX_REPORT_BYTES
+        }
+        if not large:
+            return decision
+        ordered = [
+            replace(one, facts=(_TOO_LARGE,)) if (one.participant, one.product) in large else one
+            for one in ordered
+        ]
+
+
+def bounded_reasons(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Reasons as a decision tells them: what is left out stands in the report."""
+    told = [Reason(one.code, _cut(one.text)) for one in reasons[:MAX_REASONS]]
+    if len(reasons) > MAX_REASONS:
+        more = len(reasons) - MAX_REASONS
+        told.append(Reason("more-reasons", f"and {more} more reasons, as the report shows"))
+    return tuple(told)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_REASON_TEXT else text[: MAX_REASON_TEXT - 1] + "…"
+
+
+def _decided(
+    ordered: Sequence[Candidate],
+    min_cohort: int,
+    purposes: Purposes,
+    baseline: tuple[Baseline, ...],
+) -> RoundDecision:
     standing = {
         place: Standing(
             one.participant,
@@ -178,4 +224,4 @@ def _verdict(
         text = f"participants left in the round: {remaining}; it needs at least {min_cohort}"
         reasons = (Reason("cohort-too-small", text),)
         return Verdict(participant, product, False, reasons, report)
-    return Verdict(participant, product, permitted, report.reasons(), report)
+    return Verdict(participant, product, permitted, bounded_reasons(report.reasons()), report)

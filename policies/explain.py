@@ -205,7 +205,7 @@ class _Teller:
     def _leaf_needed(self, leaf: ConstraintResult) -> str:
         constraint, words = leaf.constraint, self.words
         named = constraint.right if isinstance(constraint.right, tuple) else (constraint.right,)
-        known = leaf.value.value if leaf.value is not None and leaf.usable else None
+        known = leaf.left
         if constraint.operand == "notTogetherWith":
             here = [str(name) for name in named if not isinstance(known, tuple) or name in known]
             return words.stay_out.format(words.list_all.join(here))
@@ -224,9 +224,9 @@ class _Teller:
             below: the operators with which it has to be smaller than it is.
         """
         constraint = leaf.constraint
-        if constraint.operand not in GROWING or leaf.value is None or not leaf.usable:
+        value: Any = leaf.left
+        if constraint.operand not in GROWING or value is None:
             return ""
-        value: Any = leaf.value.value
         equal = "eq" if below is _BELOW else "neq"
         if constraint.operator in below or (
             constraint.operator == equal and value > constraint.right
@@ -272,9 +272,9 @@ class _Teller:
 
     def _fact(self, leaf: ConstraintResult) -> str:
         subject = self.words.subjects[leaf.constraint.operand].rstrip(",")
-        if leaf.value is None or not leaf.usable:
+        if leaf.left is None:
             return self.words.unknown.format(subject=subject)
-        value = self._shown(leaf.constraint.operand, leaf.value.value, self.words.list_all)
+        value = self._shown(leaf.constraint.operand, leaf.left, self.words.list_all)
         told = self.words.facts_of.get(leaf.constraint.operand)
         if told is not None:
             return told.format(value)

@@ -291,6 +291,7 @@ CHINESE = Words(
             "transfer-terminated": "履约已终止",
             "transfer-suspended": "履约已暂停",
             "voucher-exhausted": "算力券余额不足",
+            "report-too-large": "评估报告过大",
             "engines-disagree": "两个策略引擎的决定不一致",
         }
     ),

@@ -108,9 +108,9 @@ def _facts(parts: tuple[Result, ...]) -> list[str]:
 
 
 def _fact(leaf: ConstraintResult) -> str:
-    assert leaf.value is not None  # a leaf with an outcome other than unknown has a value
+    assert leaf.left is not None  # a leaf with an outcome other than unknown has a value
     row = OPERANDS[leaf.constraint.operand]
-    return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.value.value, "and"))
+    return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.left, "and"))
 
 
 def _not_known(leaf: ConstraintResult) -> str:
