@@ -256,7 +256,7 @@ def test_another_owner_cannot_register_a_newer_version(site: Site) -> None:
         ("CN-GD", None, "mainland"),
         ("CN-GD", "mainland", "mainland"),
         ("HK", None, "hong-kong"),
-        ("CN-MO", None, "macao"),
+        ("MO", None, "macao"),
         ("DE", None, "other"),
         ("", "hong-kong", "hong-kong"),
         ("", None, ""),
