@@ -273,7 +273,43 @@ def test_duties_that_are_owed() -> None:
 
 def test_a_duty_violated_after_an_earlier_use() -> None:
     report = decide([train()], {"delete": "violated"}, obligation=[{"action": "delete"}])
-    assert told(report).because == ("the duty to delete what was received is not fulfilled",)
+    assert told(report).to_json() == {
+        "permitted": False,
+        "headline": "clinic was refused.",
+        "because": ["the duty to delete what was received is not fulfilled"],
+        "changes": ["the duty to delete what was received would have to be fulfilled"],
+    }
+    assert report.reasons() == (
+        Reason(
+            "duty-delete",
+            "the duty to delete what was received once it is aggregated (obligation 1) was "
+            "violated: test",
+        ),
+    )
+
+
+def test_what_holds_already_is_no_change() -> None:
+    """Neither a condition that is met, nor a duty that is done, nor what bars only in part."""
+    wish = train(
+        PURPOSE,
+        part("recipient", "eq", "a"),
+        duty=[{"action": "inform"}, {"action": "compensate"}],
+    )
+    state: dict[str, Right] = {
+        "purpose": "drug-safety",
+        "recipient": "b",
+        "inform": "fulfilled",
+        "compensate": "pending",
+    }
+    assert told(decide([wish], state)).changes == (
+        "the recipient would have to be a; and the duty to pay for the use would have to be "
+        "fulfilled",
+    )
+    either = {"or": [part("recipient", "eq", "b"), part("recipient", "eq", "c")]}
+    barred = told(decide([train()], state, prohibition=[{"action": "use", "constraint": [either]}]))
+    assert barred.changes == (
+        "the recipient would have to be something other than b (prohibition 1)",
+    )
 
 
 def test_a_law_is_named_with_its_source() -> None:

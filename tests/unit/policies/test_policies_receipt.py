@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from policies.envelope import sign_envelope
 from policies.errors import DocumentError, SignatureError
 from policies.permit import PERMIT_TYPE
-from policies.receipt import RECEIPT_TYPE, Receipt, open_receipt, sign_receipt
+from policies.receipt import RECEIPT_TYPE, Confinement, Receipt, open_receipt, sign_receipt
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
@@ -118,3 +118,20 @@ def test_no_field_may_be_left_out(field: str) -> None:
 def test_a_float_cannot_even_be_signed() -> None:
     with pytest.raises(DocumentError, match="without floats"):
         signed(RECEIPT | {"metrics": {"accuracy": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "files", "environment"),
+    [
+        ({}, True, "isolated"),
+        ({}, False, "confined"),
+        ({"user": "same"}, True, "confined"),
+        ({"network": "host"}, True, "process"),
+        ({"no_new_privileges": False}, True, "process"),
+        ({"memory_limit": False}, True, "process"),
+    ],
+)
+def test_a_confinement_promises_no_more_than_it_holds(
+    changes: dict[str, Any], files: bool, environment: str
+) -> None:
+    assert Confinement(**CONFINEMENT | changes).environment(files=files) == environment
