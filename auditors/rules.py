@@ -1,6 +1,7 @@
 """The rules that an intact log must also keep, checked entry by entry in the log's order.
 
-    permit-decided      a permit follows at once on the decision that it names
+    permit-decided      a permit follows at once on the decision that it names, and its members are
+                        those permitted there, by the reports that it names
     permit-agreed       it names only agreements that were concluded, and whose consent still stood
     permit-once         its id was never used before
     permit-reserves     it reserves for each member what its run states for one use
@@ -94,6 +95,7 @@ class _Checker:
         self._last_close: dict[str, int] = {}
         self._spending = Spending()
         self._decision: tuple[int, str] = (-1, "")
+        self._permitted: dict[tuple[str, str], str] = {}
 
     def broken(self, index: int, rule: str, text: str) -> None:
         """Note a violation."""
@@ -128,6 +130,11 @@ class _Checker:
 
     def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         self._decision = (index, digest_of(body["decision"]))
+        self._permitted = {
+            (verdict["participant"], verdict["product"]): str(verdict["report"])
+            for verdict in body["decision"]["verdicts"]
+            if verdict["permitted"]
+        }
 
     def _on_PermitIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         permit = PermitBody.from_json(body)
@@ -146,6 +153,13 @@ class _Checker:
         for rule, text in self._spending.reserved(permit):
             self.broken(index, rule, text)
         for member in permit.cohort:
+            report = self._permitted.get((member.participant, member.product))
+            if report != member.report:
+                text = f"expected a permitted verdict with report {member.report[:16]}…"
+                got = "none" if report is None else f"one with {report[:16]}…"
+                self.broken(
+                    index, "permit-decided", f"{permit.id}, {member.participant}: {text}, got {got}"
+                )
             for text in self._disagreements(member):
                 self.broken(index, "permit-agreed", f"{permit.id}, {member.participant}: {text}")
         self._permit_ids.setdefault(permit.id, index)

@@ -23,7 +23,18 @@ TIME = "2026-01-01T00:00:00.000Z"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 ZERO = "0" * 64
-DECISION: dict[str, Any] = {"verdicts": []}
+REPORT = "e" * 64
+DECISION: dict[str, Any] = {
+    "verdicts": [
+        {
+            "participant": "clinic",
+            "product": "clinic/p",
+            "permitted": True,
+            "reasons": [],
+            "report": REPORT,
+        }
+    ]
+}
 
 Story = list[tuple[EntryType, dict[str, Any]]]
 
@@ -66,6 +77,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
                 product="clinic/p",
                 agreement="a1",
                 key=key_id(KEY.public_key()),
+                report=REPORT,
                 max_rows=100,
                 metered_s=10,
                 epsilon="0",
@@ -177,6 +189,17 @@ def edit(index: int, body: Callable[[dict[str, Any]], dict[str, Any]]) -> Callab
     return change
 
 
+def decided(**changes: Any) -> Callable[[Story], Story]:
+    """Another verdict in the first decision, which the first permit names."""
+
+    def change(story: Story) -> Story:
+        decision = {"verdicts": [DECISION["verdicts"][0] | changes]}
+        story = edit(3, lambda _: {"decision": decision})(story)
+        return edit(4, lambda b: {**b, "decision": digest_of(decision)})(story)
+
+    return change
+
+
 def drop(index: int) -> Callable[[Story], Story]:
     return lambda story: story[:index] + story[index + 1 :]
 
@@ -211,11 +234,14 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
         (edit(6, lambda b: {**b, "duties": {}}), 6, "close-duties", "expected delete"),
         (drop(3), 3, "permit-decided", "expected the decision"),
         (
-            edit(3, lambda _: {"decision": {"verdicts": [1]}}),
+            edit(3, lambda _: {"decision": {"verdicts": []}}),
             4,
             "permit-decided",
             "expected the decision",
         ),
+        (decided(permitted=False), 4, "permit-decided", "clinic: expected a permitted verdict"),
+        (decided(report="f" * 64), 4, "permit-decided", "got one with ffffffff"),
+        (decided(participant="lab"), 4, "permit-decided", "got none"),
         (drop(2), 3, "permit-agreed", "got none"),
         (
             edit(2, lambda b: {**b, "product": "clinic/other"}),
