@@ -18,10 +18,10 @@ from server.dsp import store
 from server.dsp.expiry import expired_permission
 from server.dsp.rows import OfferRow
 from server.edge import Edge
-from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
+from server.errors import BadInput, NotKnown, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
-from server.signed import open_signed
+from server.signed import open_signed, require_own
 
 MAX_OFFERS: Final = 64
 
@@ -118,5 +118,4 @@ def _check_product(connection: Connection, caller: Identity, id: str) -> None:
     product = queries.product(connection, id)
     if product is None:
         raise NotKnown(f"product {id!r:.140}: expected a registered one")
-    if product.participant != caller.participant:
-        raise NotAllowed(f"product {id}: expected one of {caller.participant}, is another's")
+    require_own(caller, product.participant)

@@ -407,7 +407,7 @@ def test_an_offer_is_published_once_and_taken_back_for_good(dsp: Contracts) -> N
     [
         ({"key": Ed25519PrivateKey.generate()}, BadInput, "signature by key"),
         ({"participant": "beta"}, NotAllowed, "one by alpha"),
-        ({"product": "beta/records"}, NotAllowed, "is another's"),
+        ({"product": "beta/records"}, NotAllowed, "belongs to alpha"),
         ({"product": "alpha/unheard"}, NotKnown, "a registered one"),
         ({"offer": "offer-else"}, BadInput, "expected offer-else"),
         ({"document": "{}"}, BadInput, "offer: "),
