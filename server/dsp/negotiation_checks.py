@@ -10,11 +10,17 @@ from sqlalchemy import Connection
 from policies.canonical import Json, canonical_bytes
 from policies.errors import PolicyError
 from policies.odrl import Agreement, Offer, agreement_from_offer, parse_agreement, parse_offer
+from policies.statements import VERIFICATION_TYPE
 from server import queries
 from server.dsp import store
 from server.dsp.listing import Laws, check_listed
 from server.dsp.machine import Party
-from server.dsp.messages import ContractRequest, parse_message_offer
+from server.dsp.messages import (
+    SIGNATURE,
+    AgreementVerification,
+    ContractRequest,
+    parse_message_offer,
+)
 from server.dsp.negotiation import NEGOTIATION
 from server.dsp.rows import NegotiationRow, OfferRow
 from server.errors import BadInput, NotKnown, RuleBroken
@@ -87,6 +93,27 @@ def of_provider(connection: Connection, caller: Identity, id: str) -> Negotiatio
     if row.owner != caller.participant:
         raise NotKnown(f"negotiation {id!r:.140}: expected its data owner")
     return row
+
+
+def check_opens(message: ContractRequest) -> None:
+    """Returns only for a message that opens a negotiation; BadInput for an answer in one."""
+    if message.provider_pid is not None:
+        raise BadInput(
+            "$.providerPid: expected callbackAddress in a message that opens a negotiation; an "
+            f"answer in one goes to negotiations/{message.provider_pid:.140}/request"
+        )
+
+
+def signature_of(message: AgreementVerification) -> bytes:
+    """The consumer's envelope; BadInput that says what to send where there is none."""
+    if message.signature is None:
+        raise BadInput(
+            f"$.{SIGNATURE}: expected a DSSE envelope, got none; an agreement here is signed by "
+            f"both parties: sign the payload {{version: 1, participant: your id, document: the "
+            f"agreement's text word for word}} as canonical JSON, of type {VERIFICATION_TYPE}, "
+            "with the Ed25519 key that you enrolled (docs/contracts.md), and send it again"
+        )
+    return canonical_bytes(message.signature)
 
 
 def same_request(row: NegotiationRow, request: str) -> NegotiationRow:

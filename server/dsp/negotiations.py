@@ -10,7 +10,7 @@ import base64
 from dataclasses import replace
 from typing import Any, Final
 
-from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
+from policies.canonical import Json, digest_of, sha256_hex
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
@@ -39,6 +39,7 @@ from server.dsp.negotiation_checks import (
     MAX_REASON,
     check_consumer,
     check_new,
+    check_opens,
     check_step,
     moved,
     of_consumer,
@@ -51,6 +52,7 @@ from server.dsp.negotiation_checks import (
     read_offer,
     reason_text,
     same_request,
+    signature_of,
 )
 from server.dsp.offers import Offers
 from server.dsp.rows import NegotiationRow
@@ -89,6 +91,7 @@ class Negotiations:
 
     def request(self, caller: Identity, message: ContractRequest) -> Row:
         """Open a negotiation over a published offer, word for word or with changes to it."""
+        check_opens(message)
         request = digest_of(digest_json(message))
         target, offer = read_offer(message)
         with self._journal.writing():
@@ -158,7 +161,7 @@ class Negotiations:
             with self._journal.reading() as connection:
                 row = of_consumer(connection, caller, id, message.provider_pid, message)
                 check_step(row, "VERIFIED", "consumer")
-                envelope = canonical_bytes(message.signature)
+                envelope = signature_of(message)
                 verified = open_signed(
                     connection,
                     caller.participant,

@@ -62,6 +62,12 @@ def offer(node: Node, id: str, *constraints: dict[str, Any], **changes: Any) -> 
     return parse_offer(canonical_bytes(document | changes))
 
 
+def changed(message: dict[str, Any], changes: dict[str, Any]) -> bytes:
+    """The message with these properties; without those that are None."""
+    rest = {key: value for key, value in (message | changes).items() if value is not None}
+    return canonical_bytes(rest)
+
+
 class Contracts:
     """What the two parties do, in short."""
 
@@ -142,7 +148,7 @@ class Contracts:
         pid = changes.pop("consumerPid", None) or self.new_id("urn:uuid")
         target = changes.pop("target", self.owner.product)
         message = documents.request_message(pid, given.to_json(), target, callback=CALLBACK)
-        return parse_message(ContractRequest, canonical_bytes(message | changes))
+        return parse_message(ContractRequest, changed(message, changes))
 
     def request(self, given: Offer, caller: Identity = CONSUMER, **changes: Any) -> NegotiationRow:
         message = self.request_message(given, **changes)
@@ -173,7 +179,7 @@ class Contracts:
         message = documents.process_message(
             "ContractAgreementVerificationMessage", row.id, row.consumer_pid
         ) | {SIGNATURE: json.loads(envelope)}
-        return parse_message(AgreementVerification, canonical_bytes(message | changes))
+        return parse_message(AgreementVerification, changed(message, changes))
 
     def verify(
         self, row: NegotiationRow, caller: Identity = CONSUMER, **changes: Any

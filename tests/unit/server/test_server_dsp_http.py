@@ -29,7 +29,7 @@ from server.dsp.client import ContractsClient
 from server.dsp.consumer import check_agreement, published_offer, verification
 from server.dsp.documents import BASE, EXTENSION
 from server.dsp.endpoint import serve_contracts
-from server.dsp.messages import MAX_BODY_BYTES, digest_json
+from server.dsp.messages import MAX_BODY_BYTES, SIGNATURE, digest_json
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError, Unavailable
 from server.pki import create_ca
 
@@ -185,6 +185,7 @@ def test_a_verification_by_somebody_else_says_why(bed: Bed, dsp: Contracts, offe
     row = dsp.agree(dsp.request(offer, consumerPid=pid(bed)), id=f"agreed-{bed.site.log.size}")
     path = f"{BASE}/negotiations/{row.id}/agreement/verification"
     for changes, said in (
+        ({SIGNATURE: None}, "expected a DSSE envelope, got none"),
         ({"participant": "alpha"}, "expected one by consortium"),
         ({"key": dsp.owner.receipt}, "expected a signature by key"),
         ({"document": "{}"}, "word for word"),
@@ -308,6 +309,26 @@ def test_the_catalogue_answers_strangers_alike(bed: Bed, dsp: Contracts, offer: 
     }
     assert len(answers) == 1
     check(json.loads(answers.pop()))
+
+
+def test_the_catalogues_paths_answer_every_error_with_its_document(
+    bed: Bed, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, client = f"{BASE}/catalog/request", bed.http()
+    for answer, status in (
+        (client.get(path), 405),
+        (client.get(f"{BASE}/catalog/unheard"), 404),
+        (client.delete(f"{BASE}/catalog/datasets/alpha%2Frecords"), 405),
+    ):
+        assert valid(answer, status)["@type"] == "CatalogError"
+
+    def down(*_args: object) -> None:
+        raise Unavailable("the registry cannot be read")
+
+    monkeypatch.setattr(bed.site.governance.contracts.tokens, "identity", down)
+    assert valid(client.get(f"{BASE}/catalog/datasets/x"), 503)["code"] == "503"
+    answer = client.get(UNKNOWN)
+    assert (answer.status_code, answer.content) == (503, b"")
 
 
 def test_the_owner_may_look_but_not_speak_for_the_consumer(
@@ -528,6 +549,7 @@ def test_who_may_be_called_is_told_of_each_step_of_the_provider(site: Site) -> N
         ({"consortium": "{base}/inner"}, "{base}"),
         ({"consortium": "{base}"}, "{base}else"),
         ({"consortium": "{base}"}, "{base}@elsewhere.example/"),
+        ({"consortium": "{base}/inner"}, "{base}/innermost"),
     ],
 )
 def test_nobody_else_is_called(site: Site, allowed: dict[str, str], asked: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from policies.odrl import parse_offer
 from policies.statements import AGREEMENT_TYPE, VERIFICATION_TYPE
 from server.dsp import negotiations as service
 from server.dsp import offers as offer_service
+from server.dsp.messages import SIGNATURE
 from server.dsp.negotiation import NEGOTIATION
 from server.errors import BadInput, NotAllowed, NotKnown, RequestError, RuleBroken, TooMany
 
@@ -319,6 +321,12 @@ def test_a_counter_offer_is_the_owners_for_this_negotiation(dsp: Contracts) -> N
         refuses(dsp, kind, match, lambda changes=changes: dsp.counter_offer(row, **changes))  # type: ignore[misc]
 
 
+def test_a_verification_without_a_signature_says_what_to_send(dsp: Contracts) -> None:
+    row = dsp.in_state("AGREED")
+    for said in (SIGNATURE, "signed by both", VERIFICATION_TYPE, "word for word"):
+        refuses(dsp, BadInput, re.escape(said), lambda: dsp.verify(row, **{SIGNATURE: None}))
+
+
 # -- what is asked for ----------------------------------------------------------------------------
 
 
@@ -333,6 +341,12 @@ def test_only_a_standing_offer_of_the_product_can_be_asked_for(dsp: Contracts) -
         dsp.owner.identity, dsp.offer_envelope(None, offer=given.id)
     )
     refuses(dsp, BadInput, "offer.@id", lambda: dsp.request(given))
+
+
+def test_an_answer_in_a_negotiation_opens_none(dsp: Contracts) -> None:
+    given = dsp.publish()
+    changes = {"providerPid": "urn:uuid:theirs", "callbackAddress": None}
+    refuses(dsp, BadInput, "negotiations/urn:uuid:theirs", lambda: dsp.request(given, **changes))
 
 
 def test_a_counter_must_stay_with_the_product(dsp: Contracts) -> None:
