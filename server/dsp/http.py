@@ -241,7 +241,8 @@ class _Binding:
         """The consumerPid of what the path names; None if that is unknown to the caller."""
         try:
             if call.subject == "negotiation":
-                return self._contracts.negotiations.get(call.caller, call.id).consumer_pid
+                row = self._contracts.negotiations.get(call.caller, call.id)
+                return row.consumer_pid or documents.NONE
             return self._contracts.transfers.get(call.caller, call.id).consumer_pid
         except RequestError:
             return None

@@ -22,7 +22,7 @@ from clients.owner import open_owner
 from clients.state import NodeState
 from commands import consumer_side
 from commands.children import free_ports
-from commands.contract import draft_offer
+from commands.contract_draft import draft_offer
 from commands.inprocess import LocalSuperLink
 from commands.node_process import now
 from policies.canonical import Json, canonical_bytes
@@ -204,7 +204,7 @@ def test_an_offer_back_is_accepted(place: Place) -> None:
     back = place.offer("back")
     ran = place.tds("contract", "accept", negotiation, *consumer)
     assert (ran.code, "expected an offer of the provider" in ran.err) == (1, True)
-    place.done("contract", "offer", negotiation, back, *node)
+    place.done("contract", "offer", back, "--negotiation", negotiation, *node)
     assert "ACCEPTED" in place.done("contract", "accept", negotiation, *consumer).out
     place.done("contract", "accept", negotiation, *node)
     ran = place.done("contract", "verify", negotiation, *consumer, "--json")

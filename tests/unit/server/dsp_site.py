@@ -126,7 +126,7 @@ class Contracts:
         return sign_envelope(signed, payload_type=AGREEMENT_TYPE, key=key)
 
     def agree(self, row: NegotiationRow, **changes: Any) -> NegotiationRow:
-        found: NegotiationRow = self._contracts.negotiations.agree(
+        found: NegotiationRow = self._contracts.owners.agree(
             self.owner.identity, row.id, self.agreement_envelope(row, **changes)
         )
         return found
@@ -134,12 +134,10 @@ class Contracts:
     def counter_offer(self, row: NegotiationRow, *constraints: Any, **changes: Any) -> Any:
         made = offer(self.owner, self.new_id("counter"), *constraints)
         envelope = self.offer_envelope(made, **({"negotiation": row.id} | changes))
-        return self._contracts.negotiations.offer(self.owner.identity, row.id, envelope)
+        return self._contracts.owners.offer(self.owner.identity, row.id, envelope)
 
     def end(self, row: NegotiationRow, reason: str = "no") -> NegotiationRow:
-        found: NegotiationRow = self._contracts.negotiations.end(
-            self.owner.identity, row.id, reason
-        )
+        found: NegotiationRow = self._contracts.owners.end(self.owner.identity, row.id, reason)
         return found
 
     # -- the consumer ------------------------------------------------------------------------

@@ -248,8 +248,8 @@ def test_the_parties_keep_to_their_sides(dsp: Contracts) -> None:
     refuses(dsp, NotKnown, "its consumer", lambda: dsp.verify(row, owner))
     given = parse_offer(row.document.encode())
     refuses(dsp, NotKnown, "a consumer", lambda: dsp.request(given, owner))
-    negotiations = dsp.site.governance.contracts.negotiations
-    refuses(dsp, NotKnown, "its data owner", lambda: negotiations.end(CONSUMER, row.id, ""))
+    owners = dsp.site.governance.contracts.owners
+    refuses(dsp, NotKnown, "its data owner", lambda: owners.end(CONSUMER, row.id, ""))
     assert dsp.get(row, owner) == row
 
 
@@ -358,7 +358,7 @@ def test_a_counter_must_stay_with_the_product(dsp: Contracts) -> None:
     refuses(
         dsp,
         BadInput,
-        "offer.@id",
+        "offer.target",
         lambda: dsp.counter(row, parse_offer(row.document.encode()), offer=target),
     )
 
