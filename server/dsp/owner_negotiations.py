@@ -15,6 +15,7 @@ from policies.statements import AGREEMENT_TYPE, OFFER_TYPE, SignedAgreement, Sig
 from server import queries
 from server.dsp import store
 from server.dsp.listing import Laws, check_listed
+from server.dsp.negotiation import NEGOTIATION
 from server.dsp.negotiation_checks import (
     MAX_REASON,
     check_new,
@@ -150,8 +151,8 @@ class OwnerNegotiations:
 
 
 def _same_offer(row: NegotiationRow, terms: str) -> NegotiationRow:
-    if row.request != terms:
-        raise RuleBroken(f"{row.id}: expected a new id for another offer, this one was used")
+    if row.request != terms or row.state in NEGOTIATION.final:
+        raise RuleBroken(f"{row.id}: expected an offer with a new id, this one's was used")
     return row
 
 

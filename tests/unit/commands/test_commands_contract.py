@@ -212,6 +212,51 @@ def test_an_offer_back_is_accepted(place: Place) -> None:
     assert shown["document"]["permission"][0]["constraint"]
 
 
+def test_the_owner_offers_first(place: Place) -> None:
+    node, consumer = ("--node", place.node), ("--consumer", place.consumer)
+    path = place.offer("first")
+    ran = place.done("contract", "offer", path, "--to", "consortium", *node, "--json")
+    negotiation = ran.json()["negotiation"]
+    # Sent again, it is the same negotiation.
+    again = place.done("contract", "offer", path, "--to", "consortium", *node)
+    assert negotiation in again.out
+    (seen,) = [one for one in place.listed("negotiations") if one["negotiation"] == negotiation]
+    assert (seen["state"], seen["opened_by"]) == ("OFFERED", "provider")
+    assert "ACCEPTED" in place.done("contract", "accept", negotiation, *consumer).out
+    place.done("contract", "accept", negotiation, *node)
+    ran = place.done("contract", "verify", negotiation, *consumer, "--json")
+    assert ran.json()["state"] == "FINALIZED"
+
+
+def test_the_consumer_answers_with_other_terms_or_ends_it(place: Place) -> None:
+    node, consumer = ("--node", place.node), ("--consumer", place.consumer)
+    path = place.offer("bargain")
+    offered = ("contract", "offer", path, "--product", PRODUCT, "--to", "consortium")
+    negotiation = place.done(*offered, *node, "--json").json()["negotiation"]
+    terms = place.root / "terms.json"
+    terms.write_text(Path(path).read_text(encoding="utf-8").replace('"5"', '"7"'), encoding="utf-8")
+    counter = ("contract", "request", negotiation, "--terms", str(terms), *consumer)
+    assert "REQUESTED" in place.done(*counter).out
+    place.done("contract", "accept", negotiation, *node)
+    ran = place.done("contract", "verify", negotiation, *consumer, "--json")
+    shown = place.done("contract", "show", ran.json()["agreement"], *node).json()
+    assert '"7"' in json.dumps(shown["document"])
+    another = place.offer("unwanted")
+    ran = place.done("contract", "offer", another, "--to", "consortium", *node, "--json")
+    negotiation = ran.json()["negotiation"]
+    assert "TERMINATED" in place.done("contract", "terminate", negotiation, *consumer).out
+
+
+def test_a_request_may_ask_for_other_terms(place: Place) -> None:
+    path = place.offer("changed")
+    place.done("product", "offer", path, "--node", place.node, "--auto-agree")
+    terms = place.root / "terms-2.json"
+    terms.write_text(Path(path).read_text(encoding="utf-8").replace('"5"', '"7"'), encoding="utf-8")
+    negotiation = place.requested("--terms", str(terms))
+    (seen,) = [one for one in place.listed("negotiations") if one["negotiation"] == negotiation]
+    assert (seen["state"], seen["word_for_word"]) == ("REQUESTED", False)
+
+
 def test_either_party_ends_it(place: Place) -> None:
     place.done("product", "offer", place.offer("end"), "--node", place.node)
     for by in (("--node", place.node), ("--consumer", place.consumer)):
@@ -325,6 +370,15 @@ def test_an_offer_that_is_over_is_not_listed(place: Place) -> None:
         (["contract", "list", "--node", "{node}", "--consumer", "{consumer}"], "both"),
         (["contract", "accept", "x", "--node", "{node}", "--consumer", "{consumer}"], "both"),
         (["contract", "show", "unheard", "--node", "{node}"], "got none"),
+        (["contract", "offer", "o.json", "--node", "{node}"], "either --to"),
+        (
+            ["contract", "offer", "o.json", "--node", "{node}", "--to", "a", "--negotiation", "b"],
+            "either --to",
+        ),
+        (
+            ["contract", "request", "urn:tdspace:negotiation:0", "--consumer", "{consumer}"],
+            "--terms",
+        ),
         (["contract", "verify", "urn:none", "--consumer", "{consumer}"], "opened"),
         (["contract", "request", "clinic/none", "--consumer", "{consumer}"], "not known there"),
         (

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from dsp_callbacks import callback_server, wait_for
 from dsp_site import CALLBACK, Bed, Contracts, copied, until
-from dsp_vectors import VERSIONS, check
+from dsp_vectors import VERSIONS, check, valid
 from server_site import CONSUMER, OPERATOR, Node, Site
 
 from policies.canonical import canonical_bytes
@@ -45,15 +42,6 @@ def dsp(bed: Bed) -> Contracts:
 def offer(bed: Bed) -> Offer:
     made = Contracts(bed.site)
     return made.publish(id=f"offer-{bed.site.log.size}")
-
-
-def valid(response: httpx.Response, status: int = 200) -> Any:
-    """The document of an answer, which must be one of the protocol."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/json"
-    document = response.json()
-    check(document)
-    return document
 
 
 def pid(bed: Bed) -> str:
@@ -472,40 +460,6 @@ def test_the_client_reads_a_refusal(bed: Bed, dsp: Contracts, offer: Offer) -> N
 
 
 # -- callbacks ------------------------------------------------------------------------------------
-
-
-class _Callback(http.server.BaseHTTPRequestHandler):
-    got: list[tuple[str, Any]]
-    statuses: list[int]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.got.append((self.path, json.loads(body)))
-        self.send_response(self.statuses.pop(0) if self.statuses else 200)
-        self.send_header("location", "http://127.0.0.1:1/")
-        self.end_headers()
-
-    def log_message(self, *_args: object) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def callback_server(*statuses: int) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """A consumer's own server; its base URL, and what it got."""
-    handler = type("Handler", (_Callback,), {"got": [], "statuses": list(statuses)})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/dsp", handler.got  # type: ignore[attr-defined]
-        server.shutdown()
-        thread.join()
-
-
-def wait_for(got: list[Any], count: int) -> None:
-    end = time.monotonic() + 5
-    while len(got) < count and time.monotonic() < end:
-        time.sleep(0.01)
-    assert len(got) == count, got
 
 
 def test_who_may_be_called_is_told_of_each_step_of_the_provider(site: Site) -> None:

@@ -272,6 +272,7 @@ def test_what_we_write_validates() -> None:
         documents.error("ContractNegotiationError", *pids, code="400", reason="no"),
         documents.error("TransferError", *pids, code="400", reason="no"),
         documents.offer_message(*pids, offer, "clinic/records"),
+        documents.first_offer_message("urn:p", offer, "t", callback="https://space.example"),
         documents.agreement_message(*pids, agreement),
         documents.event_message(*pids, "FINALIZED"),
         documents.request_message("urn:c", offer, "t", callback="https://consumer.example"),

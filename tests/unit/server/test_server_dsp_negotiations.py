@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dsp_site import OTHER, Contracts, offer, until
+from dsp_site import OTHER, Contracts, listed, offer, refuses, steps, until
 from server_site import CONSUMER, OPERATOR, Site, agreement_envelope
 
 from policies.canonical import canonical_bytes, digest_of, parse_json
@@ -30,29 +30,6 @@ from server.errors import BadInput, NotAllowed, NotKnown, RequestError, RuleBrok
 @pytest.fixture
 def dsp(site: Site) -> Contracts:
     return Contracts(site)
-
-
-def steps(site: Site) -> list[tuple[str | None, str, str]]:
-    return [
-        (e.body["before"], e.body["state"], e.body["by"])  # type: ignore[misc]
-        for e in site.entries()
-        if e.type == "NegotiationStep"
-    ]
-
-
-def refuses(
-    dsp: Contracts, kind: type[RequestError], match: str, call: Callable[[], object]
-) -> None:
-    """The call is refused, and neither log nor registry moved."""
-    size, state = dsp.site.log.size, listed(dsp.site)
-    with pytest.raises(kind, match=match):
-        call()
-    assert (dsp.site.log.size, listed(dsp.site)) == (size, state)
-
-
-def listed(site: Site) -> str:
-    names = ("offers", "negotiations", "transfers", "agreements")
-    return digest_of([[one.decode() for one in site.governance.list(OPERATOR, n)] for n in names])
 
 
 # -- the whole way --------------------------------------------------------------------------------
