@@ -20,7 +20,7 @@ from clients.errors import ClientError, GovernanceRefused
 from clients.identity import load_identity
 from clients.owner import open_owner
 from clients.state import NodeState
-from commands import consumer_side
+from commands import consumer_join, consumer_side
 from commands.children import free_ports
 from commands.contract_draft import draft_offer
 from commands.inprocess import LocalSuperLink
@@ -265,6 +265,54 @@ def test_either_party_ends_it(place: Place) -> None:
         assert "TERMINATED" in ran.out
         shown = place.done("contract", "show", negotiation, *by).json()
         assert (shown["state"], shown["reason"].endswith("no")) == ("TERMINATED", True)
+
+
+def test_a_consumer_joins_later_and_concludes_an_agreement(place: Place) -> None:
+    join, folder = str(place.root / "institute.join"), str(place.root / "institute")
+    invite = ("space", "invite", "institute", "--space", str(place.root / "space"))
+    ran = place.done(*invite, "--role", "consumer", "--out", join)
+    assert f"tds space join ./institute --join {Path(join).name}" in ran.out
+    assert "as a consumer" in place.done("space", "join", folder, "--join", join).out
+    ran = place.tds("space", "join", folder, "--join", join)
+    assert (ran.code, "an enrolled consumer" in ran.err) == (1, True)
+    place.done("product", "offer", place.offer("later"), "--node", place.node)
+    asked = ("contract", "request", PRODUCT, "--consumer", folder, "--json")
+    negotiation = place.done(*asked).json()["negotiation"]
+    place.done("contract", "accept", negotiation, "--node", place.node)
+    ran = place.done("contract", "verify", negotiation, "--consumer", folder, "--json")
+    assert ran.json()["state"] == "FINALIZED"
+    shown = place.done("contract", "show", ran.json()["agreement"], "--consumer", folder).json()
+    assert shown["document"]["assignee"] == "institute"
+    ran = place.tds("contract", "show", negotiation, "--consumer", place.consumer)
+    assert (ran.code, "got none" in ran.err) == (2, True)
+
+
+def test_joining_goes_on_where_it_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    join, folder = place.root / "lab.join", place.root / "lab"
+    invite = ("space", "invite", "lab", "--space", str(place.root / "space"), "--out", str(join))
+    place.done(*invite, "--role", "consumer")
+    with monkeypatch.context() as patch:
+        patch.setattr(consumer_join, "replace_file", _crash)
+        with pytest.raises(RuntimeError):
+            consumer_join.join_as_consumer(folder, join, now=now())
+    key = (folder / "statement.key").read_bytes()
+    place.done("space", "join", str(folder), "--join", str(join))
+    assert (folder / "statement.key").read_bytes() == key
+    # The token is used: other keys do not get in with it.
+    ran = place.tds("space", "join", str(place.root / "thief"), "--join", str(join))
+    assert (ran.code, "refused to enrol lab" in ran.err) == (1, True)
+
+
+def test_an_invitation_for_a_node_makes_no_consumer(place: Place) -> None:
+    join = place.root / "ward.join"
+    invite = ("space", "invite", "ward", "--space", str(place.root / "space"))
+    place.done(*invite, "--region", "CN-GD", "--out", str(join))
+    ran = place.tds("space", "join", str(place.root / "ward"), "--join", str(join))
+    assert (ran.code, "refused to enrol ward" in ran.err) == (1, True)
+
+
+def _crash(*_args: object, **_options: object) -> None:
+    raise RuntimeError("a crash")
 
 
 # -- what a crash leaves --------------------------------------------------------------------------

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsp_site import OTHER, Contracts, listed, offer, refuses, steps, until
-from server_site import CONSUMER, OPERATOR, Site, agreement_envelope
+from server_site import (
+    CONSUMER,
+    OPERATOR,
+    SPACE,
+    Site,
+    agreement_envelope,
+    enrolling_consumer,
+    new_node,
+)
 
 from policies.canonical import canonical_bytes, digest_of, parse_json
 from policies.envelope import open_envelope
@@ -25,6 +33,7 @@ from server.dsp import offers as offer_service
 from server.dsp.messages import SIGNATURE
 from server.dsp.negotiation import NEGOTIATION
 from server.errors import BadInput, NotAllowed, NotKnown, RequestError, RuleBroken, TooMany
+from server.pki import Identity
 
 
 @pytest.fixture
@@ -196,6 +205,19 @@ def test_each_message_in_each_state(dsp: Contracts, state: str) -> None:
         else:
             refuses(dsp, RuleBroken, "cannot be made", lambda act=act, row=row: act(dsp, row))  # type: ignore[misc]
     refuses(dsp, BadInput, "the provider's to say", lambda: dsp.event(row, "FINALIZED"))
+
+
+def test_a_consumer_that_enrolled_later_concludes_agreements(dsp: Contracts) -> None:
+    node = new_node("institute")
+    token = dsp.site.invite("institute", role="consumer").token
+    dsp.site.governance.enrolment.enrol(enrolling_consumer(token, node))
+    caller = Identity(space=SPACE, role="consumer", participant="institute")
+    mine: dict[str, Any] = {"caller": caller, "participant": "institute", "key": node.receipt}
+    row = dsp.agree(dsp.request(dsp.publish(), caller))
+    refuses(dsp, BadInput, "signature by key", lambda: dsp.verify(row, **(mine | {"key": dsp.key})))
+    assert dsp.verify(row, **mine).state == "FINALIZED"
+    concluded: Any = dsp.site.entries()[-1].body
+    assert (concluded["assignee"], bool(concluded["verification"])) == ("institute", True)
 
 
 # -- who ------------------------------------------------------------------------------------------
