@@ -2,8 +2,8 @@
 
     400 with an error document   malformed, refused by a rule, or no such step in the state machine
     404 without a body           unknown, not the caller's, or no valid token: not to be told apart
-                                 (the catalogue's paths answer 404 with a CatalogError, likewise)
-    413, 415, 429, 503           too large, another media type, too many, the log cannot be written
+    408, 413, 415, 429, 503      the body is late, too large, no JSON; too many; no log to write to
+    any of them with a body      on the catalogue's paths: the protocol wants a CatalogError there
 
 Who calls is checked before the body is read, and the body is bounded before it is parsed.
 """
@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -99,7 +100,7 @@ def build_app(contracts: Contracts) -> FastAPI:
     ]
     for method, path, subject, work in routes:
         app.add_api_route(path, binding.door(subject, work), methods=[method])
-    app.add_exception_handler(HTTPException, _bare)
+    app.add_exception_handler(HTTPException, _no_route)
     return app
 
 
@@ -120,7 +121,7 @@ class _Binding:
                     self._contracts.tokens.identity, request.headers.get("authorization", "")
                 )
             except RequestError as error:
-                return _not_found(subject) if isinstance(error, NotKnown) else Response(None, 503)
+                return _bare(subject, 404 if isinstance(error, NotKnown) else 503)
             call = _Call(subject, caller, request.path_params.get("id", ""), b"")
             try:
                 if request.method == "POST":
@@ -132,7 +133,7 @@ class _Binding:
                 return await run_in_threadpool(self._refusal, call, error)
             except Exception:
                 _LOGGER.exception("%s %s failed", request.method, request.url.path)
-                return Response(None, 500)
+                return _bare(subject, 500)
 
         return endpoint
 
@@ -210,7 +211,7 @@ class _Binding:
 
     def _refusal(self, call: _Call, error: Exception) -> Response:
         if isinstance(error, NotKnown):
-            return _not_found(call.subject)
+            return _bare(call.subject, 404)
         status = 400
         if isinstance(error, _Refused):
             status = error.status
@@ -223,7 +224,7 @@ class _Binding:
             return _answer(documents.catalog_error(code=code, reason=reason), status)
         consumer_pid = self._known_pid(call)
         if call.id and consumer_pid is None:
-            return _not_found(call.subject)
+            return _bare(call.subject, 404)
         provider_pid = call.id if call.id else documents.NONE
         consumer_pid = consumer_pid or _sent_pid(call.body)
         if call.subject == "negotiation":
@@ -240,7 +241,8 @@ class _Binding:
         """The consumerPid of what the path names; None if that is unknown to the caller."""
         try:
             if call.subject == "negotiation":
-                return self._contracts.negotiations.get(call.caller, call.id).consumer_pid
+                row = self._contracts.negotiations.get(call.caller, call.id)
+                return row.consumer_pid or documents.NONE
             return self._contracts.transfers.get(call.caller, call.id).consumer_pid
         except RequestError:
             return None
@@ -283,12 +285,16 @@ def _answer(document: Out, status: int = 200) -> Response:
     return Response(canonical_bytes(document), status, media_type="application/json")
 
 
-def _not_found(subject: Subject) -> Response:
+def _bare(subject: Subject, status: int) -> Response:
+    """A status without a reason of its own; the catalogue's paths answer with a CatalogError."""
     if subject == "catalog":
-        return _answer(documents.catalog_error(code="404", reason="not found"), 404)
-    return Response(None, 404)
+        reason = HTTPStatus(status).phrase.lower()
+        return _answer(documents.catalog_error(code=str(status), reason=reason), status)
+    return Response(None, status)
 
 
-async def _bare(_request: Request, error: Exception) -> Response:
-    """What no route takes: the status alone."""
-    return Response(None, error.status_code if isinstance(error, HTTPException) else 500)
+async def _no_route(request: Request, error: Exception) -> Response:
+    """What no route takes."""
+    inside = request.url.path.startswith(f"{BASE}/catalog/")
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _bare("catalog" if inside else "negotiation", status)

@@ -131,9 +131,24 @@ def test_further_contexts_are_taken_as_the_schema_has_it(kind: type[Message]) ->
         (ContractRequest, {"providerPid": "urn:uuid:1"}, "$"),
         (ContractRequest, {"callbackAddress": "file:///etc/passwd"}, "$.callbackAddress"),
         (ContractRequest, {"callbackAddress": "https://a b"}, "$.callbackAddress"),
+        *(
+            (kind, {"callbackAddress": "https://" + rest}, "$.callbackAddress")
+            for kind in (ContractRequest, TransferRequest)
+            for rest in (
+                "consumer.example/dsp/../inside",
+                "consumer.example/dsp/%2E%2e/inside",
+                "consumer.example/dsp/..\\inside",
+                "consumer.example/./dsp",
+                "consumer.example/dsp?to=",
+                "consumer.example/dsp#to",
+                "somebody@consumer.example/dsp",
+                "/dsp",
+                "[::1/dsp",
+            )
+        ),
         (ContractRequest, {"offer": "offer-1"}, "$.offer"),
         (NegotiationEvent, {"eventType": "AGREED"}, "$.eventType"),
-        (AgreementVerification, {SIGNATURE: ...}, f"$.{SIGNATURE}"),
+        (AgreementVerification, {SIGNATURE: "x"}, f"$.{SIGNATURE}"),
         (NegotiationTermination, {"reason": []}, "$.reason"),
         (NegotiationTermination, {"reason": ["x" * 5000]}, "$.reason"),
         (NegotiationTermination, {"code": "x" * 65}, "$.code"),
@@ -184,6 +199,10 @@ def test_an_offer_names_its_target_and_is_of_the_profile() -> None:
         ({"profile": "https://example.org"}, "$.offer.profile"),
         ({"permission": [{"action": "sell"}]}, "$.offer.permission[0].action"),
         ({"assignee": "consortium"}, "$.offer.assignee"),
+        (
+            {"permission": [{"action": "use", "target": "clinic/records"}]},
+            "$.offer.permission[0].target",
+        ),
     ],
 )
 def test_an_offer_that_is_refused(changes: dict[str, Any], where: str) -> None:
@@ -253,6 +272,7 @@ def test_what_we_write_validates() -> None:
         documents.error("ContractNegotiationError", *pids, code="400", reason="no"),
         documents.error("TransferError", *pids, code="400", reason="no"),
         documents.offer_message(*pids, offer, "clinic/records"),
+        documents.first_offer_message("urn:p", offer, "t", callback="https://space.example"),
         documents.agreement_message(*pids, agreement),
         documents.event_message(*pids, "FINALIZED"),
         documents.request_message("urn:c", offer, "t", callback="https://consumer.example"),
