@@ -166,7 +166,8 @@ class OwnerContracts:
 
     def agree_waiting(self) -> int:
         """Agree to every request that accepts an `auto_agree` offer of this node's word for word;
-        returns to how many. What is not so is left to the owner.
+        returns to how many. What is not so is left to the owner, and so is whoever had an agreement
+        on the same terms before: each new one would begin to count its uses anew.
 
         Raises:
             GovernanceError: governance did not say what waits.
@@ -174,7 +175,11 @@ class OwnerContracts:
         if not self._identity.paths.offer("").parent.exists():
             return 0
         agreed = 0
-        for one in self._list("negotiations-waiting"):
+        waiting = self._list("negotiations-waiting")
+        if waiting:
+            # One may be signed of which an answer that was lost never told.
+            self.keep_signed()
+        for one in waiting:
             try:
                 if self._is_mine(one):
                     self._agree(one)
@@ -206,7 +211,27 @@ class OwnerContracts:
             and not kept.negotiation
             and kept.product == one["product"]
             and kept.document == one["document"]
+            and not self._agreed_before(offer, str(one["product"]), str(one["consumer"]))
         )
+
+    def _agreed_before(self, offer: Offer, product: str, consumer: str) -> bool:
+        """Whether this node keeps an agreement on these terms with the consumer, withdrawn or not;
+        those it signed and could not keep are fetched by `keep_signed`."""
+        for record in self._state.agreements():
+            before = parse_agreement(record.document)
+            if (before.target, before.assignee) != (product, consumer):
+                continue
+            same = agreement_from_offer(
+                offer,
+                id=before.id,
+                target=product,
+                assigner=before.assigner,
+                assignee=consumer,
+                timestamp=before.timestamp,
+            )
+            if same.digest == before.digest:
+                return True
+        return False
 
     def _agree(self, one: dict[str, Any]) -> Registered:
         if one["state"] in SIGNED:

@@ -55,7 +55,10 @@ class Place:
 
     def offer(self, name: str, **changes: Any) -> str:
         """A file with an offer; its path."""
-        document = draft_offer(owner="clinic", purpose="medical-research", uses=5, participants=1)
+        uses = changes.pop("uses", 5)
+        document = draft_offer(
+            owner="clinic", purpose="medical-research", uses=uses, participants=1
+        )
         path = self.root / f"{name}.json"
         path.write_text(json.dumps({**document, **changes}), encoding="utf-8")
         return str(path)
@@ -160,7 +163,7 @@ def test_a_negotiation_by_hand(place: Place) -> None:
 
 
 def test_the_node_agrees_by_itself(place: Place, contracts: OwnerContracts) -> None:
-    path = place.offer("auto")
+    path = place.offer("auto", uses=6)
     place.done("product", "offer", path, "--node", place.node, "--auto-agree")
     place.done("product", "offer", path, "--node", place.node, "--auto-agree")
     negotiation = place.requested()
@@ -168,6 +171,27 @@ def test_the_node_agrees_by_itself(place: Place, contracts: OwnerContracts) -> N
     assert contracts.agree_waiting() == 0
     ran = place.done("contract", "verify", negotiation, "--consumer", place.consumer)
     assert "FINALIZED" in ran.out
+
+
+def test_nobody_has_the_same_terms_twice_without_the_owner(
+    place: Place, contracts: OwnerContracts
+) -> None:
+    """Each agreement counts its uses for itself, so that a second one would double every limit."""
+    path = place.offer("auto-3", uses=7)
+    place.done("product", "offer", path, "--node", place.node, "--auto-agree")
+    first, second = place.requested(), place.requested()
+    assert contracts.agree_waiting() == 1
+    assert contracts.agree_waiting() == 0
+    place.done("contract", "verify", first, "--consumer", place.consumer)
+    (waiting,) = [
+        one for one in place.listed("negotiations", by="--node") if one["negotiation"] == second
+    ]
+    assert waiting["state"] == "REQUESTED"
+    # Not after a withdrawal either; by hand the owner may.
+    agreement = contracts._state.agreements()[-1].id
+    place.done("node", "withdraw", agreement, "--node", place.node)
+    assert contracts.agree_waiting() == 0
+    place.done("contract", "accept", second, "--node", place.node)
 
 
 def test_the_node_does_not_agree_to_what_its_owner_did_not_say(
