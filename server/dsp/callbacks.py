@@ -4,7 +4,8 @@ A message's `callbackAddress` is a stranger's wish: calling it unseen would let 
 from inside the operator's network. So a participant is called only at addresses that begin with the
 base the operator configured for it (`space.json`, `callbacks`), without redirects, without a proxy
 of the environment, within seconds, and at most twice. Who is not called asks with GET, which is
-what counts in any case: nothing is sent before its entry is durable, and nothing depends on it.
+what counts in any case: nothing is sent before its entry is durable, and nothing depends on it. Of
+what a consumer answers, only its own name for a negotiation that an owner opened is kept.
 """
 
 from __future__ import annotations
