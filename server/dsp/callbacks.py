@@ -4,7 +4,8 @@ A message's `callbackAddress` is a stranger's wish: calling it unseen would let 
 from inside the operator's network. So a participant is called only at addresses that begin with the
 base the operator configured for it (`space.json`, `callbacks`), without redirects, without a proxy
 of the environment, within seconds, and at most twice. Who is not called asks with GET, which is
-what counts in any case: nothing is sent before its entry is durable, and nothing depends on it.
+what counts in any case: nothing is sent before its entry is durable, and nothing depends on it. Of
+what a consumer answers, only its own name for a negotiation that an owner opened is kept.
 """
 
 from __future__ import annotations
@@ -125,16 +126,24 @@ class Callbacks:
         if isinstance(row, TransferRow):
             self._tell(row, base, *transfer_push(row, body))
         elif body["before"] is None:
-            path, message = first_offer_push(row, body, callback=self._url)
-            self._name(row, self._tell(row, base, path, message))
+            push = first_offer_push(row, body, callback=self._url)
+            self._name(row, self._tell(row, base, *push, asking=True))
         elif row.consumer_pid is not None:
             self._tell(row, base, *negotiation_push(row, row.consumer_pid, body))
 
-    def _tell(self, row: NegotiationRow | TransferRow, base: str, path: str, message: Out) -> bytes:
-        """The beginning of the answer's body; nothing if it was not taken."""
+    def _tell(
+        self,
+        row: NegotiationRow | TransferRow,
+        base: str,
+        path: str,
+        message: Out,
+        *,
+        asking: bool = False,
+    ) -> bytes:
+        """Nothing, or, where it is asked for, what the consumer answers as it takes the message."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                status, answer = self._post(f"{base}/{path}", message)
+                status, answer = self._post(f"{base}/{path}", message, asking=asking)
             except httpx.TransportError:
                 if attempt == ATTEMPTS:
                     raise
@@ -146,17 +155,18 @@ class Callbacks:
         _LOGGER.warning("callback to %s about %s was not taken", row.consumer, row.id)
         return b""
 
-    def _post(self, url: str, message: Out) -> tuple[int, bytes]:
+    def _post(self, url: str, message: Out, *, asking: bool) -> tuple[int, bytes]:
         headers = {"content-type": "application/json"}
         body = canonical_bytes(message)
-        # A consumer's answer may be of any size: no more of it is read than can be of use.
         answer = bytearray()
         with self._client.stream("POST", url, content=body, headers=headers) as response:
-            for part in response.iter_raw(MAX_ANSWER_BYTES):
+            # An answer may be of any size and take any time: what is of no use is not read.
+            end = time.monotonic() + TIMEOUT_S
+            for part in response.iter_raw() if asking else ():
                 answer += part
-                if len(answer) >= MAX_ANSWER_BYTES:
+                if len(answer) > MAX_ANSWER_BYTES or time.monotonic() > end:
                     break
-            return response.status_code, bytes(answer[:MAX_ANSWER_BYTES])
+            return response.status_code, bytes(answer)
 
     def _name(self, row: NegotiationRow, answer: bytes) -> None:
         """Keep what the consumer calls the negotiation; beside the log, for it says so once more

@@ -10,7 +10,6 @@ Who calls is checked before the body is read, and the body is bounded before it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from policies.canonical import canonical_bytes, parse_json
 from policies.errors import DocumentError, PolicyError
 from server.dsp import documents
+from server.dsp.body import RefusedRequest, read_body
 from server.dsp.contracts import Contracts
 from server.dsp.documents import BASE, Out, negotiation_document, transfer_document
 from server.dsp.messages import (
@@ -43,24 +43,20 @@ from server.dsp.messages import (
     TransferTermination,
     parse_message,
 )
+from server.dsp.rows import NegotiationRow
 from server.errors import NotKnown, RequestError, TooMany, Unavailable
 from server.pki import Identity
 
-BODY_TIMEOUT_S: Final = 10.0
 MAX_PAGE: Final = 1_000_000
-_MEDIA: Final = frozenset({"application/json", "application/ld+json"})
 _LOGGER = logging.getLogger(__name__)
 
 Subject = Literal["catalog", "negotiation", "transfer"]
+_FOLDERS: Final[dict[Subject, str]] = {
+    "catalog": "catalog",
+    "negotiation": "negotiations",
+    "transfer": "transfers",
+}
 Got = TypeVar("Got")
-
-
-class _Refused(Exception):
-    """A request that is answered before it reaches an operation."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +72,44 @@ class _Call:
         return parse_message(kind, self.body)
 
 
+_Work = Callable[[_Call, Request], Response]
+
+
 def build_app(contracts: Contracts) -> FastAPI:
     """The protocol's endpoint as an ASGI application; no documentation pages, no redirects."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     binding = _Binding(contracts)
     app.add_api_route("/.well-known/dspace-version", binding.versions, methods=["GET"])
-    negotiation, transfer = f"{BASE}/negotiations", f"{BASE}/transfers"
-    routes: list[tuple[str, str, Subject, Callable[[_Call, Request], Response]]] = [
-        ("POST", f"{BASE}/catalog/request", "catalog", binding.catalog),
-        ("GET", f"{BASE}/catalog/datasets/{{id:path}}", "catalog", binding.dataset),
-        ("POST", f"{negotiation}/request", "negotiation", binding.request),
-        ("GET", f"{negotiation}/{{id}}", "negotiation", binding.negotiation),
-        ("POST", f"{negotiation}/{{id}}/request", "negotiation", binding.counter),
-        ("POST", f"{negotiation}/{{id}}/events", "negotiation", binding.event),
-        ("POST", f"{negotiation}/{{id}}/agreement/verification", "negotiation", binding.verify),
-        ("POST", f"{negotiation}/{{id}}/termination", "negotiation", binding.terminate),
-        ("POST", f"{transfer}/request", "transfer", binding.transfer_request),
-        ("GET", f"{transfer}/{{id}}", "transfer", binding.transfer),
-        ("POST", f"{transfer}/{{id}}/start", "transfer", binding.move(TransferStart)),
-        ("POST", f"{transfer}/{{id}}/suspension", "transfer", binding.move(TransferSuspension)),
-        ("POST", f"{transfer}/{{id}}/completion", "transfer", binding.move(TransferCompletion)),
-        ("POST", f"{transfer}/{{id}}/termination", "transfer", binding.move(TransferTermination)),
+    steps = contracts.negotiations
+    routes: list[tuple[Subject, str, str, _Work]] = [
+        ("catalog", "POST", "request", binding.catalog),
+        ("catalog", "GET", "datasets/{id:path}", binding.dataset),
+        ("negotiation", "POST", "request", binding.request),
+        ("negotiation", "GET", "{id}", binding.negotiation),
+        ("negotiation", "POST", "{id}/request", binding.step(ContractRequest, steps.counter)),
+        ("negotiation", "POST", "{id}/events", binding.step(NegotiationEvent, steps.event)),
+        (
+            "negotiation",
+            "POST",
+            "{id}/agreement/verification",
+            binding.step(AgreementVerification, steps.verify),
+        ),
+        (
+            "negotiation",
+            "POST",
+            "{id}/termination",
+            binding.step(NegotiationTermination, steps.terminate),
+        ),
+        ("transfer", "POST", "request", binding.transfer_request),
+        ("transfer", "GET", "{id}", binding.transfer),
+        ("transfer", "POST", "{id}/start", binding.move(TransferStart)),
+        ("transfer", "POST", "{id}/suspension", binding.move(TransferSuspension)),
+        ("transfer", "POST", "{id}/completion", binding.move(TransferCompletion)),
+        ("transfer", "POST", "{id}/termination", binding.move(TransferTermination)),
     ]
-    for method, path, subject, work in routes:
-        app.add_api_route(path, binding.door(subject, work), methods=[method])
+    for subject, method, path, work in routes:
+        door = binding.door(subject, work)
+        app.add_api_route(f"{BASE}/{_FOLDERS[subject]}/{path}", door, methods=[method])
     app.add_exception_handler(HTTPException, _no_route)
     return app
 
@@ -110,9 +120,7 @@ class _Binding:
     def __init__(self, contracts: Contracts) -> None:
         self._contracts = contracts
 
-    def door(
-        self, subject: Subject, work: Callable[[_Call, Request], Response]
-    ) -> Callable[[Request], object]:
+    def door(self, subject: Subject, work: _Work) -> Callable[[Request], object]:
         """An endpoint that lets in who has a token, and answers every error by the protocol."""
 
         async def endpoint(request: Request) -> Response:
@@ -125,11 +133,11 @@ class _Binding:
             call = _Call(subject, caller, request.path_params.get("id", ""), b"")
             try:
                 if request.method == "POST":
-                    call = _Call(subject, caller, call.id, await _read(request))
+                    call = _Call(subject, caller, call.id, await read_body(request))
                 return await run_in_threadpool(work, call, request)
             except ClientDisconnect:
                 return Response(None, 400)
-            except (_Refused, RequestError, PolicyError) as error:
+            except (RefusedRequest, RequestError, PolicyError) as error:
                 return await run_in_threadpool(self._refusal, call, error)
             except Exception:
                 _LOGGER.exception("%s %s failed", request.method, request.url.path)
@@ -167,27 +175,15 @@ class _Binding:
     def negotiation(self, call: _Call, _request: Request) -> Response:
         return _answer(negotiation_document(self._contracts.negotiations.get(call.caller, call.id)))
 
-    def counter(self, call: _Call, _request: Request) -> Response:
-        counter = self._contracts.negotiations.counter
-        return _answer(
-            negotiation_document(counter(call.caller, call.id, call.message(ContractRequest)))
-        )
+    def step(
+        self, kind: type[Known], take: Callable[[Identity, str, Known], NegotiationRow]
+    ) -> _Work:
+        """An endpoint for one kind of message in a negotiation that exists."""
 
-    def event(self, call: _Call, _request: Request) -> Response:
-        event = self._contracts.negotiations.event
-        return _answer(
-            negotiation_document(event(call.caller, call.id, call.message(NegotiationEvent)))
-        )
+        def work(call: _Call, _request: Request) -> Response:
+            return _answer(negotiation_document(take(call.caller, call.id, call.message(kind))))
 
-    def verify(self, call: _Call, _request: Request) -> Response:
-        verify = self._contracts.negotiations.verify
-        message = call.message(AgreementVerification)
-        return _answer(negotiation_document(verify(call.caller, call.id, message)))
-
-    def terminate(self, call: _Call, _request: Request) -> Response:
-        terminate = self._contracts.negotiations.terminate
-        message = call.message(NegotiationTermination)
-        return _answer(negotiation_document(terminate(call.caller, call.id, message)))
+        return work
 
     # -- transfers -----------------------------------------------------------------------------
 
@@ -198,7 +194,7 @@ class _Binding:
     def transfer(self, call: _Call, _request: Request) -> Response:
         return _answer(transfer_document(self._contracts.transfers.get(call.caller, call.id)))
 
-    def move(self, kind: type[InTransfer]) -> Callable[[_Call, Request], Response]:
+    def move(self, kind: type[InTransfer]) -> _Work:
         def work(call: _Call, _request: Request) -> Response:
             message = call.message(kind)
             return _answer(
@@ -213,7 +209,7 @@ class _Binding:
         if isinstance(error, NotKnown):
             return _bare(call.subject, 404)
         status = 400
-        if isinstance(error, _Refused):
+        if isinstance(error, RefusedRequest):
             status = error.status
         elif isinstance(error, TooMany):
             status = 429
@@ -248,26 +244,9 @@ class _Binding:
             return None
 
 
-async def _read(request: Request) -> bytes:
-    """The body, at most `MAX_BODY_BYTES`, within `BODY_TIMEOUT_S`."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in _MEDIA:
-        raise _Refused(415, f"expected application/json, got {media!r:.80}")
-    data = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                data += part
-                if len(data) > MAX_BODY_BYTES:
-                    raise _Refused(413, f"expected at most {MAX_BODY_BYTES} bytes")
-    except TimeoutError as error:
-        raise _Refused(408, f"expected the whole body within {BODY_TIMEOUT_S:g} s") from error
-    return bytes(data)
-
-
 def _page(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:8]) > MAX_PAGE or len(text) > 7:
-        raise _Refused(400, f"page: expected a number up to {MAX_PAGE}, got {text!r:.40}")
+        raise RefusedRequest(400, f"page: expected a number up to {MAX_PAGE}, got {text!r:.40}")
     return int(text)
 
 

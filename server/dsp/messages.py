@@ -78,13 +78,13 @@ class ContractRequest(Message):
 
     type: Literal["ContractRequestMessage"] = Field(alias="@type")
     consumer_pid: Pid = Field(alias="consumerPid")
-    provider_pid: Pid | None = Field(default=None, alias="providerPid")
-    callback: CallbackAddress | None = Field(default=None, alias="callbackAddress")
+    provider_pid: Pid = Field(default="", alias="providerPid")
+    callback: CallbackAddress = Field(default="", alias="callbackAddress")
     offer: dict[str, Any]
 
     @model_validator(mode="after")
     def _one_of(self) -> ContractRequest:
-        if (self.provider_pid is None) == (self.callback is None):
+        if bool(self.provider_pid) == bool(self.callback):
             raise ValueError("exactly one of callbackAddress and providerPid")
         return self
 
@@ -105,7 +105,7 @@ class AgreementVerification(_InNegotiation):
     """The consumer's word on the agreement; without its signature no agreement is concluded."""
 
     type: Literal["ContractAgreementVerificationMessage"] = Field(alias="@type")
-    signature: dict[str, Any] | None = Field(default=None, alias=SIGNATURE)
+    signature: dict[str, Any] = Field(default={}, alias=SIGNATURE)
 
 
 class NegotiationTermination(_InNegotiation):

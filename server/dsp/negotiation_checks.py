@@ -34,7 +34,7 @@ class _FromConsumer(Protocol):
     """A message about a negotiation that exists."""
 
     @property
-    def provider_pid(self) -> str | None: ...
+    def provider_pid(self) -> str: ...
 
     @property
     def consumer_pid(self) -> str: ...
@@ -104,7 +104,7 @@ def check_opens(message: ContractRequest) -> None:
     """Returns only for a message that opens a negotiation; BadInput for an answer in one."""
     if message.consumer_pid == NONE:
         raise BadInput("$.consumerPid: expected a new id of your own for this negotiation")
-    if message.provider_pid is not None:
+    if message.provider_pid:
         raise BadInput(
             "$.providerPid: expected callbackAddress in a message that opens a negotiation; an "
             f"answer in one goes to negotiations/{message.provider_pid:.140}/request"
@@ -113,7 +113,7 @@ def check_opens(message: ContractRequest) -> None:
 
 def signature_of(message: AgreementVerification) -> bytes:
     """The consumer's envelope; BadInput that says what to send where there is none."""
-    if message.signature is None:
+    if not message.signature:
         raise BadInput(
             f"$.{SIGNATURE}: expected a DSSE envelope, got none; an agreement here is signed by "
             f"both parties: sign the payload {{version: 1, participant: your id, document: the "

@@ -92,7 +92,7 @@ class Negotiations:
                 caller,
                 key=f"negotiation:{caller.participant}:{sha256_hex(message.consumer_pid.encode())}",
                 beside=lambda connection, _: store.set_negotiation_callback(
-                    connection, id, message.callback or ""
+                    connection, id, message.callback
                 ),
                 consumer_pid=message.consumer_pid,
                 consumer=caller.participant,

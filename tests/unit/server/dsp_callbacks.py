@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -15,6 +15,7 @@ class _Callback(http.server.BaseHTTPRequestHandler):
     got: list[tuple[str, Any]]
     statuses: list[int]
     answers: dict[str, Any]
+    drip_s: float
 
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -23,18 +24,29 @@ class _Callback(http.server.BaseHTTPRequestHandler):
         self.send_header("location", "http://127.0.0.1:1/")
         self.end_headers()
         if self.answers:
-            self.wfile.write(
-                json.dumps({"providerPid": message["providerPid"]} | self.answers).encode()
-            )
+            answer = {"providerPid": message["providerPid"]} | self.answers
+            data = json.dumps(answer).encode()
+            size = 1 if self.drip_s else len(data)
+            with suppress(OSError):  # who was told may have heard enough
+                for start in range(0, len(data), size):
+                    self.wfile.write(data[start : start + size])
+                    time.sleep(self.drip_s)
 
     def log_message(self, *_args: object) -> None:
         """Quiet."""
 
 
 @contextmanager
-def callback_server(*statuses: int, **answers: Any) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """A consumer's own server; its base URL, and what it got. It answers with `answers`."""
-    own = {"got": [], "statuses": list(statuses), "answers": answers}
+def callback_server(
+    *statuses: int, drip_s: float = 0.0, **answers: Any
+) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """A consumer's own server; its base URL, and what it got.
+
+    Args:
+        answers: what it answers with.
+        drip_s: seconds for each byte of the answer.
+    """
+    own = {"got": [], "statuses": list(statuses), "answers": answers, "drip_s": drip_s}
     handler = type("Handler", (_Callback,), own)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))

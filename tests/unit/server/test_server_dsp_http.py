@@ -20,8 +20,7 @@ from policies.canonical import canonical_bytes
 from policies.errors import DocumentError, SignatureError
 from policies.fields import instant
 from policies.odrl import Offer
-from server.dsp import catalogue, documents
-from server.dsp import http as binding
+from server.dsp import body, catalogue, documents
 from server.dsp.client import ContractsClient
 from server.dsp.consumer import check_agreement, published_offer, verification
 from server.dsp.documents import BASE, EXTENSION
@@ -386,7 +385,7 @@ def test_an_error_names_the_consumers_pid_where_it_sent_one(bed: Bed) -> None:
 def test_a_body_that_does_not_come_is_not_waited_for(
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(binding, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(body, "BODY_TIMEOUT_S", 0.2)
     context = ssl.create_default_context(cadata=bed.site.space.card.ca_pem)
     with (
         socket.create_connection(("127.0.0.1", bed.endpoint.port), timeout=5) as raw,

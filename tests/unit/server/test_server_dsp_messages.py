@@ -128,6 +128,10 @@ def test_further_contexts_are_taken_as_the_schema_has_it(kind: type[Message]) ->
         (ContractRequest, {"consumerPid": "ｕｒｎ"}, "$.consumerPid"),
         (ContractRequest, {"consumerPid": 7}, "$.consumerPid"),
         (ContractRequest, {"callbackAddress": ...}, "$"),
+        (ContractRequest, {"callbackAddress": None}, "$.callbackAddress"),
+        (ContractRequest, {"providerPid": None}, "$.providerPid"),
+        (ContractRequest, {"providerPid": ""}, "$.providerPid"),
+        (AgreementVerification, {SIGNATURE: None}, f"$.{SIGNATURE}"),
         (ContractRequest, {"providerPid": "urn:uuid:1"}, "$"),
         (ContractRequest, {"callbackAddress": "file:///etc/passwd"}, "$.callbackAddress"),
         (ContractRequest, {"callbackAddress": "https://a b"}, "$.callbackAddress"),
@@ -235,11 +239,8 @@ def test_one_field_of_another_form_is_refused_or_taken_as_it_is(
     except DocumentError:
         return
     # Defaults are left out: `filter: []` and no filter are one message.
-    assert {"filter": [], "code": "", "reason": []} | json.loads(changed) == {
-        "filter": [],
-        "code": "",
-        "reason": [],
-    } | digest_json(found)  # type: ignore[operator]
+    defaults = {"filter": [], "code": "", "reason": [], SIGNATURE: {}}
+    assert defaults | json.loads(changed) == defaults | digest_json(found)  # type: ignore[operator]
 
 
 @needs_vectors

@@ -16,9 +16,8 @@ from server_site import CONSUMER, OPERATOR, Site
 from policies.canonical import parse_json
 from policies.fields import instant
 from policies.odrl import parse_offer
-from server.dsp import documents, owner_negotiations
+from server.dsp import callbacks, documents, owner_negotiations
 from server.dsp import negotiations as consumer_side
-from server.dsp.callbacks import first_offer_push
 from server.dsp.documents import BASE, NONE
 from server.errors import BadInput, NotAllowed, NotKnown, RequestError, RuleBroken, TooMany
 
@@ -231,7 +230,7 @@ def test_it_is_shown_with_its_offer_and_answered(bed: Bed) -> None:
 def test_the_consumer_is_told_first_and_names_it(site: Site) -> None:
     dsp = Contracts(site)
     with callback_server(201, providerPid="urn:uuid:another", consumerPid=PID) as (base, got):
-        callbacks = site.governance.call_back({"consortium": base})
+        told = site.governance.call_back({"consortium": base})
         row = dsp.open()
         wait_for(got, 1)
         (path, message), url = got[0], site.governance.contracts.catalogue.url
@@ -241,7 +240,7 @@ def test_the_consumer_is_told_first_and_names_it(site: Site) -> None:
         assert "consumerPid" not in message
         assert message["offer"]["target"] == dsp.owner.product
         dsp.end(row, "changed our mind")
-        callbacks.close()
+        told.close()
     # Its answer was about another negotiation: under which name to tell it more is not known.
     assert (dsp.get(row).consumer_pid, len(got)) == (None, 1)
 
@@ -265,7 +264,7 @@ def test_what_the_consumer_answers_is_believed_as_a_name_only(
     dsp = Contracts(site)
     dsp.request(dsp.publish(), consumerPid="urn:uuid:used")
     with callback_server(status, consumerPid=pid, state="FINALIZED") as (base, got):
-        callbacks = site.governance.call_back({"consortium": base + "/"})
+        told = site.governance.call_back({"consortium": base + "/"})
         row = dsp.open()
         wait_for(got, 1)
         wait_until(lambda: not taken or dsp.get(row).consumer_pid is not None)
@@ -274,7 +273,7 @@ def test_what_the_consumer_answers_is_believed_as_a_name_only(
         if taken:
             wait_for(got, 2)
             assert got[1][0] == f"/dsp/negotiations/{PID}/termination"
-        callbacks.close()
+        told.close()
     assert len(got) == (2 if taken else 1)
     assert dsp.get(row).consumer_pid == (PID if taken else None)
 
@@ -282,19 +281,30 @@ def test_what_the_consumer_answers_is_believed_as_a_name_only(
 def test_a_large_answer_is_not_read_to_its_end(site: Site) -> None:
     dsp = Contracts(site)
     with callback_server(consumerPid="x" * (1 << 20)) as (base, got):
-        callbacks = site.governance.call_back({"consortium": base})
+        told = site.governance.call_back({"consortium": base})
         row = dsp.open()
         wait_for(got, 1)
-        callbacks.close()
+        told.close()
     assert dsp.get(row).consumer_pid is None
+
+
+def test_a_slow_answer_holds_nobody_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "TIMEOUT_S", 0.2)
+    dsp = Contracts(site)
+    with callback_server(drip_s=0.1, consumerPid="x" * 200) as (base, got):
+        told = site.governance.call_back({"consortium": base})
+        dsp.open()
+        dsp.open()
+        wait_for(got, 2)
+        told.close()
 
 
 def test_who_may_not_be_called_sees_it_by_asking(site: Site) -> None:
     dsp = Contracts(site)
     with callback_server() as (base, got):
-        callbacks = site.governance.call_back({"rival": base})
+        told = site.governance.call_back({"rival": base})
         row = dsp.open()
-        callbacks.close()
+        told.close()
     assert got == []
     assert [one["negotiation"] for one in theirs(site)] == [row.id]
 
@@ -306,5 +316,5 @@ def test_a_push_says_what_was_when_it_was_due(site: Site) -> None:
     first = parse_offer(row.document.encode())
     row = dsp.counter(row, offer(dsp.owner, first.id, until("2099-01-01T00:00:00Z")))
     body: Any = next(one.body for one in site.entries() if one.type == "NegotiationStep")
-    _, message = first_offer_push(row, body, callback="https://space.example/dsp/2025-1")
+    _, message = callbacks.first_offer_push(row, body, callback="https://space.example/dsp/2025-1")
     assert message["offer"] == documents.with_target(first.to_json(), row.product)
