@@ -26,7 +26,7 @@ from policies.canonical import canonical_bytes, parse_json, sha256_hex
 from policies.envelope import MAX_ENVELOPE_BYTES, open_envelope, sign_envelope
 from policies.errors import PolicyError
 from policies.fields import instant
-from policies.odrl import agreement_from_offer, parse_agreement, parse_offer
+from policies.odrl import Offer, agreement_from_offer, parse_agreement, parse_offer
 from policies.statements import AGREEMENT_TYPE, SignedAgreement
 
 LOGGER = logging.getLogger(__name__)
