@@ -162,6 +162,14 @@ class _Checker:
         cohort = [(member.participant, member.product) for member in permit.cohort]
         if taking != cohort:
             yield f"expected the {len(taking)} whom the decision permits, got {len(cohort)} others"
+            return
+        reports = [str(one["report"]) for one in verdicts if one["permitted"]]
+        for member, report in zip(permit.cohort, reports, strict=True):
+            if member.report != report:
+                yield (
+                    f"{member.participant}: expected the report {report[:16]}… that it was "
+                    f"permitted by, got {member.report[:16]}…"
+                )
 
     def _disagreements(self, member: CohortMember) -> Iterator[str]:
         product = self._agreements.get(member.agreement)

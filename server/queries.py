@@ -181,9 +181,9 @@ def participants(connection: Connection) -> list[Participant]:
 
 
 def participant_by_key(
-    connection: Connection, *, receipt_key: str, fleet_key: str
+    connection: Connection, *, receipt_key: str | None, fleet_key: str | None
 ) -> Participant | None:
-    """Whoever enrolled with either key."""
+    """Whoever enrolled with either key; None is nobody's."""
     keys = {"receipt_key": receipt_key, "fleet_key": fleet_key}
     return next(iter(_all(connection, Participant, _BY_KEY, **keys)), None)
 

@@ -23,11 +23,12 @@ TIME = "2026-01-01T00:00:00.000Z"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 ZERO = "0" * 64
+REPORT = "e" * 64
 DECISION: dict[str, Any] = {
     "minCohort": 1,
     "verdicts": [
-        {"participant": "clinic", "product": "clinic/p", "permitted": True},
-        {"participant": "lab", "product": "lab/p", "permitted": False},
+        {"participant": "clinic", "product": "clinic/p", "permitted": True, "report": REPORT},
+        {"participant": "lab", "product": "lab/p", "permitted": False, "report": None},
     ],
 }
 REFUSED = {
@@ -86,6 +87,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
                 product="clinic/p",
                 agreement="a1",
                 key=key_id(KEY.public_key()),
+                report=REPORT,
                 max_rows=100,
                 metered_s=10,
                 epsilon="0",
@@ -244,6 +246,12 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             4,
             "permit-decided",
             "expected the 0 whom the decision permits, got 1 others",
+        ),
+        (
+            edit(4, lambda b: {**b, "cohort": [b["cohort"][0] | {"report": "f" * 64}]}),
+            4,
+            "permit-decided",
+            "clinic: expected the report eeeeeeee",
         ),
         (drop(2), 3, "permit-agreed", "got none"),
         (
