@@ -13,10 +13,11 @@ from policies.canonical import Json
 from policies.evaluate import Effect, Report
 from policies.operands import OPERANDS
 from policies.outcomes import Outcome
-from policies.phrases import GROWING, WORDS, Language, Words
+from policies.phrases import GROWING, WORDS, Language, needed_value, told_value
 from policies.results import ConstraintResult, DutyResult, LogicResult, Reason, Result, RuleResult
 from policies.rows import Kind
 from policies.values import Right, value_to_json
+from policies.wording import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def explain_report(
 
 def _fact_text(reason: Reason, words: Words) -> str:
     known = words.facts.get(reason.code)
-    return reason.text if known is None else f"{known} ({reason.text})"
+    return reason.text if known is None else words.at_rule.format(text=known, rule=reason.text)
 
 
 class _Teller:
@@ -101,13 +102,15 @@ class _Teller:
                 asked=asked.target,
             )
             return
-        for rule, result in _barring(report, words):
+        for rule, source, result in self._barring(report):
             unknown = list(_leaves(result.constraints, Outcome.UNKNOWN))
             if result.outcome is Outcome.SATISFIED:
                 facts = self._facts(_leaves(result.constraints, Outcome.SATISFIED))
                 yield words.prohibits.format(rule=rule, facts=facts)
             else:
                 yield words.may_prohibit.format(rule=rule, facts=self._facts(unknown))
+            if source:
+                yield words.law_source.format(source=source)
         for duty in _owed(report):
             yield words.duty.format(duty=words.duties[duty.duty.action])
         permissions = _permissions(report)
@@ -117,14 +120,14 @@ class _Teller:
             for permission in permissions:
                 name = words.permission.format(permission.rule.index + 1)
                 for leaf in _unmet(permission.constraints):
-                    yield f"{self._fact(leaf)} ({name})"
+                    yield words.at_rule.format(text=self._fact(leaf), rule=name)
 
     def changes(self, report: Report) -> Iterator[str]:
         words, asked, agreed = self.words, report.request, report.agreement
         if (asked.target, asked.assignee) != (agreed.target, agreed.assignee):
             return
-        for rule, result in _barring(report, words, sources=False):
-            yield f"{self._undone(result.constraints, rule)} ({rule})"
+        for rule, _, result in self._barring(report):
+            yield words.at_rule.format(text=self._undone(result.constraints), rule=rule)
         for duty in report.duties:
             yield from self._duty_needed(duty)
         permissions = _permissions(report)
@@ -133,6 +136,19 @@ class _Teller:
         elif not any(p.outcome is Outcome.SATISFIED for p in permissions):
             ways = [self._join(words.all_parts, self._permission_needs(p)) for p in permissions]
             yield self._join(words.any_part, ways)
+
+    def _barring(self, report: Report) -> Iterator[tuple[str, str, RuleResult]]:
+        """Laws and prohibitions in the way: how each is called, its legal source, the result."""
+        words = self.words
+        for law, results in report.laws:
+            title, source = law.title, law.source
+            if words is WORDS["zh"]:
+                title, source = law.title_zh or title, law.source_zh or source
+            name = words.law.format(title=title)
+            yield from ((name, source, r) for r in results if _bars(r))
+        for result in report.rules:
+            if result.rule.kind == "prohibition" and _bars(result):
+                yield words.prohibition.format(result.rule.index + 1), "", result
 
     def looked_at(self, parts: Iterable[Result]) -> Iterator[str]:
         """The facts that constraints were compared with."""
@@ -148,7 +164,10 @@ class _Teller:
             return
         inner = [need for part in duty.constraints for need in self._needed(part)]
         done = self.words.duty_needed.format(duty=self.words.duties[duty.duty.action])
-        yield f"{done}: {self._join(self.words.all_parts, inner)}" if inner else done
+        if inner:
+            yield self.words.about.format(what=done, text=self._join(self.words.all_parts, inner))
+        else:
+            yield done
 
     def _needed(self, part: Result) -> list[str]:
         """What would have to hold for a part that does not; one text for each condition."""
@@ -170,22 +189,28 @@ class _Teller:
         if constraint.operand == "notTogetherWith":
             return words.stay_out.format(right)
         if constraint.operand == "togetherWith":
-            return words.join_in.format(right)
-        text = self._should(leaf, words.wanted, words.wanted_time)
+            joiner = words.list_all if constraint.operator == "isAllOf" else words.list_or
+            partners = constraint.right
+            names = joiner.join(partners) if isinstance(partners, tuple) else right
+            return words.join_in.format(names)
+        text = self._should(leaf, words.wanted, words.wanted_time, holds=True)
         upward = constraint.operator in ("gt", "gteq")
         late = leaf.outcome is Outcome.UNSATISFIED and not upward
         return text + words.grows if late and constraint.operand in GROWING else text
 
-    def _undone(self, parts: Iterable[Result], rule: str) -> str:
+    def _undone(self, parts: Iterable[Result]) -> str:
         """What would have to be otherwise for a prohibition not to apply: one of its conditions."""
         ways = [way for part in parts if (way := self._negated(part))]
-        return self._join(self.words.any_part, ways) if ways else rule
+        if not ways:
+            return self.words.no_exception
+        return self._join(self.words.any_part, ways)
 
     def _negated(self, part: Result) -> str:
         if part.outcome is Outcome.UNSATISFIED:
             return ""
         if isinstance(part, ConstraintResult):
-            return self._should(part, self.words.unwanted, self.words.unwanted_time)
+            words = self.words
+            return self._should(part, words.unwanted, words.unwanted_time, holds=False)
         ways = [way for inner in part.parts if (way := self._negated(inner))]
         disjunction = part.constraint.operator in ("or", "xone")
         return self._join(self.words.all_parts if disjunction else self.words.any_part, ways)
@@ -198,10 +223,20 @@ class _Teller:
         return joiner.join(f"[{way}]" if any(one in way for one in inner) else way for way in ways)
 
     def _should(
-        self, leaf: ConstraintResult, table: Mapping[str, str], times: Mapping[str, str]
+        self,
+        leaf: ConstraintResult,
+        table: Mapping[str, str],
+        times: Mapping[str, str],
+        *,
+        holds: bool,
     ) -> str:
         constraint = leaf.constraint
-        subject = self.words.subjects[constraint.operand].rstrip(",")
+        sentence = needed_value(
+            constraint.operand, constraint.operator, constraint.right, self.words, holds=holds
+        )
+        if sentence is not None:
+            return sentence
+        subject = self.words.subjects[constraint.operand]
         is_time = OPERANDS[constraint.operand].kind is Kind.INSTANT
         phrases = {**table, **times} if is_time else table
         right = self._shown(constraint.operand, constraint.right)
@@ -212,10 +247,13 @@ class _Teller:
         return self.words.list_and.join(self._fact(leaf) for leaf in leaves)
 
     def _fact(self, leaf: ConstraintResult) -> str:
-        subject = self.words.subjects[leaf.constraint.operand].rstrip(",")
+        subject = self.words.subjects[leaf.constraint.operand]
         if leaf.value is None or not leaf.usable:
             return self.words.unknown.format(subject=subject)
         value = self._shown(leaf.constraint.operand, leaf.value.value)
+        sentence = told_value(leaf.constraint.operand, leaf.value.value, self.words)
+        if sentence is not None:
+            return sentence
         told = self.words.facts_of.get(leaf.constraint.operand)
         if told is not None:
             return told.format(value)
@@ -236,20 +274,6 @@ def _owed(report: Report) -> Iterator[DutyResult]:
     for duty in duties:
         if duty.outcome is not None and duty.outcome is not Outcome.SATISFIED:
             yield duty
-
-
-def _barring(
-    report: Report, words: Words, *, sources: bool = True
-) -> Iterator[tuple[str, RuleResult]]:
-    """Laws and prohibitions in the way, each with its name."""
-    for law, results in report.laws:
-        name = words.law.format(title=law.title)
-        if sources:
-            name += words.law_source.format(source=law.source)
-        yield from ((name, r) for r in results if _bars(r))
-    for result in report.rules:
-        if result.rule.kind == "prohibition" and _bars(result):
-            yield words.prohibition.format(result.rule.index + 1), result
 
 
 def _bars(result: RuleResult) -> bool:
