@@ -111,7 +111,7 @@ AT = ("--at", "2026-06-01T00:00:00Z")
 def test_a_policy_is_checked(tds: Tds, inputs: Path) -> None:
     ran = tds("policy", "check", "agreement.json", *AT)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "agreement.json: a valid Agreement, 1 permissions, 1 prohibitions\n"
+    assert ran.out == "agreement.json: a valid Agreement, permissions: 1, prohibitions: 1\n"
     found = tds("policy", "check", "agreement.json", *AT, "--json").json()
     assert found["ok"] is True
     (file,) = found["files"]
