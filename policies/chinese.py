@@ -99,6 +99,7 @@ CHINESE = Words(
             "transfer-terminated": "履约已终止",
             "transfer-suspended": "履约已暂停",
             "voucher-exhausted": "算力券余额不足",
+            "report-too-large": "评估报告过大",
             "engines-disagree": "两个策略引擎的决定不一致",
         }
     ),
@@ -111,6 +112,9 @@ CHINESE = Words(
     should="{subject}{wanted}",
     known="{subject}须已知",
     grows="（该数值只增不减，只能另签合约）",
+    spends="（已消耗的部分不可恢复，须减少本次用量或另签合约）",
+    unconditional="该规则为无条件禁止，只能予以废止",
+    too_many="只能有一项成立的备选条件中有 {held} 项成立：{facts}",
     facts_of=frozen(
         {
             "togetherWith": "参与本轮的合作方：{}",
@@ -182,8 +186,7 @@ CHINESE = Words(
     nobody="无",
     list_or=" 或 ",
     list_and="，",
-    list_all="和",
-    no_exception="没有例外情形",
+    list_all="、",
     all_parts="；并且",
     any_part="；或者",
     only_one="各备选条件须恰有一项成立，目前有 {} 项成立",

@@ -92,6 +92,9 @@ ENGLISH = Words(
     should="{subject} would have to be {wanted}",
     known="{subject} would have to be known",
     grows=" (it only grows, so that only a new agreement helps)",
+    spends=" (what was spent stays spent, so that only a smaller use or a new agreement helps)",
+    unconditional="it forbids without a condition, so that only its end helps",
+    too_many="{held} alternatives hold where exactly one may: {facts}",
     facts_of=frozen(
         {
             "togetherWith": "of its partners, {} takes part",
@@ -165,7 +168,6 @@ ENGLISH = Words(
     list_or=" or ",
     list_and=", ",
     list_all=" and ",
-    no_exception="no case is exempt",
     all_parts="; and ",
     any_part="; or ",
     only_one="exactly one alternative would have to hold, not {}",

@@ -47,6 +47,7 @@ class CohortMember(Document):
         participant: whose node.
         product: the data product that may be used, under which `agreement`.
         key: key id of the node's receipt key.
+        report: digest of the report that it was permitted by; it stands in `ReportsMade`.
         max_rows: the product's registered rows; a receipt that claims more is refused.
         metered_s, epsilon, pays: reserved for this use under its agreement (`policies.account`):
             seconds, privacy loss, voucher units; a receipt of more seconds is refused.
@@ -58,6 +59,7 @@ class CohortMember(Document):
     product: Id
     agreement: Id
     key: Sha256
+    report: Sha256
     max_rows: Annotated[int, Field(ge=1, le=2**40)]
     metered_s: Annotated[int, Field(ge=1, le=86_400)]
     epsilon: Amount

@@ -15,6 +15,8 @@ Language = Literal["en", "zh"]
 
 # Values that only ever grow under one agreement: nothing that a run does brings them down.
 GROWING = frozenset({"count", "meteredTime", "elapsedTime", "epsilon", "dateTime"})
+# Of these, the ones of which a use may take more or less.
+SPENT = frozenset({"meteredTime", "epsilon"})
 
 WORDS: Mapping[Language, Words] = MappingProxyType({"en": ENGLISH, "zh": CHINESE})
 

@@ -40,6 +40,9 @@ class Words:
     should: str
     known: str
     grows: str
+    spends: str
+    unconditional: str
+    too_many: str
     facts_of: Mapping[str, str]
     told: Mapping[str, Mapping[str, str]]
     needed: Mapping[str, Mapping[str, str]]
@@ -51,7 +54,6 @@ class Words:
     list_or: str
     list_and: str
     list_all: str
-    no_exception: str
     all_parts: str
     any_part: str
     only_one: str

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from policies.account import Voucher
-from policies.canonical import Json, digest_of
-from policies.cohort import Candidate, RoundDecision, decide_round
+from policies.canonical import Json, digest_of, sha256_hex
+from policies.cohort import Candidate, RoundDecision, Verdict, decide_round
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.evaluate import Reason, Request, Value
@@ -257,7 +257,7 @@ class Rounds:
             config=digest_of(json.loads(run.config)),
             model=ask.model,
             metrics=list(spec.metrics),
-            cohort=[self._member(by_product[one.product], spec) for one in decision.permitted],
+            cohort=[self._member(by_product[one.product], one, spec) for one in decision.permitted],
             min_cohort=spec.min_cohort,
             voucher=spec.voucher if spec.pays != "0" else "",
             limits=Limits(wall_s=spec.deadline_s, memory_bytes=spec.memory_bytes),
@@ -266,12 +266,14 @@ class Rounds:
             expires=instant(now + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),
         )
 
-    def _member(self, claim: Claim, spec: RunSpec) -> CohortMember:
+    def _member(self, claim: Claim, verdict: Verdict, spec: RunSpec) -> CohortMember:
+        assert verdict.document is not None  # nobody is permitted without a report
         return CohortMember(
             participant=claim.participant,
             product=claim.product,
             agreement=claim.agreement,
             key=queries.key_id_of(claim.receipt_key),
+            report=sha256_hex(verdict.document),
             max_rows=claim.rows,
             metered_s=spec.deadline_s,
             epsilon=spec.epsilon,

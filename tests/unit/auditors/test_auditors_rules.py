@@ -23,7 +23,18 @@ TIME = "2026-01-01T00:00:00.000Z"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 ZERO = "0" * 64
-DECISION: dict[str, Any] = {"verdicts": []}
+REPORT = "e" * 64
+DECISION: dict[str, Any] = {
+    "minCohort": 1,
+    "verdicts": [
+        {"participant": "clinic", "product": "clinic/p", "permitted": True, "report": REPORT},
+        {"participant": "lab", "product": "lab/p", "permitted": False, "report": None},
+    ],
+}
+REFUSED = {
+    "minCohort": 1,
+    "verdicts": [{**one, "permitted": False} for one in DECISION["verdicts"]],
+}
 
 Story = list[tuple[EntryType, dict[str, Any]]]
 
@@ -40,6 +51,16 @@ SPEC: dict[str, Any] = {
     "metrics": [],
     "config": {},
 }
+
+
+def decided(number: int) -> dict[str, Any]:
+    return {
+        "run": "run-1",
+        "round": number,
+        "kind": "train",
+        "attempt": 1,
+        "decision": DECISION,
+    }
 
 
 def permit(number: int = 1, **changes: Any) -> PermitBody:
@@ -66,6 +87,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
                 product="clinic/p",
                 agreement="a1",
                 key=key_id(KEY.public_key()),
+                report=REPORT,
                 max_rows=100,
                 metered_s=10,
                 epsilon="0",
@@ -140,11 +162,11 @@ def good_story() -> Story:
         ("ParticipantEnrolled", enrolled()),
         ("RunOpened", {"run": "run-1", "consumer": "consortium", "spec": SPEC}),
         ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(1)),
         ("PermitIssued", first.to_json()),
         ("ReceiptAccepted", receipt(first)),
         ("RoundClosed", close(first, None)),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(2)),
         ("PermitIssued", second.to_json()),
         ("ReceiptAccepted", receipt(second)),
         ("RoundClosed", close(second, 6)),
@@ -211,10 +233,25 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
         (edit(6, lambda b: {**b, "duties": {}}), 6, "close-duties", "expected delete"),
         (drop(3), 3, "permit-decided", "expected the decision"),
         (
-            edit(3, lambda _: {"decision": {"verdicts": [1]}}),
+            edit(3, lambda b: {**b, "decision": {"verdicts": [1]}}),
             4,
             "permit-decided",
             "expected the decision",
+        ),
+        (edit(3, lambda b: {**b, "attempt": 2}), 4, "permit-decided", "run, round, kind and"),
+        (
+            lambda s: edit(4, lambda b: {**b, "decision": digest_of(REFUSED)})(
+                edit(3, lambda b: {**b, "decision": REFUSED})(s)
+            ),
+            4,
+            "permit-decided",
+            "expected the 0 whom the decision permits, got 1 others",
+        ),
+        (
+            edit(4, lambda b: {**b, "cohort": [b["cohort"][0] | {"report": "f" * 64}]}),
+            4,
+            "permit-decided",
+            "clinic: expected the report eeeeeeee",
         ),
         (drop(2), 3, "permit-agreed", "got none"),
         (
@@ -300,9 +337,9 @@ def paid_story() -> Story:
         ("VoucherIssued", {"voucher": "v1", "consumer": "consortium", "amount": "5"}),
         ("RunOpened", {"run": "run-1", "consumer": "consortium", "spec": spent}),
         ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(1)),
         ("PermitIssued", paid(1)),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(2)),
         ("PermitIssued", paid(2)),
     ]
 

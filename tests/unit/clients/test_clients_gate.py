@@ -49,6 +49,7 @@ def member(participant: str, key: str, **changes: Any) -> dict[str, Any]:
         "product": f"{participant}/cytology",
         "agreement": f"agreement-{participant}",
         "key": key,
+        "report": "e" * 64,
         "max_rows": 100,
         "metered_s": 60,
         "epsilon": "0",

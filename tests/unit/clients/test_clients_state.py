@@ -42,6 +42,7 @@ MEMBER = CohortMember(
     product="clinic-a/cytology",
     agreement="agreement-1",
     key="f" * 64,
+    report="e" * 64,
     max_rows=100,
     metered_s=60,
     epsilon="0.5",

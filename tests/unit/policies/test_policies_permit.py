@@ -22,6 +22,7 @@ MEMBER = {
     "product": "urn:tds:product:clinic-a:ecg:1",
     "agreement": "urn:uuid:1",
     "key": "a" * 64,
+    "report": "e" * 64,
     "max_rows": 398,
     "metered_s": 60,
     "epsilon": "0.5",

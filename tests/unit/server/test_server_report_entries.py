@@ -73,3 +73,5 @@ def test_a_round_logs_its_reports_before_its_decision(site: Site) -> None:
     verdicts: list[Any] = decided.body["decision"]["verdicts"]  # type: ignore[index,call-overload,assignment]
     assert [verdict["report"] for verdict in verdicts] == [digest_of(one) for one in reports]
     assert [report["effect"] for report in reports] == ["permit", "deny"]
+    permit: Any = site.entries()[-1].body
+    assert [one["report"] for one in permit["cohort"]] == [digest_of(reports[0])]
