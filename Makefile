@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: $(VENV)/demo ## install, then run the whole story on this machine: five hospitals, one refused, one withdraws
+demo: $(VENV)/demo ## install, then run the whole story on this machine: seven hospitals, three refused, one withdraws
 	@$(BIN)/tds demo
 
 test: $(VENV)/dev ## install, then run all tests; policies and ledger need 95 % branch coverage

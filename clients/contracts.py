@@ -71,10 +71,11 @@ class OwnerContracts:
 
     def only_product(self) -> str:
         """The one product of this node; ClientError if it has none or several."""
-        found = [one.id for one in self._state.products()]
+        found = [one.id for one in self._state.products() if one.registered is not None]
         if len(found) != 1:
             raise ClientError(
-                f"product: expected one to be named, this node has {', '.join(found) or 'none'}"
+                "product: expected one to be named (--product), this node has registered "
+                f"{', '.join(found) or 'none'}"
             )
         return found[0]
 

@@ -248,7 +248,7 @@ def _failure(error: grpc.RpcError, method: str, address: str) -> GovernanceError
     code: grpc.StatusCode = error.code()
     details = str(error.details() or "no details")[:1000]
     if code in _REFUSALS:
-        return GovernanceRefused(f"{method}: {details}", code=code.name.lower())
+        return GovernanceRefused(f"governance refused: {details}", code=code.name.lower())
     return GovernanceUnavailable(
         f"{method}: expected an answer from governance at {address}, got {code.name.lower()}: "
         f"{details}; check that it runs, that the address is right, and that its certificate is "

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from commands.errors import BadInput, Exit
-from commands.output import JsonFlag, print_json, print_table, say
+from commands.output import JsonFlag, print_json, say
 from commands.policyfile import read_bounded, read_policy
+from commands.telling import LanguageOption, parse_language, say_explanation
 from policies.asking import MAX_REQUEST_BYTES, agreement_for, parse_asking
 from policies.baseline import Baseline, parse_baselines
 from policies.evaluate import Effect, evaluate
 from policies.explain import explain_report
-from policies.phrases import WORDS, Language
+from policies.phrases import Language
 
-LanguageOption = Annotated[str, typer.Option("--lang", help="Language of sentences: en or zh.")]
+_VERDICTS: Mapping[Language, tuple[str, str]] = MappingProxyType(
+    {"en": ("refused", "permitted"), "zh": ("未获准", "获准")}
+)
 
 
 def decide(
@@ -61,20 +66,10 @@ def decide(
         )
     else:
         told = explain_report(asking.request.assignee, report, words)
-        say("permitted" if permitted else "refused")
-        print_table("reasons", ["code", "reason"], [[r.code, r.text] for r in report.reasons()])
-        for change in told.changes:
-            say(f"  to change: {change}")
+        say(_VERDICTS[words][permitted])
+        say_explanation(told, words)
     if not permitted:
         raise typer.Exit(Exit.FAILED)
-
-
-def parse_language(text: str) -> Language:
-    """The language of an option; BadInput otherwise."""
-    for language in WORDS:
-        if text == language:
-            return language
-    raise BadInput(f"--lang: expected {' or '.join(WORDS)}, got {text!r:.20}")
 
 
 def read_baseline(folder: Path) -> tuple[Baseline, ...]:

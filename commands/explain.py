@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 from auditors.replay import Verdict, replay_verdict
-from commands.decide import LanguageOption, parse_language
 from commands.output import JsonFlag, print_json, say
+from commands.telling import LanguageOption, parse_language, say_explanation
 from policies.explain import Explanation, explain_facts, explain_report
 from policies.phrases import Language
 
-_TITLES: dict[Language, tuple[str, str]] = {
-    "en": ("why:", "for a permit:"),
-    "zh": ("原因：", "若要获准："),
-}
+_WHERE: Mapping[Language, str] = MappingProxyType(
+    {
+        "en": "  (round {0.round}, log entry {0.entry}, {0.time})",
+        "zh": "（第 {0.round} 轮，日志第 {0.entry} 号条目，{0.time}）",
+    }
+)
 
 
 def explain(
@@ -58,12 +62,8 @@ def explain(
             }
         )
         return
-    say(f"{told.headline}  (round {verdict.round}, log entry {verdict.entry}, {verdict.time})")
-    for title, sentences in zip(_TITLES[words], (told.because, told.changes), strict=True):
-        if sentences:
-            say(title)
-        for sentence in sentences:
-            say(f"  - {sentence}")
+    say(told.headline + _WHERE[words].format(verdict))
+    say_explanation(told, words)
 
 
 def _told(verdict: Verdict, language: Language) -> Explanation:

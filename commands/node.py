@@ -66,7 +66,14 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     say(f"{found.participant} in {found.space}, processing in {found.region}")
     say(f"own log {node / 'log'}, its key for `tds audit verify`: {log_key}")
     say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
-    print_table("data products", ["product", "rows"], [[p.id, str(p.rows)] for p in found.products])
+    print_table(
+        "data products",
+        ["product", "rows", "registered"],
+        [
+            [p.id, str(p.rows), "no" if p.registered is None else f"entry {p.registered}"]
+            for p in found.products
+        ],
+    )
     print_table(
         "agreements",
         ["agreement", "product", "uses", "consent"],

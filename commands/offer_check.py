@@ -59,14 +59,17 @@ def say_offer_findings(governance: Lists, offer: Offer, product: str) -> None:
     now = datetime.now(UTC)
     ends = now + timedelta(days=RUN_DAYS)
     known = facts[0] if facts else {}
-    _say(offer_warnings(offer, others, now=now, ends=ends, baseline=laws, facts=known))
+    _warn(offer_warnings(offer, others, now=now, ends=ends, baseline=laws, facts=known))
 
 
 def say_agreement_findings(agreement: Agreement) -> None:
     """Tell what is odd about an agreement that is to be signed."""
-    _say(check(agreement, at=datetime.now(UTC)))
+    _warn(check(agreement, at=datetime.now(UTC)))
 
 
-def _say(findings: Iterable[Finding]) -> None:
+def _warn(findings: Iterable[Finding]) -> None:
+    """Nothing of it stands in the way, so that even an error of the policy is a warning here."""
     for finding in findings:
-        say(f"{finding.severity}: {finding.text} ({finding.path}); {finding.fix}")
+        severity = "note" if finding.severity == "note" else "warning"
+        place = "" if finding.path == "$" else f" ({finding.path})"
+        say(f"{severity}: {finding.text}{place}; {finding.fix}")

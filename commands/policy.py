@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,8 +98,7 @@ def compare_files(
     else:
         say(f"{found.verdict}: {found.reason}")
         if found.witness is not None:
-            for key, value in found.witness.to_json().items():
-                say(f"  {key}: {value}")
+            say(f"  request: {json.dumps(found.witness.to_json(), ensure_ascii=False)}")
         say(f"A permits only what B permits: {_WITHIN[found.a_within_b]}")
         say(f"B permits only what A permits: {_WITHIN[found.b_within_a]}")
     if found.verdict != "compatible":
@@ -108,8 +108,8 @@ def compare_files(
 def _tell(file: Path, policy: Agreement | Offer, findings: tuple[Finding, ...]) -> None:
     kind = "Offer" if isinstance(policy, Offer) else "Agreement"
     say(
-        f"{file}: a valid {kind}, {len(policy.permissions)} permissions, "
-        f"{len(policy.prohibitions)} prohibitions"
+        f"{file}: a valid {kind}, permissions: {len(policy.permissions)}, "
+        f"prohibitions: {len(policy.prohibitions)}"
     )
     for finding in findings:
         say(f"  {finding.severity} at {finding.path}: {finding.text}")

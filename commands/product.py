@@ -46,7 +46,8 @@ def add(
     with open_owner(node) as owner:
         registered = owner.add_product(file)
     say(f"registered {registered.id} (entry {registered.index} of the space's log)")
-    say(f"next: write an agreement for it, then: tds contract accept agreement.json --node {node}")
+    say(f"next: tds product offer offer.json --node {node}")
+    say(f"or, with an agreement that you wrote: tds contract accept agreement.json --node {node}")
 
 
 @cli.command("readiness")

@@ -21,10 +21,12 @@ def print_readiness(report: Readiness) -> None:
         feature = figures.get(name)
         if feature is not None:
             values = (feature.least, feature.most, feature.mean, feature.std)
-            shown = [f"{value:.6g}" for value in values]
+            shown = [f"{value:.5g}" for value in values]
             shown.append("" if feature.psi is None else decimal(feature.psi))
-        rows.append([name, kind, role, str(report.missing[name]), *shown])
-    headings = ["column", "type", "role", "missing", "least", "most", "mean", "std", "drift"]
+        rows.append([name, f"{kind} {role}", str(report.missing[name]), *shown])
+    headings = ["column", "is", "missing", "least", "most", "mean", "std", "drift"]
+    if report.compared_with is None:
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
     print_table("columns", headings, rows)
     ratio = imbalance(report.classes)
     of = "" if ratio is None else f"; largest to smallest {ratio:.2f}"

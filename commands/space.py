@@ -95,7 +95,7 @@ def init(
     say(f"  laws of {space.baseline_folder}, adopted as it starts: {laws}")
     say(f"  log key (give it to auditors): {card.log_key}")
     say(f"next: tds serve --space {folder}")
-    say(f"then: tds space invite NAME --space {folder} --out NAME.join")
+    say(f"then: tds space invite NAME --space {folder} --region CODE --out NAME.join")
 
 
 @cli.command("show")
@@ -135,7 +135,7 @@ def invite(
     """Invite an enterprise: writes a join file with a one-time token; `tds serve` must run.
 
     Hand the file over confidentially. Example: tds space invite clinic --space ./space
-    --out clinic.join
+    --region CN-GD --out clinic.join
     """
     if out.exists():
         raise BadInput(f"{out}: expected no such file, got one; choose another --out")
@@ -153,7 +153,7 @@ def invite(
     if role is Role.CONSUMER:
         say(f"there: tds space join ./{participant} --join {out.name}")
     else:
-        say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CN-GD'}")
+        say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CODE'}")
 
 
 @cli.command("join")

@@ -99,7 +99,9 @@ def offer_warnings(
     """
     found = list(decided("$", _whole(offer, now, ends, purposes)))
     if any(one.severity == "error" for one in found):
-        return found
+        # `check` lists the rules to blame beside this finding; here it stands alone.
+        fix = "tds policy check tells which of its rules cannot be met"
+        return [replace(one, fix=fix) if one.code == "permits-nothing" else one for one in found]
     found += decided("$", _lawful(offer, baseline, facts, purposes))
     for other in others:
         found += _beside(offer, other, purposes)

@@ -15,10 +15,11 @@ from policies.evaluate import Effect, Report
 from policies.obstacles import barring, held_parts, leaves_with, matching_permissions, owed
 from policies.operands import OPERANDS
 from policies.outcomes import Outcome
-from policies.phrases import GROWING, SPENT, WORDS, Language, Words
+from policies.phrases import GROWING, SPENT, WORDS, Language, needed_value, told_value
 from policies.results import ConstraintResult, DutyResult, LogicResult, Reason, Result, RuleResult
 from policies.rows import Kind
 from policies.values import Right, value_to_json
+from policies.wording import Words
 
 # With these, a constraint that does not hold, or one that does, needs a smaller value to change.
 _BELOW: Final = frozenset({"lt", "lteq"})
@@ -88,7 +89,7 @@ def explain_report(
 
 def _fact_text(reason: Reason, words: Words) -> str:
     known = words.facts.get(reason.code)
-    return reason.text if known is None else f"{known} ({reason.text})"
+    return reason.text if known is None else words.at_rule.format(text=known, rule=reason.text)
 
 
 class _Teller:
@@ -107,13 +108,15 @@ class _Teller:
                 asked=asked.target,
             )
             return
-        for rule, result in barring(report, words):
+        for rule, source, result in barring(report, words):
             unknown = list(leaves_with(result.constraints, Outcome.UNKNOWN))
             if result.outcome is Outcome.SATISFIED:
                 facts = self._facts(leaves_with(result.constraints, Outcome.SATISFIED))
                 yield words.prohibits.format(rule=rule, facts=facts)
             else:
                 yield words.may_prohibit.format(rule=rule, facts=self._facts(unknown))
+            if source:
+                yield words.law_source.format(source=source)
         permissions = matching_permissions(report)
         for duty in owed(report, permissions):
             yield words.duty.format(duty=words.duties[duty.duty.action])
@@ -123,14 +126,14 @@ class _Teller:
             for permission in permissions:
                 name = words.permission.format(permission.rule.index + 1)
                 for why in self._unmet(permission.constraints):
-                    yield f"{why} ({name})"
+                    yield words.at_rule.format(text=why, rule=name)
 
     def changes(self, report: Report) -> Iterator[str]:
         words, asked, agreed = self.words, report.request, report.agreement
         if (asked.target, asked.assignee) != (agreed.target, agreed.assignee):
             return
-        for rule, result in barring(report, words, sources=False):
-            yield f"{self._undone(result.constraints)} ({rule})"
+        for rule, _, result in barring(report, words):
+            yield words.at_rule.format(text=self._undone(result.constraints), rule=rule)
         for duty in report.duties:
             yield from self._duty_needed(duty)
         permissions = matching_permissions(report)
@@ -167,7 +170,10 @@ class _Teller:
             return
         inner = [need for part in duty.constraints for need in self._needed(part)]
         done = self.words.duty_needed.format(duty=self.words.duties[duty.duty.action])
-        yield f"{done}: {self._join(self.words.all_parts, inner)}" if inner else done
+        if inner:
+            yield self.words.about.format(what=done, text=self._join(self.words.all_parts, inner))
+        else:
+            yield done
 
     def _needed(self, part: Result) -> list[str]:
         """What would have to hold for a part that does not; one text for each condition."""
@@ -215,7 +221,8 @@ class _Teller:
             ]
             joiner = words.list_or if constraint.operator == "isAnyOf" else words.list_all
             return words.join_in.format(joiner.join(away))
-        return self._should(leaf, words.wanted, words.wanted_time) + self._too_late(leaf, _BELOW)
+        should = self._should(leaf, words.wanted, words.wanted_time, holds=True)
+        return should + self._too_late(leaf, _BELOW)
 
     def _too_late(self, leaf: ConstraintResult, below: frozenset[str]) -> str:
         """A word on values that only ever grow, where only a smaller one would do.
@@ -243,7 +250,8 @@ class _Teller:
         if part.outcome is Outcome.UNSATISFIED:
             return ""
         if isinstance(part, ConstraintResult):
-            should = self._should(part, self.words.unwanted, self.words.unwanted_time)
+            words = self.words
+            should = self._should(part, words.unwanted, words.unwanted_time, holds=False)
             return should + self._too_late(part, _ABOVE)
         ways = [way for inner in part.parts if (way := self._negated(inner))]
         disjunction = part.constraint.operator in ("or", "xone")
@@ -257,10 +265,20 @@ class _Teller:
         return joiner.join(f"[{way}]" if any(one in way for one in inner) else way for way in ways)
 
     def _should(
-        self, leaf: ConstraintResult, table: Mapping[str, str], times: Mapping[str, str]
+        self,
+        leaf: ConstraintResult,
+        table: Mapping[str, str],
+        times: Mapping[str, str],
+        *,
+        holds: bool,
     ) -> str:
         constraint = leaf.constraint
-        subject = self.words.subjects[constraint.operand].rstrip(",")
+        sentence = needed_value(
+            constraint.operand, constraint.operator, constraint.right, self.words, holds=holds
+        )
+        if sentence is not None:
+            return sentence
+        subject = self.words.subjects[constraint.operand]
         is_time = OPERANDS[constraint.operand].kind is Kind.INSTANT
         phrases = {**table, **times} if is_time else table
         right = self._shown(constraint.operand, constraint.right)
@@ -271,9 +289,12 @@ class _Teller:
         return self.words.list_and.join(self._fact(leaf) for leaf in leaves)
 
     def _fact(self, leaf: ConstraintResult) -> str:
-        subject = self.words.subjects[leaf.constraint.operand].rstrip(",")
+        subject = self.words.subjects[leaf.constraint.operand]
         if leaf.left is None:
             return self.words.unknown.format(subject=subject)
+        sentence = told_value(leaf.constraint.operand, leaf.left, self.words)
+        if sentence is not None:
+            return sentence
         value = self._shown(leaf.constraint.operand, leaf.left, self.words.list_all)
         told = self.words.facts_of.get(leaf.constraint.operand)
         if told is not None:

@@ -6,6 +6,7 @@ digits, since `\\d` would also take those of other scripts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Self
@@ -19,7 +20,8 @@ _MAX_KEY_SHOWN = 60
 
 # Not Literal[1], which takes True as well: two spellings of one document.
 Version = Annotated[int, Field(ge=1, le=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_SHA256 = r"^[0-9a-f]{64}$"
+Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 MaybeId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._:/-]{0,127})?$")]
 ParticipantId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -33,7 +35,8 @@ Decimal = Annotated[
     str, Field(pattern=r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?$", max_length=40)
 ]
 # Not negative, without an exponent or a trailing zero: one spelling of one amount.
-Amount = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$")]
+_AMOUNT = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$"
+Amount = Annotated[str, Field(pattern=_AMOUNT)]
 
 
 class Document(BaseModel):
@@ -88,10 +91,21 @@ def _no_instant(text: str) -> DocumentError:
     return DocumentError("$", "a moment like 2026-01-31T08:00:00.000Z", repr(text[:40]))
 
 
+# Where a field is a union, pydantic puts the name of its validator into the path.
+_VALIDATOR = re.compile(r"(function-(after|before|plain|wrap)|literal)\[.*\]$")
+# What a person is told, for the patterns of what people write.
+_MEANT = {
+    _AMOUNT: "a number such as 0.5 or 12, without sign, exponent and trailing zeros",
+    _SHA256: "a SHA-256: 64 digits of 0-9 and a-f",
+}
+
+
 def json_path(steps: Iterable[str | int]) -> str:
     """Where a value stands in a document, such as `$.cohort[0].key`; long keys are cut."""
     return "$" + "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step[:_MAX_KEY_SHOWN]}" for step in steps
+        f"[{step}]" if isinstance(step, int) else f".{step[:_MAX_KEY_SHOWN]}"
+        for step in steps
+        if not _VALIDATOR.match(str(step))
     )
 
 
@@ -121,5 +135,8 @@ def _expectation(cls: type[Document], kind: str, message: str) -> str:
         return _PLAIN[kind]
     if kind in {"model_type", "model_attributes_type"}:
         return "a JSON object"
+    for pattern, meant in _MEANT.items():
+        if message.endswith(f"'{pattern}'"):
+            return meant
     words = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return words.replace("String should ", "text that should ")

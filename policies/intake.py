@@ -110,6 +110,8 @@ class LawDocument(PolicyDocument):
     version: Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.-]{0,31}$")]
     source: Annotated[str, Field(min_length=1, max_length=1000)]
     comment: Annotated[str, Field(max_length=4000)] = ""
+    title_zh: Annotated[str, Field(alias="titleZh", max_length=200)] = ""
+    source_zh: Annotated[str, Field(alias="sourceZh", max_length=1000)] = ""
 
 
 _Document = TypeVar("_Document", bound=PolicyDocument)

@@ -26,6 +26,8 @@ class Baseline:
     Attributes:
         name: short, for reason codes: `core-data` gives `law-core-data`.
         title, version, source, comment: for people; `source` names the legal text.
+        title_zh, source_zh: title and source in Chinese; "" where they are Chinese already, or
+            nobody has written them.
         digest: SHA-256 of the normal form; derived.
     """
 
@@ -36,6 +38,8 @@ class Baseline:
     source: str
     comment: str
     prohibitions: tuple[Rule, ...]
+    title_zh: str = ""
+    source_zh: str = ""
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +47,7 @@ class Baseline:
 
     def to_json(self) -> dict[str, Json]:
         """The policy in normal form; `parse_baseline` reads it back as an equal one."""
+        chinese = {"titleZh": self.title_zh, "sourceZh": self.source_zh}
         return {
             "@context": [CONTEXT],
             "@id": self.id,
@@ -54,6 +59,7 @@ class Baseline:
             "version": self.version,
             "source": self.source,
             "comment": self.comment,
+            **{key: text for key, text in chinese.items() if text},
             **rules_to_json((), self.prohibitions),
         }
 
@@ -78,6 +84,8 @@ def parse_baseline(data: bytes) -> Baseline:
         source=document.source,
         comment=document.comment,
         prohibitions=prohibitions,
+        title_zh=document.title_zh,
+        source_zh=document.source_zh,
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from policies.evaluate import Report
 from policies.outcomes import Outcome
-from policies.phrases import Words
+from policies.phrases import WORDS
 from policies.results import ConstraintResult, DutyResult, LogicResult, Result, RuleResult
+from policies.wording import Words
 
 
 def matching_permissions(report: Report) -> list[RuleResult]:
@@ -25,18 +26,20 @@ def owed(report: Report, permissions: list[RuleResult]) -> Iterator[DutyResult]:
             yield duty
 
 
-def barring(
-    report: Report, words: Words, *, sources: bool = True
-) -> Iterator[tuple[str, RuleResult]]:
-    """Laws and prohibitions in the way, each with its name."""
+def barring(report: Report, words: Words) -> Iterator[tuple[str, str, RuleResult]]:
+    """Laws and prohibitions in the way: how each is called, a law's source ("" else), the result.
+
+    Chinese takes a law's Chinese title and source, where it has them.
+    """
     for law, results in report.laws:
-        name = words.law.format(title=law.title)
-        if sources:
-            name += words.law_source.format(source=law.source)
-        yield from ((name, r) for r in results if _bars(r))
+        title, source = law.title, law.source
+        if words is WORDS["zh"]:
+            title, source = law.title_zh or title, law.source_zh or source
+        name = words.law.format(title=title)
+        yield from ((name, source, r) for r in results if _bars(r))
     for result in report.rules:
         if result.rule.kind == "prohibition" and _bars(result):
-            yield words.prohibition.format(result.rule.index + 1), result
+            yield words.prohibition.format(result.rule.index + 1), "", result
 
 
 def _bars(result: RuleResult) -> bool:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
+from policies.english import ENGLISH
 from policies.fields import instant
 from policies.law import Baseline
 from policies.operands import ACTIONS, FULFILLED, OPERANDS, OPERATORS, PENDING, VIOLATED, Right
 from policies.outcomes import Outcome
+from policies.phrases import told_value
 from policies.results import (
     ConstraintResult,
     DutyResult,
@@ -110,6 +112,9 @@ def _facts(parts: tuple[Result, ...]) -> list[str]:
 def _fact(leaf: ConstraintResult) -> str:
     assert leaf.left is not None  # a leaf with an outcome other than unknown has a value
     row = OPERANDS[leaf.constraint.operand]
+    told = told_value(row.term, leaf.left, ENGLISH)
+    if told is not None:
+        return told
     return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.left, "and"))
 
 

@@ -98,7 +98,10 @@ class Catalogue:
             if card.classification == "core":
                 raise RuleBroken(f"product {card.id}: data classified core is never listed")
             for reason in barred(self._laws, "list", product_facts(card, "the product's card")):
-                raise RuleBroken(f"product {card.id}: {reason.code}: {reason.text}")
+                raise RuleBroken(
+                    f"product {card.id}: {reason.code}: {reason.text}; say in the product file "
+                    "what the law asks for, and register it again"
+                )
             body: dict[str, Json] = {
                 "product": card.id,
                 "participant": card.participant,
@@ -285,4 +288,6 @@ def _check_parties(connection: Connection, caller: Identity, agreement: Agreemen
 
 def _require_same(what: str, before: str, now: str) -> None:
     if before != now:
-        raise RuleBroken(f"{what}: expected a new id for other contents, is already registered")
+        raise RuleBroken(
+            f"{what}: expected a new id for other contents, got one that is registered already"
+        )

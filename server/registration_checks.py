@@ -29,7 +29,7 @@ def require_newer(card: ProductCard, before: Product) -> None:
     if before.participant != card.participant or card.data_version <= before.data_version:
         raise RuleBroken(
             f"product {card.id}: expected a new id for other contents, or a data_version above "
-            f"{before.data_version} by its owner, is already registered"
+            f"{before.data_version} by its owner; this id is registered already"
         )
 
 

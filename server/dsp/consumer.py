@@ -57,7 +57,8 @@ def published_offer(dataset: dict[str, Json], id: str = "") -> Offer:
     chosen = [one for one in offers if not id or one.get("@id") == id]
     if len(chosen) != 1:
         ids = ", ".join(str(one.get("@id")) for one in offers) or "none"
-        raise DocumentError("$.hasPolicy", f"one offer {id}".strip(), f"{len(chosen)} of {ids}")
+        expected = f"the offer {id}" if id else "one offer, or the id of one of them (--offer)"
+        raise DocumentError("$.hasPolicy", expected, ids)
     return parse_offer(canonical_bytes(chosen[0]))
 
 
@@ -79,7 +80,8 @@ def check_agreement(
         SignatureError: the owner's signature does not hold.
     """
     if known.agreement is None or known.envelope is None:
-        raise DocumentError("$", "a negotiation that is AGREED", known.state)
+        agreed = "a negotiation that its owner agreed to (AGREED); wait for the owner's answer"
+        raise DocumentError("$.state", agreed, known.state)
     agreement = parse_agreement(known.agreement.encode())
     if offer.assigner is None:
         raise DocumentError("$.offer.assigner", "the owner", "nobody")

@@ -17,6 +17,7 @@ import grpc
 import pytest
 from test_clients_enrol import NOW, Authority
 
+from clients.contracts import OwnerContracts
 from clients.errors import (
     BundleError,
     ClientError,
@@ -157,8 +158,41 @@ def site(tmp_path: Path) -> Iterator[Site]:
     state.close()
 
 
+class FakeContracts:
+    """A port that `only_product` has no need of."""
+
+    def publish_offer(self, envelope: bytes) -> Registered:
+        raise AssertionError(envelope)
+
+    def negotiate(
+        self, negotiation: str, act: str, *, envelope: bytes = b"", reason: str = ""
+    ) -> Registered:
+        raise AssertionError(negotiation, act, envelope, reason)
+
+    def move_transfer(self, transfer: str, act: str, reason: str) -> Registered:
+        raise AssertionError(transfer, act, reason)
+
+    def list_documents(self, what: str) -> list[bytes]:
+        raise AssertionError(what)
+
+
 DOWN = GovernanceUnavailable("no answer")
 NO = GovernanceRefused("not this", code="failed_precondition")
+
+
+def test_a_product_that_governance_refused_is_none_of_the_nodes(site: Site) -> None:
+    contracts = OwnerContracts(
+        identity=site.identity, state=site.state, governance=FakeContracts(), clock=lambda: NOW
+    )
+    site.governance.error = NO
+    with pytest.raises(GovernanceRefused):
+        site.owner.add_product(product_file(site.data))
+    with pytest.raises(ClientError, match=r"\(--product\), this node has registered none"):
+        contracts.only_product()
+    site.governance.error = None
+    registered = site.owner.add_product(product_file(site.data))
+    assert contracts.only_product() == "clinic-a/cytology"
+    assert registered.index == 1
 
 
 def test_an_approved_bundle_is_kept_as_it_was_looked_at(site: Site) -> None:

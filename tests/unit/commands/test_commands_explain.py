@@ -149,9 +149,9 @@ def test_a_refusal_is_explained_in_both_languages(tds: Tds, log: Path) -> None:
     assert "the duty to pay for the use is not fulfilled" in ran.out
     assert "the purpose would have to be medical-research or what belongs to it" in ran.out
     chinese = tds("policy", "explain", "run-", "2", "clinic", "--log", str(log), "--lang", "zh")
-    assert "clinic 被拒绝。" in chinese.out
+    assert "clinic 未获准。（第 2 轮，日志第 5 号条目，" in chinese.out
     assert "使用目的为 marketing" in chinese.out
-    assert "须先履行义务“支付使用费”" in chinese.out
+    assert "须先履行“支付使用费”的义务" in chinese.out
 
 
 def test_a_permit_and_a_refusal_by_fact_are_explained(tds: Tds, log: Path) -> None:

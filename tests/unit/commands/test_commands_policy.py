@@ -57,12 +57,12 @@ def test_the_profiles_example_is_decided(
 def test_a_refusal_says_what_would_have_to_change(tds: Tds, inputs: Path) -> None:
     asked = request(purpose="marketing", count=51)
     english = ask(tds, "agreement.json", asked).out
-    assert (
-        "to change: the purpose would have to be medical-research or what belongs to it" in english
-    )
+    assert english.startswith("refused\nwhy:\n  - the purpose is marketing (permission 1)")
+    assert "  - the purpose would have to be medical-research or what belongs to it" in english
     assert "only a new agreement helps" in english
     chinese = ask(tds, "agreement.json", asked, "--lang", "zh").out
-    assert "使用目的须为 medical-research 或其下属类别" in chinese
+    assert chinese.startswith("未获准\n原因：\n  - 使用目的为 marketing（第 1 条许可）")
+    assert "若要获准：\n  - 使用目的须为 medical-research 或其子类别" in chinese
 
 
 def test_an_offer_is_tried_for_whoever_asks_and_laws_are_applied(tds: Tds, inputs: Path) -> None:
@@ -111,7 +111,7 @@ AT = ("--at", "2026-06-01T00:00:00Z")
 def test_a_policy_is_checked(tds: Tds, inputs: Path) -> None:
     ran = tds("policy", "check", "agreement.json", *AT)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "agreement.json: a valid Agreement, 1 permissions, 1 prohibitions\n"
+    assert ran.out == "agreement.json: a valid Agreement, permissions: 1, prohibitions: 1\n"
     found = tds("policy", "check", "agreement.json", *AT, "--json").json()
     assert found["ok"] is True
     (file,) = found["files"]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from policies import baseline
 from policies.baseline import parse_baseline
+from policies.english import ENGLISH
 from policies.evaluate import Reason, Report, Request, Value, evaluate
 from policies.explain import Explanation, explain_facts, explain_report
 from policies.odrl import PROFILE, parse_agreement
 from policies.operands import ACTIONS, OPERANDS, OPERATORS, Right
-from policies.phrases import WORDS, Language
+from policies.phrases import WORDS, Language, needed_value, told_value
 from policies.rows import Kind
 
 
@@ -44,8 +48,8 @@ def decide(
         ).encode()
     )
     values = {name: Value(value, "test") for name, value in state.items()}
-    baseline = tuple(parse_baseline(law) for law in laws)
-    return evaluate(agreement, Request("t", assignee, "train"), values, baseline=baseline)
+    parsed = tuple(parse_baseline(law) for law in laws)
+    return evaluate(agreement, Request("t", assignee, "train"), values, baseline=parsed)
 
 
 def part(left: str, operator: str, right: Any) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def test_a_permit_names_its_permission_and_what_was_looked_at() -> None:
         ("the purpose is drug-safety",),
         (),
     )
-    assert "许可第 1 条" in told(report, "zh").headline
+    assert "第 1 条许可" in told(report, "zh").headline
 
 
 def test_a_permit_that_a_small_cohort_undid_says_so() -> None:
@@ -111,22 +115,22 @@ def test_each_unmet_constraint_is_a_change() -> None:
     found = told(decide([train(*limits)], state))
     assert found.because == (
         "the purpose is marketing (permission 1)",
-        "the number of uses, this one included is 6 (permission 1)",
-        "the privacy loss ε, this use included is 2.5 (permission 1)",
+        "the number of uses, this one included, is 6 (permission 1)",
+        "the privacy loss ε, this use included, is 2.5 (permission 1)",
         "the pay for the use is 10 (permission 1)",
         "the place of processing is not known (permission 1)",
     )
     assert found.changes == (
         "the purpose would have to be medical-research or what belongs to it; and "
-        "the number of uses, this one included would have to be at most 5 "
+        "the number of uses, this one included, would have to be at most 5 "
         "(it only grows, so that only a new agreement helps); and "
-        "the privacy loss ε, this use included would have to be less than 2.5 "
+        "the privacy loss ε, this use included, would have to be less than 2.5 "
         "(what was spent stays spent, so that only a smaller use or a new agreement helps); and "
         "the pay for the use would have to be at least 12; and "
         "the place of processing would have to be CN-GD or CN-SH",
     )
     chinese = told(decide([train(*limits)], state), "zh")
-    assert "使用次数（含本次）须不超过 5（该数值只增不减，需另订合约）" in chinese.changes[0]
+    assert "使用次数（含本次）不得超过 5（该数值只增不减，只能另签合约）" in chinese.changes[0]
 
 
 def test_alternatives_are_offered_as_such() -> None:
@@ -328,9 +332,85 @@ def test_a_law_is_named_with_its_source() -> None:
     }
     report = decide([train()], {"classification": "core"}, laws=(json.dumps(law).encode(),))
     assert told(report).because == (
-        "the law “No core data” (Article 1) applies: the product's classification is core",
+        "the law “No core data” applies: the product is core data",
+        "legal source: Article 1",
     )
-    assert told(report, "zh").because[0].startswith("基线规则“No core data”（Article 1）适用")
+    assert told(report, "zh").because == (
+        "基线规则“No core data”适用：数据产品属于核心数据",
+        "法律依据：Article 1",
+    )
+
+
+LAWS = tuple(path.read_bytes() for path in sorted(Path(baseline.__file__).parent.glob("*.jsonld")))
+ABROAD: dict[str, Right] = {
+    "classification": "general",
+    "personalInformation": "no",
+    "crossBorder": "yes",
+    "spatialPermission": "none",
+    "filingNumber": "none",
+}
+
+
+def test_the_laws_that_come_along_are_told_in_both_languages() -> None:
+    report = decide([train()], ABROAD, laws=LAWS)
+    english = told(report)
+    assert english.because[0].endswith(
+        "applies: the result crosses a jurisdiction, "
+        "no permission names a place in the recipient's jurisdiction, "
+        "the product has no filing number"
+    )
+    assert english.changes == (
+        "the result would have to stay in its jurisdiction; or [a permission would have to name a "
+        "place in the recipient's jurisdiction; and the product would have to have a filing "
+        "number] (the law “Crossing a jurisdiction needs an explicit spatial permission and a "
+        "filing number”)",
+    )
+    chinese = told(report, "zh")
+    assert chinese.because[0] == (
+        "基线规则“跨法域使用须有明确的空间范围许可和备案号”适用："
+        "结果将跨法域传输，合约未明确许可接收方所在法域，数据产品没有备案号"
+    )
+    assert chinese.because[1].startswith("法律依据：《中华人民共和国个人信息保护法》")
+    assert chinese.changes[0].startswith(
+        "结果不得跨法域传输；或者[合约须明确许可接收方所在法域；并且数据产品须有备案号]"
+    )
+    assert not {"yes", "none"} & set(re.findall("[a-z]+", str(chinese.to_json())))
+
+
+def test_words_of_ours_have_sentences_in_both_languages() -> None:
+    for words in WORDS.values():
+        assert words.told.keys() == ENGLISH.told.keys()
+        assert words.needed.keys() == ENGLISH.needed.keys()
+        for operand, values in words.told.items():
+            domain = set(OPERANDS[operand].unit.split(", ")) - {""}
+            assert set(values) == (domain or {"none"})
+        for operand, values in words.needed.items():
+            assert set(values) - {""} == set(words.told[operand])
+            assert len(values) == 2
+
+
+@pytest.mark.parametrize(
+    ("operator", "right", "holds", "sentence"),
+    [
+        ("eq", "yes", True, "the result would have to cross a jurisdiction"),
+        ("eq", "yes", False, "the result would have to stay in its jurisdiction"),
+        ("neq", "yes", True, "the result would have to stay in its jurisdiction"),
+        ("neq", "yes", False, "the result would have to cross a jurisdiction"),
+        ("isNoneOf", ("no",), True, "the result would have to cross a jurisdiction"),
+        ("isAnyOf", ("no", "yes"), True, None),
+        ("isNoneOf", ("no", "yes"), True, None),
+    ],
+)
+def test_what_would_have_to_be(
+    operator: str, right: Right, holds: bool, sentence: str | None
+) -> None:
+    assert needed_value("crossBorder", operator, right, ENGLISH, holds=holds) == sentence
+
+
+def test_a_number_has_no_sentence_of_its_own() -> None:
+    assert needed_value("filingNumber", "eq", "A-1", ENGLISH, holds=True) is None
+    assert told_value("filingNumber", "A-1", ENGLISH) is None
+    assert told_value("count", 3, ENGLISH) is None
 
 
 def test_another_party_and_no_permission() -> None:
@@ -340,14 +420,14 @@ def test_another_party_and_no_permission() -> None:
     )
     assert found.changes == ()
     found = told(decide([{"action": "infer"}], {}))
-    assert found.because == ("no permission of the agreement covers train",)
-    assert found.changes == ("the owner would have to agree to a permission for train",)
+    assert found.because == ("no permission of the agreement covers the action train",)
+    assert found.changes == ("the owner would have to permit the action train",)
 
 
 def test_facts_before_any_policy() -> None:
     reasons = [Reason("consent-withdrawn", "withdrew at noon"), Reason("other", "because")]
     assert explain_facts("clinic", reasons, "en").because == ("withdrew at noon", "because")
     assert explain_facts("clinic", reasons, "zh").because == (
-        "授权已撤回 (withdrew at noon)",
+        "授权已撤回（withdrew at noon）",
         "because",
     )

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
+from policies.canonical import Json
 from policies.errors import DocumentError
 from policies.fields import (
+    Amount,
     Count,
     Decimal,
     Document,
@@ -211,3 +213,27 @@ def test_a_secret_is_not_in_repr() -> None:
 def test_a_path_names_keys_and_positions() -> None:
     assert json_path(()) == "$"
     assert json_path(("cohort", 0, "key")) == "$.cohort[0].key"
+    assert json_path(("region", "function-after[_region(), str]")) == "$.region"
+    assert json_path(("region", "literal['']")) == "$.region"
+    assert json_path(("an[unknown]", "key")) == "$.an[unknown].key"
+
+
+class Priced(Document):
+    pays: Amount
+    app: Sha256
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        ("pays", "ten", "a number such as 0.5 or 12"),
+        ("pays", "1e3", "without sign, exponent and trailing zeros"),
+        ("app", "abc", "a SHA-256: 64 digits of 0-9 and a-f"),
+    ],
+)
+def test_a_pattern_is_told_in_words(field: str, text: str, expected: str) -> None:
+    values: dict[str, Json] = {"pays": "1", "app": "0" * 64}
+    with pytest.raises(DocumentError) as caught:
+        Priced.from_json(values | {field: text})
+    assert caught.value.where == f"$.{field}"
+    assert expected in caught.value.expected

@@ -454,7 +454,7 @@ def test_the_client_reads_a_refusal(bed: Bed, dsp: Contracts, offer: Offer) -> N
             client.request(pid(bed), offer, "beta/records")
         with pytest.raises(GovernanceRefused, match="not known there"):
             client.negotiation("urn:tdspace:negotiation:none")
-        with pytest.raises(DocumentError, match="one offer unheard"):
+        with pytest.raises(DocumentError, match="the offer unheard, got offer-"):
             published_offer(client.dataset(dsp.owner.product), "unheard")
 
 
