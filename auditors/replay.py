@@ -3,7 +3,7 @@
 The decision's report names every left value with its source; the agreement and the laws it was made
 under stand in the log too. Evaluating them again must give the same report, byte for byte, made
 with the laws that were in force, and the verdict must be the one that follows from it in the
-company of those who were permitted (`auditors.decisions`). Works on the entries as they stand: call
+company of those who were permitted (`auditors.verdicts`). Works on the entries as they stand: call
 `auditors.verify.verify_folder` first to know that nobody changed them.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from auditors.decisions import Round, faults
 from auditors.errors import AuditInputError, RuleViolated
 from auditors.snapshot import Snapshot
+from auditors.verdicts import Round, faults
 from ledger.folder import ENTRIES
 from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry

@@ -26,13 +26,13 @@ from itertools import pairwise
 from typing import Final
 
 from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
+from policies.contenders import Standing
 from policies.errors import PolicyError
 from policies.evaluate import Effect, Reason, Report, Request, Value
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
 from policies.settling import settle
-from policies.standing import Standing
 
 MAX_REPORT_BYTES: Final = 512 * 1024
 """A candidate whose report is larger is refused: it would not fit into a log entry, and nobody's

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Final
 
 from policies.company import Company
-from policies.standing import Standing
+from policies.contenders import Standing
 
 LOOKS: Final = 64
 """How often, on average over the candidates, the search for cohorts that support each other may
