@@ -55,7 +55,8 @@ class Trading:
     def offer(self, name: str, *, auto_agree: bool) -> None:
         """What `tds product offer` does."""
         node = self.local.nodes[name]
-        document = draft_offer(owner=name, purpose=ALLOWED, uses=1000, participants=2)
+        # Not the terms that the node signed already: by itself it agrees to the same ones once.
+        document = draft_offer(owner=name, purpose=ALLOWED, uses=900, participants=2)
         with open_contracts(node.folder) as contracts:
             contracts.publish_offer(
                 json.dumps(document).encode(), product=node.product, auto_agree=auto_agree
