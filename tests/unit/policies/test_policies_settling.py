@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from policies_rules import agreement, rule
 
-from policies import settling, standing
+from policies import contenders, settling
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.company import least_total, row_share
 from policies.evaluate import Request, evaluate
@@ -35,7 +35,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         count[0] += 1
         return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(standing, "evaluate", counted)
+    monkeypatch.setattr(contenders, "evaluate", counted)
     yield count
 
 
