@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -38,6 +39,9 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
     {"train": "training-round", "evaluate": "evaluation-round"}
 )
 """The left value of `event` for each kind of round."""
+
+EXPIRY_GRACE: Final = timedelta(seconds=10)
+"""How long after its deadline a permit still holds, for clocks that differ."""
 
 
 class CohortMember(Document):

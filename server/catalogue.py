@@ -23,6 +23,7 @@ from policies.facts import product_facts
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
 from policies.runconfig import config_to_json
+from policies.standing import filing_of
 from policies.statements import (
     AGREEMENT_TYPE,
     PRODUCT_TYPE,
@@ -42,7 +43,6 @@ from server.pki import Identity
 from server.registrar import Registrar
 from server.registration_checks import check_filing, jurisdiction, require_newer
 from server.rows import App
-from server.standing import filing_of
 
 MAX_STATEMENT_BYTES: Final = 640 * 1024  # its base64 must fit into an entry of 1 MiB
 MAX_TITLE: Final = 200

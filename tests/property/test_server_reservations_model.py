@@ -30,9 +30,9 @@ from server_site import CONSUMER, OPERATOR, Crash, Site, make_fab
 from sqlalchemy import select
 
 from policies.fields import instant
+from policies.left_values import MAX_STEP_BACK
 from server import accounts
 from server.errors import Unavailable
-from server.left_values import MAX_STEP_BACK
 from server.projection import apply
 from server.registry import Registry, set_applied
 from server.round_asks import RoundAsk
