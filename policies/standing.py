@@ -87,6 +87,12 @@ def held_reason(*, id: str, by: str, state: str, entry: int, reason: str) -> Rea
     return Reason(f"transfer-{state.lower()}", f"the {by} made {id} {state} (entry {entry}){why}")
 
 
+def disagreement_reason(ours: str, engine: str, theirs: str) -> Reason:
+    """Why somebody is refused about whom two engines said different things."""
+    text = f"our evaluator says {ours}, {engine} says {theirs}; the log has the alarm"
+    return Reason("engines-disagree", text)
+
+
 def app_reasons(app: Filed | None, id: str, purpose: str, now: datetime) -> list[Reason]:
     """Why an app may not run for a purpose now; empty if it may.
 
