@@ -12,7 +12,8 @@
                         reserved seconds, before the permit expired and consent was withdrawn
     close-chained       a round's close names the close before it and only accepted receipts
     close-answers       its weights are the rows of those receipts
-    close-duties        with a result, all that is owed to those who took part is declared
+    close-duties        with a result, all that is owed to those who took part is declared, and
+                        borne out as far as the close can show it
 
 Whether each decision follows from the policies in force is for `auditors.wholelog`; here every
 document is taken as it stands. Works on an intact log only: call `auditors.verify.verify_folder`
@@ -40,6 +41,7 @@ from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
+from policies.post_duties import unfulfilled
 from policies.receipt import Receipt, open_receipt
 
 
@@ -253,12 +255,16 @@ class Rules:
         issued = self._permits.get(body["permit"])
         if issued is None or not body["quorum_met"]:
             return
-        for item in body["accepted"]:
-            member = _member(issued.body, item["participant"])
-            owed = set(member.duties) - set(body["duties"]) if member is not None else set()
-            for action in sorted(owed):
-                text = f"{item['participant']}: expected {action} to be declared, got nothing"
-                self.broken(index, "close-duties", text)
+        taking_part = {item["participant"] for item in body["accepted"]}
+        owed = unfulfilled(
+            issued.body,
+            taking_part,
+            body["duties"],
+            metrics=body["metrics"],
+            model=body["model"],
+        )
+        for text in owed:
+            self.broken(index, "close-duties", f"{issued.body.id}: expected it declared: {text}")
 
 
 def _receipt_problems(
@@ -271,6 +277,7 @@ def _receipt_problems(
         ("participant", member.participant, receipt.participant),
         ("product", member.product, receipt.product),
         ("update", receipt.update, body["update"]),
+        ("digest", digest_of(receipt.to_json()), body["receipt"]),
         ("rows", receipt.rows_used, body["rows_used"]),
         ("metered", metered_seconds(*_times(receipt), member.metered_s), body["metered_s"]),
     ):
