@@ -2,7 +2,7 @@
 
 The report names every left value with its source; the agreement and the laws it was made under
 stand in the log too. Evaluating them again must give the same report, byte for byte. Whether the
-left values themselves are what the log shows is another question (`auditors.decisions`).
+left values themselves are what the log shows is another question (`auditors.rounds`).
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Any
 from policies.canonical import digest_of
 from policies.derived import NOTHING_DERIVED
 from policies.permit import PermitBody
+from policies.refusals import HELD, PASSED_OVER, held_reason
 from policies.results import Reason
-from policies.standing import HELD, PASSED_OVER, held_reason
 from policies.statements import RunSpec
 
 Body = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 For each entry, in the log's order, this rebuilds what governance knew there (`auditors.register`,
 `auditors.runs`) and checks that what it wrote follows: statements (`auditors.statements`),
-decisions with their left values, reports and cohorts (`auditors.decisions`), permits, closes and
+decisions with their left values, reports and cohorts (`auditors.rounds`), permits, closes and
 ends (`auditors.outcomes`), receipts and spending (`auditors.rules`). A fault names its entry and
 rule; after it the replay goes on from what the log says, so that one fault is not told many times.
 
@@ -34,9 +34,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from auditors.decisions import Fault, Known, check_decision, check_turn
 from auditors.outcomes import check_close, check_ended, check_opened, check_permit
 from auditors.register import Register
+from auditors.rounds import Fault, Known, check_decision, check_turn
 from auditors.rules import Rules, Violation
 from auditors.runs import Open, Run, Runs
 from auditors.snapshot import Snapshot

@@ -1,7 +1,7 @@
 """Everything that one round's decision asks of one agreement, its product and its owner.
 
 Governance reads it from its registry, an auditor builds it from the log's entries; whatever follows
-from it (`policies.standing`, `policies.left_values`) is then the same for both.
+from it (`policies.refusals`, `policies.left_values`) is then the same for both.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from policies.errors import PolicyError
 from policies.facts import product_facts
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
+from policies.refusals import filing_of
 from policies.runconfig import config_to_json
-from policies.standing import filing_of
 from policies.statements import (
     AGREEMENT_TYPE,
     PRODUCT_TYPE,

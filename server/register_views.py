@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from policies.canonical import Json, canonical_bytes
 from policies.envelope import unverified_payload
-from policies.standing import certificate_state, filing_state
+from policies.refusals import certificate_state, filing_state
 from policies.statements import PRODUCT_TYPE
 from server import queries
 from server.errors import NotKnown

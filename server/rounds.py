@@ -32,7 +32,7 @@ from policies.permit import (
     PermitBody,
     sign_permit,
 )
-from policies.standing import app_reasons, claim_reasons
+from policies.refusals import app_reasons, claim_reasons
 from policies.statements import RunSpec
 from server import accounts, queries, registry
 from server.agreements import Agreements

@@ -22,8 +22,8 @@ from policies.canonical import Json, canonical_bytes, parse_canonical
 from policies.entries import MAX_ENTRY_BYTES, entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
+from policies.refusals import filing_reasons
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
-from policies.standing import filing_reasons
 from policies.statements import RunSpec
 from server import accounts, queries, registry
 from server.bundles import fuse_config, load_bundle

@@ -18,9 +18,9 @@ from policies.cedar_values import cedar_entities, cedar_request
 from policies.cohort import Candidate, RoundDecision
 from policies.evaluate import Effect, Reason, Report, State, Value
 from policies.operands import OPERANDS
+from policies.refusals import disagreement_reason
 from policies.relations import PURPOSES, Purposes
 from policies.results import ConstraintResult, LogicResult, Result
-from policies.standing import disagreement_reason
 from server.errors import SpaceError
 
 if TYPE_CHECKING:

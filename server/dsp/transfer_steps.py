@@ -18,8 +18,8 @@ from policies.canonical import Json
 from policies.cohort import Candidate
 from policies.entries import entry_bytes
 from policies.fields import instant
+from policies.refusals import HELD, PASSED_OVER, RUN_ENDED, WITHDRAWN, held_reason
 from policies.results import Reason
-from policies.standing import HELD, PASSED_OVER, RUN_ENDED, WITHDRAWN, held_reason
 from server import queries
 from server.dsp import store
 from server.dsp.machine import Party

@@ -34,7 +34,7 @@ from policies.evaluate import Request, Value
 from policies.fields import parse_instant
 from policies.left_values import decision_time, left_values
 from policies.operands import OPERANDS
-from policies.standing import app_reasons, claim_reasons, disagreement_reason
+from policies.refusals import app_reasons, claim_reasons, disagreement_reason
 from policies.values import value_to_json
 
 Fault = tuple[str, str]
