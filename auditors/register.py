@@ -87,7 +87,6 @@ class Register:
         self.by_digest: dict[str, Agreement] = {}
         self.laws: tuple[Baseline, ...] = ()
         self.laws_digest = baseline_digest(())
-        self.laws_seen: dict[str, Baseline] = {}
         self._certificates: dict[str, Certified] = {}
 
     def claim(self, id: str) -> Claim:
@@ -203,7 +202,6 @@ class Register:
         laws = [parse_baseline(one["document"].encode()) for one in body["documents"]]
         self.laws = tuple(sorted(laws, key=lambda law: law.name))
         self.laws_digest = baseline_digest(laws)
-        self.laws_seen |= {law.digest: law for law in laws}
 
     def AgreementConcluded(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
         """Its document, whatever else the entry says of it."""

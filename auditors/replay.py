@@ -1,17 +1,20 @@
 """Deciding a logged verdict once more, from nothing but the log's entries.
 
-Its report must come out the same (`auditors.reports`). Works on the entries as they stand: call
-`auditors.verify.verify_folder` first to know that nobody changed them; `auditors.wholelog` replays
-all decisions, and the values they rest on.
+Its report must come out the same (`auditors.reports`), made with the laws that were in force, and
+the verdict must be the one that follows from it in the company of those who were permitted
+(`auditors.decisions`). Works on the entries as they stand: call `auditors.verify.verify_folder`
+first to know that nobody changed them; `auditors.wholelog` replays all decisions, and the values
+that they rest on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from auditors.decisions import Round, faults
 from auditors.errors import AuditInputError, RuleViolated
 from auditors.reports import evaluate_again
 from auditors.snapshot import Snapshot
@@ -20,9 +23,12 @@ from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.evaluate import Report
-from policies.law import Baseline, parse_baseline
+from policies.law import Baseline, parse_baselines
 from policies.odrl import Agreement, parse_agreement
 from policies.results import Reason
+
+_UNREADABLE = (PolicyError, KeyError, TypeError, AttributeError, ValueError, AssertionError)
+"""What a body in another form than governance writes may end in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,9 @@ class _Past:
     """What the log has said so far, as far as a decision rests on it."""
 
     agreements: dict[str, Agreement] = field(default_factory=dict)
-    laws: dict[str, Baseline] = field(default_factory=dict)
+    laws: tuple[Baseline, ...] = ()
+    consumers: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
@@ -61,9 +69,12 @@ class _Past:
             agreement = parse_agreement(body["document"].encode())
             self.agreements[agreement.digest] = agreement
         elif entry.type == "BaselineAdopted":
-            for document in body["documents"]:
-                law = parse_baseline(document["document"].encode())
-                self.laws[law.digest] = law
+            # The whole baseline: what it does not hold any more is not in force.
+            self.laws = parse_baselines(one["document"].encode() for one in body["documents"])
+        elif entry.type == "RunOpened":
+            self.consumers[body["run"]] = body["consumer"]
+        elif entry.type == "ProductRegistered":
+            self.rows[body["product"]] = body["rows"]
         elif entry.type == "ReportsMade":
             # A decision follows at once on its reports; those of earlier ones are not needed.
             self.reports |= {digest_of(report): report for report in body["reports"]}
@@ -83,25 +94,25 @@ def replay_verdict(folder: Path, *, run: str, round_: int, participant: str) -> 
     """
     past = _Past()
     runs: set[str] = set()
-    decided: tuple[int, Entry, dict[str, dict[str, Any]]] | None = None
+    decided: tuple[int, Entry, _Past] | None = None
     for index, entry in _entries(folder):
         try:
             past.take(entry)
-        except (PolicyError, KeyError, TypeError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise RuleViolated(index, "entry-readable", f"{entry.type}: {error}") from error
         if entry.type != "RoundDecided":
             continue
         if str(entry.body.get("run", "")).startswith(run):
             runs.add(str(entry.body["run"]))
             if entry.body.get("round") == round_:
-                decided = (index, entry, past.reports)
+                decided = (index, entry, replace(past, rows=dict(past.rows)))
         past.reports = {}
     if len(runs) != 1:
         got = "none" if not runs else f"{len(runs)}: {', '.join(sorted(runs)[:3])}"
         raise AuditInputError(f"run {run!r:.80}: expected one run whose id begins so, got {got}")
     if decided is None:
         raise AuditInputError(f"{runs.pop()}: expected a decision on round {round_}, got none")
-    index, entry, past.reports = decided
+    index, entry, past = decided
     return _verdict(past, index, entry, participant)
 
 
@@ -121,6 +132,9 @@ def _verdict(past: _Past, index: int, entry: Entry, participant: str) -> Verdict
         if digest is not None and digest not in past.reports:
             text = f"expected report {digest[:16]}… in an entry before the decision, got none"
             raise RuleViolated(index, "decision-replayed", text)
+        report = None if digest is None else _replayed(past, past.reports[digest], index)
+        for fault in faults(found, report, _round(past, body)):
+            raise RuleViolated(index, "decision-replayed", f"{participant}: {fault}")
         return Verdict(
             entry=index,
             time=entry.time,
@@ -132,10 +146,21 @@ def _verdict(past: _Past, index: int, entry: Entry, participant: str) -> Verdict
             product=found["product"],
             permitted=found["permitted"],
             reasons=tuple(Reason(one["code"], one["text"]) for one in found["reasons"]),
-            report=None if digest is None else _replayed(past, past.reports[digest], index),
+            report=report,
         )
-    except (KeyError, TypeError, PolicyError) as error:
+    except _UNREADABLE as error:
         raise RuleViolated(index, "entry-readable", f"RoundDecided: {error}") from error
+
+
+def _round(past: _Past, body: Mapping[str, Any]) -> Round:
+    verdicts = body["decision"]["verdicts"]
+    return Round(
+        kind=body["kind"],
+        consumer=past.consumers[body["run"]],
+        permitted=[(one["participant"], one["product"]) for one in verdicts if one["permitted"]],
+        rows=past.rows,
+        least=body["decision"]["minCohort"],
+    )
 
 
 def _replayed(past: _Past, logged: Mapping[str, Any], index: int) -> Report:

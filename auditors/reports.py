@@ -18,27 +18,28 @@ from policies.values import value_from_json
 
 
 def evaluate_again(
-    logged: Mapping[str, Any], agreements: Mapping[str, Agreement], laws: Mapping[str, Baseline]
+    logged: Mapping[str, Any], agreements: Mapping[str, Agreement], laws: tuple[Baseline, ...]
 ) -> Report | str:
     """The report that evaluating again gives, or what is wrong with the logged one.
 
     Args:
-        agreements, laws: those that stand in earlier entries, by digest.
+        agreements: those in earlier entries, by digest.
+        laws: those in force, sorted by name.
 
     Raises:
         KeyError, TypeError, PolicyError: it is no report.
     """
     digest = logged["agreementDigest"]
     agreement = agreements.get(digest)
-    found = [laws.get(law["policyDigest"]) for law in logged["baseline"]]
-    if agreement is None or None in found:
-        what = f"agreement {digest[:16]}…" if agreement is None else "law of the baseline"
-        return f"expected the {what} in an entry before the decision, got none"
+    if agreement is None:
+        return f"expected agreement {digest[:16]}… in an entry before the decision, got none"
+    if [law["policyDigest"] for law in logged["baseline"]] != [law.digest for law in laws]:
+        return f"expected the {len(laws)} laws adopted before the decision, got others"
     report = evaluate(
         agreement,
         Request(logged["target"], logged["assignee"], logged["action"]),
         stated_values(logged),
-        baseline=tuple(law for law in found if law is not None),
+        baseline=laws,
     )
     if report.to_json() != logged:
         return (
@@ -48,16 +49,14 @@ def evaluate_again(
 
 
 def stated_values(logged: Mapping[str, Any]) -> dict[str, Value]:
-    """The left values that a report was made with, as far as it states them."""
-    return dict(_stated(logged))
-
-
-def _stated(logged: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """The left values that a report was made with. Each constraint shows of a set of names those
+    that it names itself."""
+    state: dict[str, Value] = {}
     rules = [*logged["rules"], *(rule for law in logged["baseline"] for rule in law["rules"])]
     duties = [*logged["duties"], *(duty for rule in rules for duty in rule.get("duties", ()))]
     for duty in duties:
         if duty["source"] is not None:
-            yield duty["action"], Value(duty["state"] or "", duty["source"])
+            state[duty["action"]] = Value(duty["state"] or "", duty["source"])
     for holder in (*rules, *duties):
         for leaf in _leaves(holder["constraints"]):
             name, source = leaf["leftOperand"], leaf["source"]
@@ -65,7 +64,11 @@ def _stated(logged: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
                 shown = leaf["leftValue"]
                 # A value that could not be one was logged as null: put something as useless there.
                 value = "" if shown is None else value_from_json(OPERANDS[name], shown)
-                yield name, Value(value, source)
+                before = state.get(name)
+                if isinstance(value, tuple) and before is not None:
+                    value = tuple(sorted({*before.value, *value}))  # type: ignore[misc]
+                state[name] = Value(value, source)
+    return state
 
 
 def _leaves(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ from policies.canonical import digest_of, sha256_hex
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.cover import decide_covered
 from policies.entries import Entry
-from policies.evaluate import Request, Value
+from policies.evaluate import Reason, Request, Value
 from policies.fields import parse_instant
 from policies.left_values import decision_time, left_values
 from policies.operands import OPERANDS
@@ -109,27 +109,28 @@ def _decide(known: Known, run: Run, entry: Entry, alarms: dict[Place, Body]) -> 
     candidates = _candidates(known, run, entry, voucher)
     decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=register.laws)
     standing = {(one.participant, one.product): one for one in candidates}
+    found: dict[Place, Reason] = {}
     while True:
         decision = decide_covered(
             list(standing.values()), decide, pays=Decimal(spec.pays), voucher=voucher
         )
-        barred = False
+        barred = {}
         for verdict in decision.verdicts:
             place = verdict.participant, verdict.product
-            alarm = alarms.get(place)
-            if alarm is None or verdict.document is None:
+            if verdict.document is None:
                 continue
-            ours, engine, theirs = _said(alarm)
-            if ours["digest"] != sha256_hex(verdict.document):
-                continue
-            del alarms[place]
-            if verdict.permitted:
-                reason = disagreement_reason(ours["effect"], engine, theirs["effect"])
-                facts = (*standing[place].facts, reason)
-                standing[place] = replace(standing[place], facts=facts)
-                barred = True
+            if place in alarms:
+                ours, engine, theirs = _said(alarms[place])
+                if ours["digest"] == sha256_hex(verdict.document):
+                    found[place] = disagreement_reason(ours["effect"], engine, theirs["effect"])
+                    del alarms[place]
+            if verdict.permitted and place in found:
+                barred[place] = found[place]
         if not barred:
             return decision
+        for place, reason in barred.items():
+            facts = (*standing[place].facts, reason)
+            standing[place] = replace(standing[place], facts=facts)
 
 
 def _said(alarm: Body) -> tuple[Body, str, Body]:
@@ -196,9 +197,10 @@ def _reports(
         expected = one.report.to_json() if one.report is not None else None
         if report == expected:
             continue
-        again = evaluate_again(report, known.register.by_digest, known.register.laws_seen)
-        if isinstance(again, str):
-            yield "report-replayed", f"{one.participant}: {again}"
+        if expected is None or _laws(report) == _laws(expected):
+            again = evaluate_again(report, known.register.by_digest, known.register.laws)
+            if isinstance(again, str):
+                yield "report-replayed", f"{one.participant}: {again}"
         if expected is not None:
             for rule, text in _stated(expected, report):
                 yield rule, f"{one.participant}: {text}"
@@ -212,8 +214,7 @@ def _stated(expected: Body, logged: Body) -> Iterator[Fault]:
             alike = False
             text = f"{key}: expected {expected[key]}, the report says {logged[key]}"
             yield "agreement-in-force", text
-    digests = [[law["policyDigest"] for law in one["baseline"]] for one in (expected, logged)]
-    if digests[0] != digests[1]:
+    if _laws(expected) != _laws(logged):
         alike = False
         yield "baseline-in-force", "expected a report under the laws adopted last, got others"
     shown, said = stated_values(expected), stated_values(logged)
@@ -224,6 +225,10 @@ def _stated(expected: Body, logged: Body) -> Iterator[Fault]:
         left, right = _text(name, shown.get(name)), _text(name, said.get(name))
         if left != right:
             yield "left-value", f"{name}: the log shows {left}, the report says {right}"
+
+
+def _laws(report: Body) -> list[str]:
+    return [law["policyDigest"] for law in report["baseline"]]
 
 
 def _text(name: str, value: Value | None) -> str:

@@ -1,7 +1,7 @@
 """The rules that an intact log must also keep, checked entry by entry in the log's order.
 
-    permit-decided      a permit follows at once on the decision that it names, and its members are
-                        those permitted there, by the reports that it names
+    permit-decided      a permit follows at once on the decision that it names, and is for exactly
+                        those whom the decision permits, in its run, round, kind and attempt
     permit-agreed       it names only agreements that were concluded, and whose consent still stood
     permit-once         its id was never used before
     permit-reserves     it reserves for each member what its run states for one use
@@ -98,8 +98,7 @@ class Rules:
         self._permit_ids: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
         self.spending = Spending()
-        self._decision: tuple[int, str] = (-1, "")
-        self._permitted: dict[tuple[str, str], str] = {}
+        self._decision: tuple[int, dict[str, Any]] = (-1, {})
 
     def broken(self, index: int, rule: str, text: str) -> None:
         """Note a violation."""
@@ -138,21 +137,12 @@ class Rules:
         self.spending.issued(body)
 
     def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._decision = (index, digest_of(body["decision"]))
-        self._permitted = {
-            (verdict["participant"], verdict["product"]): str(verdict["report"])
-            for verdict in body["decision"]["verdicts"]
-            if verdict["permitted"]
-        }
+        self._decision = (index, body)
 
     def _on_PermitIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         permit = PermitBody.from_json(body)
-        if self._decision != (index - 1, permit.decision):
-            self.broken(
-                index,
-                "permit-decided",
-                f"{permit.id}: expected the decision {permit.decision[:16]}… in entry {index - 1}",
-            )
+        for text in self._undecided(index, permit):
+            self.broken(index, "permit-decided", f"{permit.id}: {text}")
         if permit.id in self._permit_ids:
             self.broken(
                 index,
@@ -162,17 +152,33 @@ class Rules:
         for rule, text in self.spending.reserved(permit):
             self.broken(index, rule, text)
         for member in permit.cohort:
-            report = self._permitted.get((member.participant, member.product))
-            if report != member.report:
-                text = f"expected a permitted verdict with report {member.report[:16]}…"
-                got = "none" if report is None else f"one with {report[:16]}…"
-                self.broken(
-                    index, "permit-decided", f"{permit.id}, {member.participant}: {text}, got {got}"
-                )
             for text in self._disagreements(member):
                 self.broken(index, "permit-agreed", f"{permit.id}, {member.participant}: {text}")
         self._permit_ids.setdefault(permit.id, index)
         self._permits[permit.digest()] = _Issued(body=permit)
+
+    def _undecided(self, index: int, permit: PermitBody) -> Iterator[str]:
+        at, decided = self._decision
+        if at != index - 1 or digest_of(decided["decision"]) != permit.decision:
+            yield f"expected the decision {permit.decision[:16]}… in entry {index - 1}"
+            return
+        expected = tuple(decided[name] for name in ("run", "round", "kind", "attempt"))
+        got = (permit.run, permit.round, permit.kind, permit.attempt)
+        if expected != got:
+            yield f"expected run, round, kind and attempt {expected}, got {got}"
+        verdicts = decided["decision"]["verdicts"]
+        taking = [(one["participant"], one["product"]) for one in verdicts if one["permitted"]]
+        cohort = [(member.participant, member.product) for member in permit.cohort]
+        if taking != cohort:
+            yield f"expected the {len(taking)} whom the decision permits, got {len(cohort)} others"
+            return
+        reports = [str(one["report"]) for one in verdicts if one["permitted"]]
+        for member, report in zip(permit.cohort, reports, strict=True):
+            if member.report != report:
+                yield (
+                    f"{member.participant}: expected the report {report[:16]}… that it was "
+                    f"permitted by, got {member.report[:16]}…"
+                )
 
     def _disagreements(self, member: CohortMember) -> Iterator[str]:
         product = self._agreements.get(member.agreement)

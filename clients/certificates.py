@@ -1,7 +1,8 @@
-"""The node's TLS certificate: how it is asked for, and whether what came is it."""
+"""A participant's TLS certificate: how it is asked for, and whether what came is it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -13,22 +14,19 @@ from cryptography.x509.oid import NameOID
 
 from clients.errors import IdentityError
 from clients.files import read_file, replace_file
-from clients.folder import NodePaths
-from clients.keys import NodeKeys
 
 MAX_CERTIFICATE_BYTES: Final = 64 * 1024
 
 
-def signing_request(paths: NodePaths, keys: NodeKeys, participant: str) -> bytes:
+def signing_request(path: Path, tls: ec.EllipticCurvePrivateKey, participant: str) -> bytes:
     """The PEM request for the TLS key; kept, since enrolling again must send the same bytes."""
-    path = paths.key("tls.csr")
     if path.exists():
         data = read_file(path, max_bytes=MAX_CERTIFICATE_BYTES)
-        if _csr_fits(data, keys, participant):
+        if _csr_fits(data, tls, participant):
             return data
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, participant)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
-    data = request.sign(keys.tls, hashes.SHA256()).public_bytes(Encoding.PEM)
+    data = request.sign(tls, hashes.SHA256()).public_bytes(Encoding.PEM)
     replace_file(path, data)
     return data
 
@@ -55,14 +53,14 @@ def check_issued(certificate_pem: bytes, *, ca_pem: bytes, tls: ec.EllipticCurve
         )
 
 
-def _csr_fits(data: bytes, keys: NodeKeys, participant: str) -> bool:
+def _csr_fits(data: bytes, tls: ec.EllipticCurvePrivateKey, participant: str) -> bool:
     try:
         request = x509.load_pem_x509_csr(data)
         names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except ValueError:
         return False
     return [name.value for name in names] == [participant] and (
-        _spki(request.public_key()) == _spki(keys.tls.public_key())
+        _spki(request.public_key()) == _spki(tls.public_key())
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,19 +19,18 @@ from clients.errors import ClientError
 from clients.files import read_file, replace_file
 from clients.governance import Registered
 from clients.identity import NodeIdentity, load_identity
+from clients.offers import Clock, OwnOffers
 from clients.owner import governance_client
 from clients.state import NodeState
 from policies.canonical import canonical_bytes, parse_json, sha256_hex
 from policies.envelope import MAX_ENVELOPE_BYTES, open_envelope, sign_envelope
-from policies.errors import DocumentError, PolicyError
+from policies.errors import PolicyError
 from policies.fields import instant
-from policies.odrl import MAX_BYTES, Offer, agreement_from_offer, parse_agreement, parse_offer
-from policies.statements import AGREEMENT_TYPE, OFFER_TYPE, SignedAgreement, SignedOffer
+from policies.odrl import Offer, agreement_from_offer, parse_agreement, parse_offer
+from policies.statements import AGREEMENT_TYPE, SignedAgreement
 
 LOGGER = logging.getLogger(__name__)
 SIGNED: Final = frozenset({"AGREED", "VERIFIED", "FINALIZED"})
-
-Clock = Callable[[], datetime]
 
 
 class ContractsPort(Protocol):
@@ -43,7 +42,7 @@ class ContractsPort(Protocol):
     def negotiate(
         self, negotiation: str, act: str, *, envelope: bytes = b"", reason: str = ""
     ) -> Registered:
-        """`offer`, `agree` or `terminate`; in the space's log when it returns."""
+        """`open`, `offer`, `agree` or `terminate`; in the space's log when it returns."""
 
     def move_transfer(self, transfer: str, act: str, reason: str) -> Registered:
         """`start`, `suspend`, `complete` or `terminate`; in the space's log when it returns."""
@@ -68,6 +67,7 @@ class OwnerContracts:
         self._state = state
         self._governance = governance
         self._clock = clock
+        self._offers = OwnOffers(identity=identity, state=state, clock=clock)
 
     def only_product(self) -> str:
         """The one product of this node; ClientError if it has none or several."""
@@ -89,18 +89,15 @@ class OwnerContracts:
             ClientError: malformed, another's, or for a product that this node does not have.
             GovernanceError: not listed.
         """
-        offer = self._own_offer(document, product)
+        offer = self._offers.read(document, product)
         path = self._identity.paths.offer(offer.id)
-        signed = self._kept(path) if path.exists() else None
-        text = canonical_bytes(offer.to_json()).decode()
-        if signed is None:
+        kept = self._offers.kept(path) if path.exists() else None
+        wanted = self._offers.statement(offer, product=product, auto_agree=auto_agree)
+        if kept is None:
             # Kept first: agreeing by itself needs both this file and the listing.
-            envelope = self._signed_offer(
-                offer.id, product=product, document=text, auto_agree=auto_agree
-            )
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            replace_file(path, envelope)
-        elif (signed.product, signed.document, signed.auto_agree) != (product, text, auto_agree):
+            replace_file(path, self._offers.sign(wanted))
+        elif kept.model_copy(update={"time": wanted.time}) != wanted:
             raise ClientError(
                 f"offer {offer.id}: expected what was published under this id before, got "
                 "something else; give a new offer a new id"
@@ -117,12 +114,9 @@ class OwnerContracts:
         path = self._identity.paths.offer(offer)
         if not path.exists():
             raise ClientError(f"offer {offer}: expected one that this node published, got none")
-        kept = self._kept(path)
+        kept = self._offers.kept(path)
         if kept.document:
-            envelope = self._signed_offer(
-                offer, product=kept.product, document="", auto_agree=False
-            )
-            replace_file(path, envelope)
+            replace_file(path, self._offers.sign(self._offers.end(kept)))
         return self._governance.publish_offer(read_file(path, max_bytes=MAX_ENVELOPE_BYTES))
 
     def agree(self, negotiation: str) -> Registered:
@@ -133,10 +127,20 @@ class OwnerContracts:
             ClientError: no such negotiation, or not about a product of this node.
             GovernanceError: not agreed; nothing is kept.
         """
-        found = [one for one in self._list("negotiations") if one["negotiation"] == negotiation]
-        if not found:
-            raise ClientError(f"negotiation {negotiation}: expected one of this node, got none")
-        return self._agree(found[0])
+        return self._agree(self._find(negotiation))
+
+    def open(self, document: bytes, *, product: str, consumer: str) -> Registered:
+        """Open a negotiation with an offer to one consumer. A call that was cut off may be made
+        again. Returns the negotiation's id.
+
+        Raises:
+            ClientError: as `publish_offer`.
+            GovernanceError: not offered.
+        """
+        offer = self._offers.read(document, product)
+        statement = self._offers.statement(offer, product=product, consumer=consumer)
+        named = statement.model_copy(update={"negotiation": statement.opened_negotiation})
+        return self._governance.negotiate("", "open", envelope=self._offers.sign(named))
 
     def offer(self, negotiation: str, document: bytes) -> Registered:
         """Answer a request with another offer, for this negotiation only.
@@ -144,18 +148,10 @@ class OwnerContracts:
         Raises:
             ClientError, GovernanceError: as `agree`.
         """
-        found = [one for one in self._list("negotiations") if one["negotiation"] == negotiation]
-        if not found:
-            raise ClientError(f"negotiation {negotiation}: expected one of this node, got none")
-        product = str(found[0]["product"])
-        offer = self._own_offer(document, product)
-        envelope = self._signed_offer(
-            offer.id,
-            product=product,
-            document=canonical_bytes(offer.to_json()).decode(),
-            auto_agree=False,
-            negotiation=negotiation,
-        )
+        product = str(self._find(negotiation)["product"])
+        offer = self._offers.read(document, product)
+        statement = self._offers.statement(offer, product=product, negotiation=negotiation)
+        envelope = self._offers.sign(statement)
         return self._governance.negotiate(negotiation, "offer", envelope=envelope)
 
     def terminate(self, negotiation: str, reason: str) -> Registered:
@@ -170,7 +166,8 @@ class OwnerContracts:
 
     def agree_waiting(self) -> int:
         """Agree to every request that accepts an `auto_agree` offer of this node's word for word;
-        returns to how many. What is not so is left to the owner.
+        returns to how many. What is not so is left to the owner, and so is whoever had an agreement
+        on the same terms before: each new one would begin to count its uses anew.
 
         Raises:
             GovernanceError: governance did not say what waits.
@@ -178,7 +175,11 @@ class OwnerContracts:
         if not self._identity.paths.offer("").parent.exists():
             return 0
         agreed = 0
-        for one in self._list("negotiations-waiting"):
+        waiting = self._list("negotiations-waiting")
+        if waiting:
+            # One may be signed of which an answer that was lost never told.
+            self.keep_signed()
+        for one in waiting:
             try:
                 if self._is_mine(one):
                     self._agree(one)
@@ -204,19 +205,39 @@ class OwnerContracts:
         path = self._identity.paths.offer(offer.id)
         if not path.exists():
             return False
-        kept = self._kept(path)
+        kept = self._offers.kept(path)
         return (
             kept.auto_agree
             and not kept.negotiation
             and kept.product == one["product"]
             and kept.document == one["document"]
+            and not self._agreed_before(offer, str(one["product"]), str(one["consumer"]))
         )
+
+    def _agreed_before(self, offer: Offer, product: str, consumer: str) -> bool:
+        """Whether this node keeps an agreement on these terms with the consumer, withdrawn or not;
+        those it signed and could not keep are fetched by `keep_signed`."""
+        for record in self._state.agreements():
+            before = parse_agreement(record.document)
+            if (before.target, before.assignee) != (product, consumer):
+                continue
+            same = agreement_from_offer(
+                offer,
+                id=before.id,
+                target=product,
+                assigner=before.assigner,
+                assignee=consumer,
+                timestamp=before.timestamp,
+            )
+            if same.digest == before.digest:
+                return True
+        return False
 
     def _agree(self, one: dict[str, Any]) -> Registered:
         if one["state"] in SIGNED:
             self._keep(one)
             return Registered(index=int(one["index"]), id=str(one["agreement"]))
-        offer = self._own_offer(str(one["document"]).encode(), str(one["product"]))
+        offer = self._offers.read(str(one["document"]).encode(), str(one["product"]))
         digest = sha256_hex(canonical_bytes([one["negotiation"], one["document"]]))
         agreement = agreement_from_offer(
             offer,
@@ -230,7 +251,8 @@ class OwnerContracts:
         signed = SignedAgreement(
             version=1, participant=self._identity.participant, document=document.decode()
         )
-        envelope = self._sign(signed.to_json(), AGREEMENT_TYPE)
+        key = self._identity.keys.receipt
+        envelope = sign_envelope(signed.to_json(), payload_type=AGREEMENT_TYPE, key=key)
         agreed = self._governance.negotiate(str(one["negotiation"]), "agree", envelope=envelope)
         # A crash from here on: the next `keep_signed` or `agree` keeps it.
         self._keep_document(document)
@@ -256,53 +278,11 @@ class OwnerContracts:
             time=instant(self._clock()),
         )
 
-    def _own_offer(self, document: bytes, product: str) -> Offer:
-        try:
-            value = parse_json(document, max_bytes=MAX_BYTES)
-            if isinstance(value, dict):
-                value.setdefault("assigner", self._identity.participant)
-            offer = parse_offer(canonical_bytes(value))
-        except DocumentError as error:
-            raise ClientError(f"offer: {error}") from error
-        if offer.assigner != self._identity.participant:
-            raise ClientError(
-                f"offer {offer.id}: expected the assigner {self._identity.participant}, got "
-                f"{offer.assigner}; an owner offers its own data only"
-            )
-        if self._state.product(product) is None:
-            raise ClientError(
-                f"offer {offer.id}: expected a product of this node, got {product}; add it "
-                "first: tds product add FILE"
-            )
-        return offer
-
-    def _signed_offer(
-        self, offer: str, *, product: str, document: str, auto_agree: bool, negotiation: str = ""
-    ) -> bytes:
-        try:
-            signed = SignedOffer.from_json(
-                {
-                    "version": 1,
-                    "participant": self._identity.participant,
-                    "product": product,
-                    "offer": offer,
-                    "document": document,
-                    "auto_agree": auto_agree,
-                    "negotiation": negotiation,
-                    "time": instant(self._clock()),
-                }
-            )
-        except DocumentError as error:
-            raise ClientError(f"offer: {error}") from error
-        return self._sign(signed.to_json(), OFFER_TYPE)
-
-    def _kept(self, path: Path) -> SignedOffer:
-        envelope = read_file(path, max_bytes=MAX_ENVELOPE_BYTES)
-        key = self._identity.keys.receipt.public_key()
-        try:
-            return SignedOffer.from_json(open_envelope(envelope, payload_type=OFFER_TYPE, key=key))
-        except PolicyError as error:
-            raise ClientError(f"{path}: {error}; take the offer back and publish anew") from error
+    def _find(self, negotiation: str) -> dict[str, Any]:
+        for one in self._list("negotiations"):
+            if one["negotiation"] == negotiation:
+                return one
+        raise ClientError(f"negotiation {negotiation}: expected one of this node, got none")
 
     def _list(self, what: str) -> list[dict[str, Any]]:
         found = []
@@ -311,9 +291,6 @@ class OwnerContracts:
             if isinstance(value, dict):
                 found.append(value)
         return found
-
-    def _sign(self, payload: object, payload_type: str) -> bytes:
-        return sign_envelope(payload, payload_type=payload_type, key=self._identity.keys.receipt)
 
 
 @contextmanager

@@ -89,8 +89,8 @@ def enrol(
     try:
         response = ask(join, enrolment_request(join, paths=paths, keys=keys))
     except GovernanceRefused as error:
-        raise _not_enrolled(join_file, join, error) from error
-    space = _checked(response, join=join, keys=keys)
+        raise not_enrolled(join_file, join, error) from error
+    space = check_answer(response, join=join, tls=keys.tls)
     # 3. to 5.
     replace_file(paths.key("tls.crt"), response.certificate_pem)
     replace_file(paths.ca, space.ca_pem.encode())
@@ -120,7 +120,7 @@ def load_join(path: Path, *, now: datetime) -> JoinFile:
 def enrolment_request(join: JoinFile, *, paths: NodePaths, keys: NodeKeys) -> pb.EnrolRequest:
     """What the node sends: public halves, and a proof by each signing key."""
     parts = {
-        "csr_pem": signing_request(paths, keys, join.participant),
+        "csr_pem": signing_request(paths.key("tls.csr"), keys.tls, join.participant),
         "receipt_key": keys.receipt.public_key().public_bytes_raw(),
         "log_verifier_key": _log_signer(join, keys).verifier_key.encode(),
         "fleet_key_pem": public_pem(keys.fleet),
@@ -142,15 +142,22 @@ def _check_unenrolled(paths: NodePaths) -> None:
         )
 
 
-def _not_enrolled(join_file: Path, join: JoinFile, error: GovernanceRefused) -> EnrolmentFailed:
+def not_enrolled(join_file: Path, join: JoinFile, error: GovernanceRefused) -> EnrolmentFailed:
+    """What to say, and what to do, where governance said no."""
     return EnrolmentFailed(
         f"{join_file}: governance refused to enrol {join.participant} ({error}); a join file "
         "works once and for one set of keys: ask the operator for a new one"
     )
 
 
-def _checked(response: pb.EnrolResponse, *, join: JoinFile, keys: NodeKeys) -> SpaceCard:
-    """The space's card from an answer that fits the join file and these keys."""
+def check_answer(
+    response: pb.EnrolResponse, *, join: JoinFile, tls: ec.EllipticCurvePrivateKey
+) -> SpaceCard:
+    """The space's card from an answer that fits the join file and this key.
+
+    Raises:
+        EnrolmentFailed, IdentityError: it does not.
+    """
     if response.participant != join.participant:
         raise EnrolmentFailed(
             f"governance: expected a certificate for {join.participant}, got one for "
@@ -169,7 +176,7 @@ def _checked(response: pb.EnrolResponse, *, join: JoinFile, keys: NodeKeys) -> S
                 f"governance: expected the {name} of the join file, got another: this is not the "
                 "space that invited this node, or its keys were changed; ask the operator"
             )
-    check_issued(response.certificate_pem, ca_pem=space.ca_pem.encode(), tls=keys.tls)
+    check_issued(response.certificate_pem, ca_pem=space.ca_pem.encode(), tls=tls)
     return space
 
 

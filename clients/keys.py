@@ -45,11 +45,9 @@ def make_keys(paths: NodePaths) -> NodeKeys:
     for folder in (paths.root, paths.keys, paths.products, paths.agreements, paths.apps):
         make_private_folder(folder)
     for name in ("tls.key", "fleet.key"):
-        if not paths.key(name).exists():
-            _write_key(paths.key(name), ec.generate_private_key(ec.SECP256R1()))
+        tls_key(paths.key(name))
     for name in ("receipt.key", "log.key"):
-        if not paths.key(name).exists():
-            _write_key(paths.key(name), Ed25519PrivateKey.generate())
+        signing_key(paths.key(name))
     if not paths.key("vault.salt").exists():
         write_secret(paths.key("vault.salt"), secrets.token_bytes(SALT_BYTES))
     return load_keys(paths)
@@ -74,6 +72,20 @@ def load_keys(paths: NodePaths) -> NodeKeys:
         fleet=_load_ec(paths.key("fleet.key")),
         salt=salt,
     )
+
+
+def tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """The P-256 key in a file, which is made if there is none; errors as `make_keys`."""
+    if not path.exists():
+        _write_key(path, ec.generate_private_key(ec.SECP256R1()))
+    return _load_ec(path)
+
+
+def signing_key(path: Path) -> Ed25519PrivateKey:
+    """The Ed25519 key in a file, likewise."""
+    if not path.exists():
+        _write_key(path, Ed25519PrivateKey.generate())
+    return _load_ed25519(path)
 
 
 def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

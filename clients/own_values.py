@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from clients.records import AgreementRecord, ProductRecord
 from policies.account import whole_seconds
-from policies.cohort import Company
+from policies.company import Company
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError
 from policies.evaluate import Value

@@ -230,7 +230,8 @@ class Worker:
             rows=opened.rows,
             run_config=task.run_config,
             round=body.round,
-            timeout_s=body.limits.wall_s,
+            # No longer than is counted, whatever else the permit allows.
+            timeout_s=min(body.limits.wall_s, member.metered_s),
             memory_bytes=body.limits.memory_bytes,
         )
         self._on_step("opened")

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from policies.odrl import MAX_BYTES, Agreement, Offer, parse_offer
 from policies.space import SpaceCard
 from server.dsp.client import ContractsClient
 from server.dsp.consumer import Negotiation, check_agreement, published_offer
+from server.dsp.documents import NONE
 from server.files import read_file
 from server.governance_client import GovernanceClient
 from server.space import ClientFile, load_statement_key
@@ -64,31 +65,45 @@ class ConsumerSide:
         """Everything that is offered, by data product."""
         return self.contracts.datasets()
 
-    def request(self, product: str, offer_id: str = "") -> Negotiation:
-        """Ask for a product under one of its offers, word for word.
+    def request(
+        self, product: str, offer_id: str = "", *, terms: bytes | None = None
+    ) -> Negotiation:
+        """Ask for a product under one of its offers.
+
+        Args:
+            terms: the offer with the changes that are asked for; None asks for it word for word.
 
         Raises:
-            DocumentError: no such offer.
+            DocumentError: no such offer, or malformed terms.
             ServerError: refused, or not answered.
         """
-        offer = published_offer(self.contracts.dataset(product), offer_id)
+        if terms is None:
+            offer = published_offer(self.contracts.dataset(product), offer_id)
+        else:
+            offer = parse_offer(terms)
         pid = f"urn:uuid:{uuid.uuid4()}"
-        self._keep(
-            pid,
-            Record(
-                version=1,
-                provider_pid="",
-                consumer_pid=pid,
-                product=product,
-                offer=canonical_bytes(offer.to_json()).decode(),
-            ),
+        record = Record(
+            version=1, provider_pid="", consumer_pid=pid, product=product, offer=_text(offer)
         )
+        self._keep(pid, record)
         known = self.contracts.request(pid, offer, product)
-        record = self._record(pid)
         self._keep(
             known.provider_pid, record.model_copy(update={"provider_pid": known.provider_pid})
         )
         return known
+
+    def counter(self, negotiation: str, terms: bytes) -> Negotiation:
+        """Answer the provider's offer with the terms that this consumer would take.
+
+        Raises:
+            CommandFailed: there is none to answer.
+            DocumentError: malformed terms.
+            ServerError: refused, or not answered.
+        """
+        known, record = self._on_table(negotiation)
+        offer = parse_offer(terms)
+        self._keep(negotiation, record.model_copy(update={"offer": _text(offer)}))
+        return self.contracts.counter(known, offer, record.product)
 
     def wait(self, known: Negotiation, states: set[str], wait_s: float) -> Negotiation:
         """The negotiation once it is in one of these states, or as it is after `wait_s`."""
@@ -104,14 +119,9 @@ class ConsumerSide:
         Raises:
             CommandFailed: there is none to accept.
         """
-        record = self._record(negotiation)
-        known = self.contracts.negotiation(negotiation)
-        if known.offer is None:
-            raise CommandFailed(
-                f"{negotiation}: expected an offer of the provider to accept, it is {known.state}"
-            )
-        text = canonical_bytes(known.offer.to_json()).decode()
-        self._keep(negotiation, record.model_copy(update={"offer": text}))
+        known, record = self._on_table(negotiation)
+        assert known.offer is not None  # it is on the table
+        self._keep(negotiation, record.model_copy(update={"offer": _text(known.offer)}))
         return self.contracts.accept(known), known.offer
 
     def verify(self, negotiation: str) -> tuple[Negotiation, Agreement]:
@@ -137,12 +147,41 @@ class ConsumerSide:
 
     def terminate(self, negotiation: str, reason: str) -> Negotiation:
         """End a negotiation."""
-        return self.contracts.terminate(self.contracts.negotiation(negotiation), reason)
+        known = self.contracts.negotiation(negotiation)
+        if known.consumer_pid == NONE:
+            known, _ = self._on_table(negotiation)
+        return self.contracts.terminate(known, reason)
 
     def move(self, transfer: str, verb: str, reason: str) -> str:
         """`start`, `suspension`, `completion` or `termination`; the state after it."""
         known = self.contracts.transfer(transfer)
         return self.contracts.move(known, verb, reason).state
+
+    def _on_table(self, negotiation: str) -> tuple[Negotiation, Record]:
+        """A negotiation in which it is this consumer's turn, under this consumer's own name for it;
+        one that the owner opened gets its name here, and keeps it however often it is asked for."""
+        known = self.contracts.negotiation(negotiation)
+        if known.offer is None or known.product is None:
+            raise CommandFailed(
+                f"{negotiation}: expected an offer of the provider to answer, it is {known.state}"
+            )
+        if self._path(negotiation).exists():
+            record = self._record(negotiation)
+        else:
+            named = known.consumer_pid != NONE
+            record = Record(
+                version=1,
+                provider_pid=negotiation,
+                consumer_pid=known.consumer_pid if named else f"urn:uuid:{uuid.uuid4()}",
+                product=known.product,
+                offer=_text(known.offer),
+            )
+            self._keep(negotiation, record)
+        if record.product != known.product:
+            raise CommandFailed(
+                f"{negotiation}: expected an offer of {record.product}, got one of {known.product}"
+            )
+        return replace(known, consumer_pid=record.consumer_pid), record
 
     def _key_of(self, owner: str) -> Ed25519PublicKey:
         for one in objects(self.governance.list("participants")):
@@ -162,8 +201,14 @@ class ConsumerSide:
     def _record(self, pid: str) -> Record:
         path = self._path(pid)
         if not path.exists():
-            raise BadInput(f"{pid}: expected a negotiation that this consumer opened, got none")
+            raise BadInput(
+                f"{pid}: expected a negotiation that this consumer opened or answered, got none"
+            )
         return Record.from_json(parse_json(path.read_bytes(), max_bytes=MAX_RECORD_BYTES))
+
+
+def _text(offer: Offer) -> str:
+    return canonical_bytes(offer.to_json()).decode()
 
 
 @contextmanager

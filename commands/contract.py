@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clients.contracts import open_contracts
-from clients.files import replace_file
 from clients.owner import open_owner
 from commands.consumer_side import ConsumerFolder, open_consumer
+from commands.contract_draft import draft
 from commands.contract_list import (
     COLUMNS,
     Listed,
@@ -29,84 +25,14 @@ from commands.node import NodeFolder
 from commands.offer_check import say_agreement_findings
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from commands.policyfile import read_policy_bytes
-from policies.odrl import (
-    CONTEXT,
-    PROFILE,
-    agreement_from_offer,
-    parse_agreement,
-    parse_offer,
-)
+from policies.odrl import parse_agreement
 
 cli = typer.Typer(no_args_is_help=True, help="Agreements: what an owner allows, and to whom.")
 
 NEGOTIATION = "urn:tdspace:negotiation:"
 _VERBS = {"terminate": "termination", "suspend": "suspension", "start": "start"}
 
-
-@cli.command("draft")
-def draft(
-    product: Annotated[str, typer.Argument(help="The product it shall allow the use of.")],
-    owner: Annotated[str, typer.Option(help="The data owner's participant id.")],
-    consumer: Annotated[str, typer.Option(help="The participant that may use it.")],
-    purpose: Annotated[str, typer.Option(help="The only purpose allowed.")],
-    out: Annotated[Path, typer.Option(help="Where to write it.")],
-    uses: Annotated[int, typer.Option(help="At most so many rounds.", min=1)] = 1000,
-    participants: Annotated[int, typer.Option(help="Never in a smaller cohort.", min=1)] = 2,
-) -> None:
-    """Write an agreement to start from; edit it, then `tds contract accept`.
-
-    Example: tds contract draft clinic/biopsies --owner clinic --consumer consortium
-    --purpose medical-research --out agreement.json
-    """
-    if out.exists():
-        raise BadInput(f"{out}: expected no such file, got one; choose another --out")
-    offer = draft_offer(owner=owner, purpose=purpose, uses=uses, participants=participants)
-    agreement = agreement_from_offer(
-        parse_offer(_json(offer)),
-        id=f"urn:tdspace:agreement:{secrets.token_hex(8)}",
-        target=product,
-        assigner=owner,
-        assignee=consumer,
-        timestamp=datetime.now(UTC),
-    )
-    replace_file(out, _json(agreement.to_json()) + b"\n", mode=0o644)
-    say(f"wrote {out}; read it, edit it, then: tds contract accept {out} --node FOLDER")
-
-
-def draft_offer(
-    *,
-    owner: str,
-    purpose: str,
-    uses: int,
-    participants: int,
-    more: Iterable[Mapping[str, object]] = (),
-) -> dict[str, object]:
-    """An ODRL Offer: train and evaluate for one purpose, a bounded number of times, in company.
-
-    Args:
-        more: further constraints of the permission.
-    """
-    constraint = [
-        {"leftOperand": "purpose", "operator": "isA", "rightOperand": purpose},
-        {"leftOperand": "count", "operator": "lteq", "rightOperand": _integer(uses)},
-        {
-            "leftOperand": "minParticipants",
-            "operator": "gteq",
-            "rightOperand": _integer(participants),
-        },
-        *more,
-    ]
-    return {
-        "@context": [CONTEXT],
-        "@id": f"urn:tdspace:offer:{secrets.token_hex(8)}",
-        "@type": "Offer",
-        "profile": PROFILE,
-        "conflict": "prohibit",
-        "assigner": owner,
-        "permission": [{"action": "use", "constraint": constraint}],
-        "prohibition": [],
-        "obligation": [],
-    }
+cli.command("draft")(draft)
 
 
 @cli.command("accept")
@@ -162,20 +88,30 @@ def catalog(consumer: ConsumerFolder, as_json: JsonFlag = False) -> None:
 
 @cli.command("request")
 def request(
-    product: Annotated[str, typer.Argument(help="The data product.")],
+    what: Annotated[str, typer.Argument(help="The data product; or, to answer, a negotiation.")],
     consumer: ConsumerFolder,
     offer: Annotated[str, typer.Option(help="The offer's id, where there are several.")] = "",
+    terms: Annotated[
+        Path | None, typer.Option(help="The offer (JSON) with the changes that are asked for.")
+    ] = None,
     wait_s: Annotated[
         float, typer.Option(help="Seconds to wait for the owner's answer.", min=0)
     ] = 0.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask for a product under one of its offers, word for word, over the Dataspace Protocol.
+    """Ask for a product under one of its offers, word for word or under other terms; or answer the
+    owner's offer in a negotiation with other terms. All over the Dataspace Protocol.
 
     Example: tds contract request clinic/biopsies --consumer space/consumer --wait-s 30
     """
+    text = read_policy_bytes(terms) if terms is not None else None
     with open_consumer(consumer) as side:
-        known = side.request(product, offer)
+        if not what.startswith(NEGOTIATION):
+            known = side.request(what, offer, terms=text)
+        elif text is not None:
+            known = side.counter(what, text)
+        else:
+            raise BadInput(f"{what}: expected --terms FILE to answer with; or: tds contract accept")
         known = side.wait(known, {"AGREED", "OFFERED", "TERMINATED"}, wait_s)
     if as_json:
         print_json({"negotiation": known.provider_pid, "state": known.state})
@@ -204,17 +140,33 @@ def verify(
 
 @cli.command("offer")
 def offer(
-    negotiation: Annotated[str, typer.Argument(help="The negotiation's id.")],
     file: Annotated[Path, typer.Argument(help="The offer (JSON), with an id of its own.")],
     node: NodeFolder,
+    to: Annotated[str, typer.Option(help="Open a negotiation with this consumer.")] = "",
+    product: Annotated[str, typer.Option(help="With --to: the product, if several.")] = "",
+    negotiation: Annotated[str, typer.Option(help="Answer the request in this one.")] = "",
+    as_json: JsonFlag = False,
 ) -> None:
-    """Answer a request with another offer, as the data owner, for this negotiation only.
+    """Offer something to one consumer, as the data owner: first (--to), or in answer to what it
+    asked for (--negotiation). For everybody: tds product offer.
 
-    Example: tds contract offer urn:tdspace:negotiation:1 offer.json --node ./clinic
+    Example: tds contract offer offer.json --to consortium --node ./clinic
     """
+    if bool(to) == bool(negotiation):
+        raise BadInput("expected either --to CONSUMER or --negotiation ID")
+    document = read_policy_bytes(file)
     with open_contracts(node) as contracts:
-        done = contracts.offer(negotiation, read_policy_bytes(file))
-    say(f"offered (entry {done.index} of the space's log)")
+        if to:
+            target = product or contracts.only_product()
+            done = contracts.open(document, product=target, consumer=to)
+        else:
+            done = contracts.offer(negotiation, document)
+    if as_json:
+        print_json({"negotiation": done.id, "index": done.index})
+        return
+    say(f"offered in {done.id} (entry {done.index} of the space's log)")
+    if to:
+        say(f"{to} answers with: tds contract accept {done.id} --consumer FOLDER")
 
 
 @cli.command("terminate")
@@ -314,11 +266,3 @@ def _move(
             contracts.move_transfer(transfer, act, reason)
         state = {"terminate": "TERMINATED", "suspend": "SUSPENDED", "start": "STARTED"}[act]
     say(f"{transfer} is {state}")
-
-
-def _integer(value: int) -> dict[str, str]:
-    return {"@value": str(value), "@type": "xsd:integer"}
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode()

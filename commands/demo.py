@@ -23,8 +23,8 @@ from commands.compare import compare_accuracy
 from commands.errors import BadInput, CommandFailed
 from commands.hospitals import HOSPITALS, Split, split_data, write_hospital
 from commands.localspace import LocalSpace, local_space, run_spec
-from commands.output import STDOUT, JsonFlag, print_json, print_table, say
-from commands.rounds_table import ENDED, rounds_of, rounds_table, seconds
+from commands.output import STDOUT, JsonFlag, end_of_live_view, print_json, print_table, say
+from commands.rounds_table import ENDED, full_reasons, rounds_of, rounds_table, seconds
 from policies import governance_pb2 as pb
 from policies.entries import parse_entry
 
@@ -173,8 +173,8 @@ def _watch(
                 raise CommandFailed(f"run {run_id}: not done after {RUN_TIMEOUT_S:g} s")
             local.children.check()
             time.sleep(0.1)
-    if live and not STDOUT.is_terminal:
-        STDOUT.print()
+    if live:
+        end_of_live_view()
     if run.state != "COMPLETED":
         raise CommandFailed(f"run {run_id} ended as {run.state}: {run.reason}")
     uses = [
@@ -253,8 +253,9 @@ def _always_refused(entries: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _show(summary: Summary) -> None:
-    for name, why in summary.refused.items():
-        say(f"{name} was refused in every round: {why}")
+    say("who did not take part, and why:")
+    for line in full_reasons(summary.rounds):
+        say(f"  {line}")
     gone = summary.withdrawn
     say(
         f"{gone['participant']} withdrew after round {gone['after_round']}; its data was last used "

@@ -12,7 +12,7 @@ from pathlib import Path
 from clients.enrol import enrol
 from clients.owner import Withdrawn, open_owner
 from commands.children import Child, Children, free_ports, python
-from commands.contract import draft_offer
+from commands.contract_draft import draft_offer
 from commands.node_process import now
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes

@@ -65,6 +65,12 @@ def say(text: str) -> None:
     STDOUT.print(plain(text), soft_wrap=True)
 
 
+def end_of_live_view() -> None:
+    """Where a live view is not on a terminal it leaves its last line without an end; end it."""
+    if not STDOUT.is_terminal:
+        STDOUT.print()
+
+
 def complain(text: str) -> None:
     """An error for people."""
     STDERR.print(f"error: {plain(text)}", style="red", soft_wrap=True)

@@ -126,7 +126,9 @@ def _read(path: Path) -> Agreement | Offer:
 def _moment(option: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise BadInput(
             f"{option}: expected a moment like 2026-05-01T08:00:00Z, got {text!r}"
         ) from error

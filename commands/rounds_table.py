@@ -1,4 +1,7 @@
-"""A run's rounds as a table: who was permitted, who was not and why, the figures, the time."""
+"""A run's rounds as a table: who was permitted, who was not and why, the figures, the time.
+
+The table says why in a few words; whole sentences stand below it, each once.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from commands.output import plain
 from policies import governance_pb2 as pb
 from policies.canonical import parse_json
+from policies.operands import ACTIONS
 
 MAX_ROUND_BYTES = 1 << 22
 
@@ -31,6 +37,13 @@ def seconds(entry: dict[str, Any]) -> float | None:
     return (datetime.fromisoformat(entry["closed"]) - began).total_seconds()
 
 
+def rounds_view(rounds: Sequence[dict[str, Any]], *, title: str) -> RenderableType:
+    """The table, and below it why enterprises did not take part."""
+    table = rounds_table(rounds, title=title)
+    whole = full_reasons(rounds)
+    return Group(table, Text("\n".join(whole))) if whole else table
+
+
 def rounds_table(rounds: Sequence[dict[str, Any]], *, title: str) -> Table:
     """The table, one line a round."""
     table = Table(title=title, title_justify="left", show_lines=False, expand=False)
@@ -42,20 +55,63 @@ def rounds_table(rounds: Sequence[dict[str, Any]], *, title: str) -> Table:
     table.add_column("s", justify="right")
     before: dict[str, str] = {}
     for entry in rounds:
-        why = _why(entry)
+        why = {name: short_reason(item) for name, item in _out(entry).items()}
         table.add_row(
-            f"{entry['round']}" if entry["kind"] == "train" else "eval",
+            _round(entry),
             _took_part(entry),
-            "\n".join(
-                f"{name}: {text if before.get(name) != text else 'as before'}"
-                for name, text in why.items()
-            ),
+            _changed(why, before),
             _figure(entry, "eval_loss"),
             _figure(entry, "eval_accuracy"),
             "" if (taken := seconds(entry)) is None else f"{taken:.2f}",
         )
         before = why
     return table
+
+
+def short_reason(item: dict[str, Any]) -> str:
+    """Why an enterprise did not take part, in the few words of the reason's code."""
+    code = str(item["code"])
+    if code == "unknown-value":
+        return plain(str(item["text"]).partition(";")[0])
+    about, _, rest = code.partition("-")
+    if about == "duty" and rest in ACTIONS:
+        return f"duty to {ACTIONS[rest].phrase}"
+    return plain(f"law {rest}" if about == "law" else code.replace("-", " "))
+
+
+def full_reasons(rounds: Sequence[dict[str, Any]]) -> list[str]:
+    """Each reason once in whole, with the rounds from which it held, oldest first."""
+    found: list[str] = []
+    before: dict[str, str] = {}
+    for entry in rounds:
+        out = _out(entry)
+        for name, item in out.items():
+            if before.get(name) != item["code"]:
+                found.append(f"{name}, from {_named(entry)}: {plain(str(item['text']))}")
+        before = {name: str(item["code"]) for name, item in out.items()}
+    return found
+
+
+def used(entry: dict[str, Any]) -> bool:
+    """Whether any enterprise's data was used in this round, with a receipt for it."""
+    return any(item["outcome"] == "accepted" for item in entry["items"])
+
+
+def _changed(why: dict[str, str], before: dict[str, str]) -> str:
+    """A line for each whose reason is new, and one for all the others."""
+    lines = [f"{name}: {text}" for name, text in why.items() if before.get(name) != text]
+    same = [name for name, text in why.items() if before.get(name) == text]
+    if same:
+        lines.append(f"{', '.join(same)}: as before" if lines else "as before")
+    return "\n".join(lines)
+
+
+def _round(entry: dict[str, Any]) -> str:
+    return f"{entry['round']}" if entry["kind"] == "train" else "eval"
+
+
+def _named(entry: dict[str, Any]) -> str:
+    return f"round {entry['round']}" if entry["kind"] == "train" else "the evaluation"
 
 
 def _took_part(entry: dict[str, Any]) -> str:
@@ -65,11 +121,9 @@ def _took_part(entry: dict[str, Any]) -> str:
     return plain(", ".join(names)) or "nobody"
 
 
-def _why(entry: dict[str, Any]) -> dict[str, str]:
+def _out(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
-        plain(item["participant"]): plain(item["text"])
-        for item in entry["items"]
-        if item["outcome"] != "accepted"
+        plain(item["participant"]): item for item in entry["items"] if item["outcome"] != "accepted"
     }
 
 

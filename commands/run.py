@@ -12,9 +12,16 @@ from rich.live import Live
 from commands.consumer_side import ConsumerFolder
 from commands.errors import BadInput, CommandFailed
 from commands.localspace import run_spec
-from commands.output import STDOUT, JsonFlag, print_columns, print_json, say
+from commands.output import (
+    STDOUT,
+    JsonFlag,
+    end_of_live_view,
+    print_columns,
+    print_json,
+    say,
+)
 from commands.reading import objects
-from commands.rounds_table import ENDED, rounds_of, rounds_table
+from commands.rounds_table import ENDED, rounds_of, rounds_view, used
 from policies import governance_pb2 as pb
 from server.governance_client import GovernanceClient
 
@@ -87,7 +94,10 @@ def list_runs(consumer: ConsumerFolder, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_columns("runs", ["run", "state", "closed_rounds", "reason"], found)
+        brief = [
+            {**one, "reason": str(one.get("reason") or "").partition(" (")[0]} for one in found
+        ]
+        print_columns("runs", ["run", "state", "closed_rounds", "reason"], brief)
 
 
 @cli.command("show")
@@ -98,7 +108,7 @@ def show(run: RunId, consumer: ConsumerFolder, as_json: JsonFlag = False) -> Non
     if as_json:
         print_json(run_json(found))
     else:
-        STDOUT.print(rounds_table(rounds_of(found), title=f"run {run}: {found.state}"))
+        STDOUT.print(rounds_view(rounds_of(found), title=f"run {run}: {found.state}"))
         if found.reason:
             say(found.reason)
 
@@ -149,12 +159,23 @@ def _follow(governance: GovernanceClient, run_id: str) -> None:
     with Live(console=STDOUT, refresh_per_second=4, vertical_overflow="visible") as view:
         while True:
             run = governance.get_run(run_id)
-            view.update(rounds_table(rounds_of(run), title=f"run {run_id}: {run.state}"))
+            view.update(rounds_view(rounds_of(run), title=f"run {run_id}: {run.state}"))
             if run.state in ENDED:
                 break
             time.sleep(0.25)
+    end_of_live_view()
     if run.state != "COMPLETED":
-        raise CommandFailed(f"run {run_id} ended as {run.state}: {run.reason}")
+        raise CommandFailed(f"run {run_id} ended as {run.state}: {_brief(run_id, run.reason)}")
+    if not any(used(entry) for entry in rounds_of(run)):
+        raise CommandFailed(
+            f"run {run_id}: expected at least one use of a product, got none in any round; its "
+            "model is the one that it began with"
+        )
+
+
+def _brief(run_id: str, reason: str) -> str:
+    """A run's reason without what the rounds tell: who was refused, and for what."""
+    return reason.removeprefix(f"run {run_id}, ").partition(" (")[0]
 
 
 def _standing(governance: GovernanceClient) -> list[str]:

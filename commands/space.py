@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from policies.certificate import MAX_DAYS
@@ -17,6 +19,14 @@ from server.laws import parse_laws, read_laws
 from server.space import CERTIFICATE_DAYS, init_space, load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enterprises.")
+
+
+class Role(StrEnum):
+    """What an invited participant can be."""
+
+    NODE = "node"
+    CONSUMER = "consumer"
+
 
 SpaceFolder = Annotated[
     Path, typer.Option("--space", envvar="TDS_SPACE", help="The space's folder.")
@@ -120,6 +130,7 @@ def invite(
     sector: Annotated[str, typer.Option(help="Its sector.")] = "",
     region: Annotated[str, typer.Option(help="ISO 3166 code of where it is, such as CN-GD.")] = "",
     valid_hours: Annotated[int, typer.Option(help="How long the invitation holds.", min=1)] = 72,
+    role: Annotated[Role, typer.Option(help="Whether it offers data or uses it.")] = Role.NODE,
 ) -> None:
     """Invite an enterprise: writes a join file with a one-time token; `tds serve` must run.
 
@@ -135,10 +146,29 @@ def invite(
             sector=sector,
             region=region,
             valid_s=valid_hours * 3600,
+            role=role.value,
         )
     write_secret(out, join)
     say(f"wrote {out}; hand it to {participant} confidentially, it works once")
-    say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CN-GD'}")
+    if role is Role.CONSUMER:
+        say(f"there: tds space join ./{participant} --join {out.name}")
+    else:
+        say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CN-GD'}")
+
+
+@cli.command("join")
+def join_space(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    join: Annotated[Path, typer.Option(help="The join file from the space's operator.")],
+) -> None:
+    """Join a space as a consumer: keys made on this side, a certificate for the join token. A data
+    owner joins with: tds node new.
+
+    Example: tds space join ./institute --join institute.join
+    """
+    card = join_as_consumer(folder, join, now=datetime.now(UTC))
+    say(f"joined space {card.name} as a consumer: {folder}")
+    say(f"next: tds contract catalog --consumer {folder}")
 
 
 def laws_of(folder: Path) -> list[dict[str, str]]:

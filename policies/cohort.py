@@ -20,18 +20,30 @@ opened again with the agreement of one of them.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Final
 
 from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
 from policies.errors import PolicyError
-from policies.evaluate import Effect, Reason, Report, Request, Value, evaluate
+from policies.evaluate import Effect, Reason, Report, Request, Value
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
+from policies.settling import settle
+from policies.standing import Standing
+
+MAX_REPORT_BYTES: Final = 512 * 1024
+"""A candidate whose report is larger is refused: it would not fit into a log entry, and nobody's
+agreement may keep the others from their round."""
+MAX_REASONS: Final = 16
+MAX_REASON_TEXT: Final = 1000
+
+_TOO_LARGE: Final = Reason(
+    "report-too-large",
+    f"a report on it would take more than {MAX_REPORT_BYTES} bytes; agree on a shorter policy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,155 +155,59 @@ def decide_round(
                 f"candidates: expected each product once, got {one.product} of "
                 f"{one.participant} twice; give one agreement for it"
             )
-    standing = [
-        _Standing(one, one.agreement, purposes, baseline)
-        for one in ordered
+    while True:
+        decision = _decided(ordered, min_cohort, purposes, baseline)
+        large = {
+            (one.participant, one.product)
+            for one in decision.verdicts
+            if one.document is not None and len(one.document) > MAX_REPORT_BYTES
+        }
+        if not large:
+            return decision
+        ordered = [
+            replace(one, facts=(_TOO_LARGE,)) if (one.participant, one.product) in large else one
+            for one in ordered
+        ]
+
+
+def bounded_reasons(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Reasons as a decision tells them: what is left out stands in the report."""
+    told = [Reason(one.code, _cut(one.text)) for one in reasons[:MAX_REASONS]]
+    if len(reasons) > MAX_REASONS:
+        more = len(reasons) - MAX_REASONS
+        told.append(Reason("more-reasons", f"and {more} more reasons, as the report shows"))
+    return tuple(told)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_REASON_TEXT else text[: MAX_REASON_TEXT - 1] + "…"
+
+
+def _decided(
+    ordered: Sequence[Candidate],
+    min_cohort: int,
+    purposes: Purposes,
+    baseline: tuple[Baseline, ...],
+) -> RoundDecision:
+    standing = {
+        place: Standing(
+            one.participant,
+            one.agreement,
+            one.request,
+            one.state,
+            one.rows,
+            purposes=purposes,
+            baseline=baseline,
+        )
+        for place, one in enumerate(ordered)
         if one.agreement and not one.facts
-    ]
-    remaining = _alternate(standing)
-    reports = {(one.candidate.participant, one.candidate.product): one.report for one in standing}
+    }
+    remaining = settle(list(standing.values()))
     verdicts = [
-        _verdict(one, reports.get((one.participant, one.product)), remaining, min_cohort)
-        for one in ordered
+        _verdict(one, standing[place].report if place in standing else None, remaining, min_cohort)
+        for place, one in enumerate(ordered)
     ]
     return RoundDecision(min_cohort, tuple(verdicts))
-
-
-@dataclass(frozen=True, slots=True)
-class Company:
-    """Who takes part, as far as a candidate's policy may ask.
-
-    Attributes:
-        participants: distinct ones.
-        rows: of all their products.
-        possible: those that cannot be ruled out.
-    """
-
-    participants: Mapping[str, int]
-    rows: int
-    possible: frozenset[str]
-
-    def values(self, agreement: Agreement, participant: str, rows: int) -> dict[str, Value]:
-        """The left values that depend on the cohort, for one member of it.
-
-        Only those of the participants that the agreement names are listed: a report would else
-        repeat the whole cohort for each of its members.
-        """
-        found = {"minParticipants": Value(len(self.participants), _COHORT)}
-        if agreement.partners:
-            others = agreement.partners - {participant}
-            here = tuple(sorted(name for name in others if name in self.participants))
-            maybe = tuple(sorted(others & self.possible))
-            found["togetherWith"] = Value(here, _COHORT)
-            found["notTogetherWith"] = Value(maybe, _COHORT)
-        if agreement.has_share and 0 < rows <= self.rows:
-            found["rowShare"] = Value(row_share(rows, self.rows), _COHORT)
-        return found
-
-
-_COHORT = "the round's cohort"
-
-
-def row_share(rows: int, total: int) -> Decimal:
-    """A product's share of all rows, rounded up at six digits: never less than it is."""
-    return Decimal(-(-rows * 10**6 // total)).scaleb(-6)
-
-
-class _Standing:
-    """A candidate without hard refusals, and its last report.
-
-    Attributes:
-        selective: whether it asks for more of its company than a number of participants.
-        seen: with how many participants the last report was made.
-    """
-
-    __slots__ = ("agreement", "baseline", "candidate", "purposes", "report", "seen", "selective")
-
-    def __init__(
-        self,
-        candidate: Candidate,
-        agreement: Agreement,
-        purposes: Purposes,
-        baseline: tuple[Baseline, ...],
-    ) -> None:
-        self.candidate = candidate
-        self.agreement = agreement
-        self.purposes = purposes
-        self.baseline = baseline
-        self.selective = bool(agreement.partners) or agreement.has_share
-        self.seen = 0
-        self.report: Report
-
-    def permitted_in(self, company: Company) -> bool:
-        """Evaluate in this company, and keep the report."""
-        one = self.candidate
-        self.seen = len(company.participants)
-        self.report = evaluate(
-            self.agreement,
-            one.request,
-            {**one.state, **company.values(self.agreement, one.participant, one.rows)},
-            purposes=self.purposes,
-            baseline=self.baseline,
-        )
-        return self.report.effect is Effect.PERMIT
-
-
-def _alternate(standing: list[_Standing]) -> int:
-    """Settle the cohort; returns its number of participants, and leaves each its last report."""
-    possible = frozenset(one.candidate.participant for one in standing)
-    certain = _settle(standing, possible)
-    if any(one.agreement.partners for one in standing):
-        while (smaller := _settle(standing, certain)) != possible:
-            possible = smaller
-            certain = _settle(standing, possible)
-        # The last pass was one for the possible set: let the reports be on the certain one.
-        certain = _settle(standing, possible)
-    return len(certain)
-
-
-def _settle(standing: list[_Standing], possible: frozenset[str]) -> frozenset[str]:
-    """Iterate from everybody to the greatest fixed point, with `possible` held fixed.
-
-    Each turn drops all that are not permitted in the company that is left. Who asks for a number of
-    participants only is looked at again just when the number falls below one of its thresholds, so
-    that however many turns it takes, none is evaluated more often than it has thresholds.
-    """
-    left = _Left(standing)
-    company = left.company(possible)
-    steps = sorted(
-        ((step, place) for place, one in enumerate(standing) for step in one.agreement.thresholds)
-    )
-    staying = dict(enumerate(standing))
-    look = list(staying)
-    while leaving := [place for place in look if not staying[place].permitted_in(company)]:
-        for place in leaving:
-            left.leave(staying.pop(place).candidate)
-        company = left.company(possible)
-        touched = {place for place, one in staying.items() if one.selective}
-        while steps and steps[-1][0] > len(company.participants):
-            touched.add(steps.pop()[1])
-        look = sorted(touched & staying.keys())
-    for one in staying.values():
-        if one.agreement.thresholds and one.seen != len(company.participants):
-            one.permitted_in(company)  # as before, but the report shows the final number
-    return frozenset(company.participants)
-
-
-class _Left:
-    """Whose products are still in: counted, since a participant may bring several."""
-
-    def __init__(self, standing: list[_Standing]) -> None:
-        self.participants = Counter(one.candidate.participant for one in standing)
-        self.rows = sum(one.candidate.rows for one in standing)
-
-    def leave(self, candidate: Candidate) -> None:
-        self.rows -= candidate.rows
-        self.participants[candidate.participant] -= 1
-        if not self.participants[candidate.participant]:
-            del self.participants[candidate.participant]
-
-    def company(self, possible: frozenset[str]) -> Company:
-        return Company(self.participants, self.rows, possible)
 
 
 def _verdict(
@@ -308,4 +224,4 @@ def _verdict(
         text = f"participants left in the round: {remaining}; it needs at least {min_cohort}"
         reasons = (Reason("cohort-too-small", text),)
         return Verdict(participant, product, False, reasons, report)
-    return Verdict(participant, product, permitted, report.reasons(), report)
+    return Verdict(participant, product, permitted, bounded_reasons(report.reasons()), report)

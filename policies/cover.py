@@ -10,7 +10,8 @@ for instance because the others were part of its minimum cohort.
 So a minimum cohort counts only those who are paid, nobody is refused for want of units so that
 somebody later in the order is paid, and the same candidates and balance always give the same
 cohort. Where the balance suffices, the round is decided once; else about three times, and at most
-some 2 log2(n) times for each turn.
+some 2 log2(n) times for each turn. More turns than one are needed only where leaving somebody out
+lets somebody else in (`notTogetherWith`); after `MAX_TURNS` nobody else is let in.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from policies.account import Voucher
 from policies.cohort import Candidate, RoundDecision, Verdict
 from policies.results import Reason
 from policies.values import decimal_text
+
+MAX_TURNS: Final = 4
 
 
 def decide_covered(
@@ -46,10 +50,14 @@ def decide_covered(
     balance = decimal_text(voucher.balance) if voucher is not None else "0"
     text = f"the run's voucher holds {balance} units, which pays for {covered} at {pays} each"
     reason = Reason("voucher-exhausted", text)
-    # One turn is enough unless leaving somebody out lets somebody else in (`notTogetherWith`).
-    while len(decision.permitted) > covered:
+    for _ in range(MAX_TURNS):
+        if len(decision.permitted) <= covered:
+            return decision
         candidates = _cut(candidates, decision.permitted, decide, covered, reason)
         decision = decide(candidates)
+    if len(decision.permitted) > covered:
+        kept = {(one.participant, one.product) for one in decision.permitted[:covered]}
+        decision = decide(_refusing(candidates, lambda place: place not in kept, reason))
     return decision
 
 
@@ -64,17 +72,24 @@ def _cut(
 
     def keeping(number: int) -> Sequence[Candidate]:
         out = {(one.participant, one.product) for one in permitted[number:]}
-        return [
-            replace(one, facts=(*one.facts, reason))
-            if (one.participant, one.product) in out
-            else one
-            for one in candidates
-        ]
+        return _refusing(candidates, out.__contains__, reason)
 
     def fits(number: int) -> bool:
         return len(decide(keeping(number)).permitted) <= covered
 
     return keeping(_largest(covered, len(permitted) - 1, fits))
+
+
+def _refusing(
+    candidates: Sequence[Candidate], out: Callable[[tuple[str, str]], bool], reason: Reason
+) -> Sequence[Candidate]:
+    """The candidates, with a reason against each that stands otherwise and is out."""
+    return [
+        replace(one, facts=(reason,))
+        if not one.facts and out((one.participant, one.product))
+        else one
+        for one in candidates
+    ]
 
 
 def _largest(least: int, most: int, fits: Callable[[int], bool]) -> int:

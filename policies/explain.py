@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from policies.canonical import Json
 from policies.evaluate import Effect, Report
+from policies.obstacles import barring, held_parts, leaves_with, matching_permissions, owed
 from policies.operands import OPERANDS
 from policies.outcomes import Outcome
-from policies.phrases import GROWING, WORDS, Language, Words
+from policies.phrases import GROWING, SPENT, WORDS, Language, Words
 from policies.results import ConstraintResult, DutyResult, LogicResult, Reason, Result, RuleResult
 from policies.rows import Kind
 from policies.values import Right, value_to_json
+
+# With these, a constraint that does not hold, or one that does, needs a smaller value to change.
+_BELOW: Final = frozenset({"lt", "lteq"})
+_ABOVE: Final = frozenset({"gt", "gteq"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,33 +107,33 @@ class _Teller:
                 asked=asked.target,
             )
             return
-        for rule, result in _barring(report, words):
-            unknown = list(_leaves(result.constraints, Outcome.UNKNOWN))
+        for rule, result in barring(report, words):
+            unknown = list(leaves_with(result.constraints, Outcome.UNKNOWN))
             if result.outcome is Outcome.SATISFIED:
-                facts = self._facts(_leaves(result.constraints, Outcome.SATISFIED))
+                facts = self._facts(leaves_with(result.constraints, Outcome.SATISFIED))
                 yield words.prohibits.format(rule=rule, facts=facts)
             else:
                 yield words.may_prohibit.format(rule=rule, facts=self._facts(unknown))
-        for duty in _owed(report):
+        permissions = matching_permissions(report)
+        for duty in owed(report, permissions):
             yield words.duty.format(duty=words.duties[duty.duty.action])
-        permissions = _permissions(report)
         if not permissions:
             yield words.no_permission.format(action=asked.action)
         elif not any(p.outcome is Outcome.SATISFIED for p in permissions):
             for permission in permissions:
                 name = words.permission.format(permission.rule.index + 1)
-                for leaf in _unmet(permission.constraints):
-                    yield f"{self._fact(leaf)} ({name})"
+                for why in self._unmet(permission.constraints):
+                    yield f"{why} ({name})"
 
     def changes(self, report: Report) -> Iterator[str]:
         words, asked, agreed = self.words, report.request, report.agreement
         if (asked.target, asked.assignee) != (agreed.target, agreed.assignee):
             return
-        for rule, result in _barring(report, words, sources=False):
-            yield f"{self._undone(result.constraints, rule)} ({rule})"
+        for rule, result in barring(report, words, sources=False):
+            yield f"{self._undone(result.constraints)} ({rule})"
         for duty in report.duties:
             yield from self._duty_needed(duty)
-        permissions = _permissions(report)
+        permissions = matching_permissions(report)
         if not permissions:
             yield words.permission_needed.format(action=asked.action)
         elif not any(p.outcome is Outcome.SATISFIED for p in permissions):
@@ -136,8 +142,21 @@ class _Teller:
 
     def looked_at(self, parts: Iterable[Result]) -> Iterator[str]:
         """The facts that constraints were compared with."""
-        for leaf in _leaves(parts, Outcome.SATISFIED):
+        for leaf in leaves_with(parts, Outcome.SATISFIED):
             yield self._fact(leaf)
+
+    def _unmet(self, parts: Iterable[Result]) -> Iterator[str]:
+        """Why these are not all met."""
+        for part in parts:
+            if part.outcome is Outcome.SATISFIED:
+                continue
+            if isinstance(part, ConstraintResult):
+                yield self._fact(part)
+            elif (held := held_parts(part)) > 1 and part.constraint.operator == "xone":
+                facts = self._facts(leaves_with(part.parts, Outcome.SATISFIED))
+                yield self.words.too_many.format(held=held, facts=facts)
+            else:
+                yield from self._unmet(part.parts)
 
     def _permission_needs(self, permission: RuleResult) -> list[str]:
         needs = [need for part in permission.constraints for need in self._needed(part)]
@@ -156,36 +175,76 @@ class _Teller:
             return []
         if isinstance(part, ConstraintResult):
             return [self._leaf_needed(part)]
-        ways = [self._join(self.words.all_parts, self._needed(inner)) for inner in part.parts]
         if part.constraint.operator in ("and", "andSequence"):
-            return [way for way in ways if way]
-        held = sum(inner.outcome is Outcome.SATISFIED for inner in part.parts)
+            return [need for inner in part.parts for need in self._needed(inner)]
+        if part.constraint.operator == "xone":
+            return self._one_needed(part)
+        ways = [self._join(self.words.all_parts, self._needed(inner)) for inner in part.parts]
+        return [self._join(self.words.any_part, ways)]
+
+    def _one_needed(self, part: LogicResult) -> list[str]:
+        """What would have to hold for exactly one alternative to do so."""
+        held = held_parts(part)
         if held > 1:
             return [self.words.only_one.format(held)]
-        return [self._join(self.words.any_part, [way for way in ways if way])]
+        if held:  # it is only not known whether others do as well
+            return [way for inner in part.parts if (way := self._ended(inner))]
+        ways = []
+        for chosen in part.parts:
+            needs = self._needed(chosen)
+            needs += [
+                way for inner in part.parts if inner is not chosen and (way := self._ended(inner))
+            ]
+            ways.append(self._join(self.words.all_parts, needs))
+        return [self._join(self.words.any_part, ways)]
+
+    def _ended(self, part: Result) -> str:
+        """What would have to be known for a part that may hold not to; "" for any other."""
+        return self._negated(part) if part.outcome is Outcome.UNKNOWN else ""
 
     def _leaf_needed(self, leaf: ConstraintResult) -> str:
         constraint, words = leaf.constraint, self.words
-        right = self._shown(constraint.operand, constraint.right)
+        named = constraint.right if isinstance(constraint.right, tuple) else (constraint.right,)
+        known = leaf.left
         if constraint.operand == "notTogetherWith":
-            return words.stay_out.format(right)
+            here = [str(name) for name in named if not isinstance(known, tuple) or name in known]
+            return words.stay_out.format(words.list_all.join(here))
         if constraint.operand == "togetherWith":
-            return words.join_in.format(right)
-        text = self._should(leaf, words.wanted, words.wanted_time)
-        upward = constraint.operator in ("gt", "gteq")
-        late = leaf.outcome is Outcome.UNSATISFIED and not upward
-        return text + words.grows if late and constraint.operand in GROWING else text
+            away = [
+                str(name) for name in named if not isinstance(known, tuple) or name not in known
+            ]
+            joiner = words.list_or if constraint.operator == "isAnyOf" else words.list_all
+            return words.join_in.format(joiner.join(away))
+        return self._should(leaf, words.wanted, words.wanted_time) + self._too_late(leaf, _BELOW)
 
-    def _undone(self, parts: Iterable[Result], rule: str) -> str:
+    def _too_late(self, leaf: ConstraintResult, below: frozenset[str]) -> str:
+        """A word on values that only ever grow, where only a smaller one would do.
+
+        Args:
+            below: the operators with which it has to be smaller than it is.
+        """
+        constraint = leaf.constraint
+        value: Any = leaf.left
+        if constraint.operand not in GROWING or value is None:
+            return ""
+        equal = "eq" if below is _BELOW else "neq"
+        if constraint.operator in below or (
+            constraint.operator == equal and value > constraint.right
+        ):
+            return self.words.spends if constraint.operand in SPENT else self.words.grows
+        return ""
+
+    def _undone(self, parts: Iterable[Result]) -> str:
         """What would have to be otherwise for a prohibition not to apply: one of its conditions."""
         ways = [way for part in parts if (way := self._negated(part))]
-        return self._join(self.words.any_part, ways) if ways else rule
+        return self._join(self.words.any_part, ways) if ways else self.words.unconditional
 
     def _negated(self, part: Result) -> str:
         if part.outcome is Outcome.UNSATISFIED:
             return ""
         if isinstance(part, ConstraintResult):
-            return self._should(part, self.words.unwanted, self.words.unwanted_time)
+            should = self._should(part, self.words.unwanted, self.words.unwanted_time)
+            return should + self._too_late(part, _ABOVE)
         ways = [way for inner in part.parts if (way := self._negated(inner))]
         disjunction = part.constraint.operator in ("or", "xone")
         return self._join(self.words.all_parts if disjunction else self.words.any_part, ways)
@@ -213,62 +272,15 @@ class _Teller:
 
     def _fact(self, leaf: ConstraintResult) -> str:
         subject = self.words.subjects[leaf.constraint.operand].rstrip(",")
-        if leaf.value is None or not leaf.usable:
+        if leaf.left is None:
             return self.words.unknown.format(subject=subject)
-        value = self._shown(leaf.constraint.operand, leaf.value.value)
+        value = self._shown(leaf.constraint.operand, leaf.left, self.words.list_all)
         told = self.words.facts_of.get(leaf.constraint.operand)
         if told is not None:
             return told.format(value)
         return self.words.is_value.format(subject=subject, value=value)
 
-    def _shown(self, operand: str, value: Right) -> str:
+    def _shown(self, operand: str, value: Right, joiner: str = "") -> str:
         if isinstance(value, tuple):
-            return self.words.list_or.join(value) or self.words.nobody
+            return (joiner or self.words.list_or).join(value) or self.words.nobody
         return str(value_to_json(OPERANDS[operand], value))
-
-
-def _permissions(report: Report) -> list[RuleResult]:
-    return [r for r in report.rules if r.matches and r.rule.kind == "permission"]
-
-
-def _owed(report: Report) -> Iterator[DutyResult]:
-    duties = [*report.duties, *(d for p in _permissions(report) for d in p.duties)]
-    for duty in duties:
-        if duty.outcome is not None and duty.outcome is not Outcome.SATISFIED:
-            yield duty
-
-
-def _barring(
-    report: Report, words: Words, *, sources: bool = True
-) -> Iterator[tuple[str, RuleResult]]:
-    """Laws and prohibitions in the way, each with its name."""
-    for law, results in report.laws:
-        name = words.law.format(title=law.title)
-        if sources:
-            name += words.law_source.format(source=law.source)
-        yield from ((name, r) for r in results if _bars(r))
-    for result in report.rules:
-        if result.rule.kind == "prohibition" and _bars(result):
-            yield words.prohibition.format(result.rule.index + 1), result
-
-
-def _bars(result: RuleResult) -> bool:
-    return result.matches and result.outcome is not Outcome.UNSATISFIED
-
-
-def _leaves(parts: Iterable[Result], outcome: Outcome) -> Iterator[ConstraintResult]:
-    for part in parts:
-        if isinstance(part, LogicResult):
-            yield from _leaves(part.parts, outcome)
-        elif part.outcome is outcome:
-            yield part
-
-
-def _unmet(parts: Iterable[Result]) -> Iterator[ConstraintResult]:
-    for part in parts:
-        if part.outcome is Outcome.SATISFIED:
-            continue
-        if isinstance(part, LogicResult):
-            yield from _unmet(part.parts)
-        else:
-            yield part

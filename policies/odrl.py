@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from policies.canonical import Json, canonical_bytes, digest_of
 from policies.errors import DocumentError
@@ -79,8 +80,8 @@ class Agreement:
         obligations: duties that stand beside every permission.
         next_policy: the rules for what is derived from the product.
         thresholds: every `minParticipants` it asks for, ascending; derived.
-        partners: participants that a cohort constraint names; derived.
-        has_share: whether it limits the product's share of the cohort's rows; derived.
+        partners, rivals: participants that a `togetherWith` or a `notTogetherWith` names; derived.
+        shares: operator and limit of every `rowShare` that it asks for; derived.
         digest: SHA-256 of the normal form; derived.
     """
 
@@ -95,27 +96,30 @@ class Agreement:
     next_policy: NextPolicy | None = None
     thresholds: tuple[int, ...] = field(init=False)
     partners: frozenset[str] = field(init=False)
-    has_share: bool = field(init=False)
+    rivals: frozenset[str] = field(init=False)
+    shares: tuple[tuple[str, Decimal], ...] = field(init=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         asked: set[int] = set()
-        partners: set[str] = set()
-        has_share = False
+        named: dict[str, set[str]] = {"togetherWith": set(), "notTogetherWith": set()}
+        shares: list[tuple[str, Decimal]] = []
         for rule in self.permissions:
             for leaf in leaves(rule.constraints):
                 row = OPERANDS[leaf.operand]
                 if not row.cohort:
                     continue
                 if row.kind is Kind.NAMES:
-                    partners.update((leaf.right,) if isinstance(leaf.right, str) else leaf.right)  # type: ignore[arg-type]
+                    right = leaf.right if isinstance(leaf.right, tuple) else (str(leaf.right),)
+                    named[leaf.operand].update(right)
                 elif isinstance(leaf.right, int):
                     asked.add(leaf.right)
-                else:
-                    has_share = True
+                elif isinstance(leaf.right, Decimal):
+                    shares.append((leaf.operator, leaf.right))
         object.__setattr__(self, "thresholds", tuple(sorted(asked)))
-        object.__setattr__(self, "partners", frozenset(partners))
-        object.__setattr__(self, "has_share", has_share)
+        object.__setattr__(self, "partners", frozenset(named["togetherWith"]))
+        object.__setattr__(self, "rivals", frozenset(named["notTogetherWith"]))
+        object.__setattr__(self, "shares", tuple(shares))
         object.__setattr__(self, "digest", digest_of(self.to_json()))
 
     @property

@@ -241,9 +241,12 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 subject="the place of processing",
                 code="place-not-allowed",
                 relate=relate_places,
-                # EU and UN are groups, inside which no country's code lies: a prohibition
-                # with them would never apply, so they are refused and countries are listed.
-                pattern=re.compile(r"(?!(?:EU|UN)(?:-|$))[A-Z]{2}(?:-[A-Z0-9]{1,8})*"),
+                # EU and UN are groups, inside which no country's code lies, and HK, MO and TW have
+                # a second code under CN: a prohibition with one of these would not apply to places
+                # that it means. So they are refused: countries are listed, each by its one code.
+                pattern=re.compile(
+                    r"(?!(?:EU|UN|CN-HK|CN-MO|CN-TW)(?:-|$))[A-Z]{2}(?:-[A-Z0-9]{1,8})*"
+                ),
             ),
             Operand(
                 term="recipient",

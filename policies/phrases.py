@@ -11,6 +11,8 @@ Language = Literal["en", "zh"]
 
 # Values that only ever grow under one agreement: nothing that a run does brings them down.
 GROWING = frozenset({"count", "meteredTime", "elapsedTime", "epsilon", "dateTime"})
+# Of these, the ones of which a use may take more or less.
+SPENT = frozenset({"meteredTime", "epsilon"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,16 @@ class Words:
     should: str
     known: str
     grows: str
+    spends: str
+    unconditional: str
+    too_many: str
     facts_of: Mapping[str, str]
     stay_out: str
     join_in: str
     nobody: str
     list_or: str
     list_and: str
+    list_all: str
     all_parts: str
     any_part: str
     only_one: str
@@ -158,6 +164,9 @@ ENGLISH = Words(
     should="{subject} would have to be {wanted}",
     known="{subject} would have to be known",
     grows=" (it only grows, so that only a new agreement helps)",
+    spends=" (what was spent stays spent, so that only a smaller use or a new agreement helps)",
+    unconditional="it forbids without a condition, so that only its end helps",
+    too_many="{held} alternatives hold where exactly one may: {facts}",
     facts_of=_frozen(
         {
             "togetherWith": "of its partners, {} takes part",
@@ -169,6 +178,7 @@ ENGLISH = Words(
     nobody="nobody",
     list_or=" or ",
     list_and=", ",
+    list_all=" and ",
     all_parts="; and ",
     any_part="; or ",
     only_one="exactly one alternative would have to hold, not {}",
@@ -281,6 +291,7 @@ CHINESE = Words(
             "transfer-terminated": "履约已终止",
             "transfer-suspended": "履约已暂停",
             "voucher-exhausted": "算力券余额不足",
+            "report-too-large": "评估报告过大",
             "engines-disagree": "两个策略引擎的决定不一致",
         }
     ),
@@ -293,6 +304,9 @@ CHINESE = Words(
     should="{subject}须{wanted}",
     known="{subject}须为已知",
     grows="（该数值只增不减，需另订合约）",
+    spends="（已消耗的部分不可恢复，须减少本次用量或另订合约）",
+    unconditional="该规则无条件禁止，须予废止",
+    too_many="仅可有一项成立的选项中有 {held} 项成立：{facts}",
     facts_of=_frozen(
         {
             "togetherWith": "其合作方中参与的：{}",
@@ -304,6 +318,7 @@ CHINESE = Words(
     nobody="无",
     list_or=" 或 ",
     list_and="、",
+    list_all="、",
     all_parts="；并且",
     any_part="；或者",
     only_one="各选项中须恰有一项成立，现有 {} 项成立",

@@ -1,7 +1,8 @@
 """Jurisdictions of places: four bodies of law that data may not pass between unnoticed.
 
-Places are ISO 3166 codes as everywhere (`CN-GD`, `HK`, `DE`). Hong Kong and Macao have a code of
-their own and a subdivision code of China each; both spellings are the same jurisdiction.
+Places are ISO 3166 codes as everywhere (`CN-GD`, `HK`, `DE`). Hong Kong, Macao and Taiwan have a
+code of their own and a subdivision code of China each. Documents spell the first only
+(`policies.operands`); here both spellings are the same jurisdiction.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from policies.operands import OPERANDS
 Jurisdiction = Literal["mainland", "hong-kong", "macao", "other"]
 
 _SPECIAL: Mapping[str, Jurisdiction] = MappingProxyType(
-    {"CN-HK": "hong-kong", "HK": "hong-kong", "CN-MO": "macao", "MO": "macao"}
+    {
+        "CN-HK": "hong-kong",
+        "HK": "hong-kong",
+        "CN-MO": "macao",
+        "MO": "macao",
+        "CN-TW": "other",
+        "TW": "other",
+    }
 )
 
 

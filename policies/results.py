@@ -53,10 +53,22 @@ class ConstraintResult:
         row = OPERANDS[self.constraint.operand]
         return self.value is not None and is_value(row, self.value.value)
 
+    @property
+    def left(self) -> Right | None:
+        """The left value as it is told: of a set of names those that the constraint names, since
+        each of many constraints would else repeat them all; None where it is not usable."""
+        if self.value is None or not self.usable:
+            return None
+        left, right = self.value.value, self.constraint.right
+        if not isinstance(left, tuple):
+            return left
+        named = frozenset(right) if isinstance(right, tuple) else frozenset({right})
+        return tuple(name for name in left if name in named)
+
     def to_json(self) -> dict[str, Json]:
         """The comparison as JSON; a left value that cannot be one is shown as null."""
         row = OPERANDS[self.constraint.operand]
-        left = value_to_json(row, self.value.value) if self.value and self.usable else None
+        left = None if self.left is None else value_to_json(row, self.left)
         return {
             "path": self.constraint.path,
             "leftOperand": self.constraint.operand,

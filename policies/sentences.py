@@ -88,7 +88,8 @@ def _unmet_leaf(leaf: ConstraintResult) -> Reason:
     row, operator = OPERANDS[constraint.operand], OPERATORS[constraint.operator]
     phrase = operator.time_phrase if row.kind is Kind.INSTANT else operator.phrase
     wish = row.wish or ("asks for " if row.cohort else "allows ") + phrase
-    allowed = f"the agreement {wish.format(_shown(row, constraint.right))}"
+    joiner = "and" if constraint.operator == "isAllOf" or row.term == "notTogetherWith" else "or"
+    allowed = f"the agreement {wish.format(_shown(row, constraint.right, joiner))}"
     if leaf.outcome is Outcome.UNKNOWN:
         return Reason("unknown-value", f"{_not_known(leaf)}; {allowed} ({_place_of(leaf)})")
     return Reason(row.code, f"{_fact(leaf)}; {allowed} ({_place_of(leaf)})")
@@ -107,9 +108,9 @@ def _facts(parts: tuple[Result, ...]) -> list[str]:
 
 
 def _fact(leaf: ConstraintResult) -> str:
-    assert leaf.value is not None  # a leaf with an outcome other than unknown has a value
+    assert leaf.left is not None  # a leaf with an outcome other than unknown has a value
     row = OPERANDS[leaf.constraint.operand]
-    return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.value.value))
+    return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.left, "and"))
 
 
 def _not_known(leaf: ConstraintResult) -> str:
@@ -122,15 +123,14 @@ def _not_known(leaf: ConstraintResult) -> str:
     return f"{row.subject} is {shown}, of which it is not known how it stands to {right}"
 
 
-def _shown(row: Operand, value: Right) -> str:
+def _shown(row: Operand, value: Right, joiner: str = "or") -> str:
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, Decimal):
         return decimal_text(value)
     if isinstance(value, tuple):
-        if not value:
-            return "nobody"
-        return " or ".join((", ".join(value[:-1]), value[-1])) if value[1:] else value[0]
+        *first, last = value or ("nobody",)
+        return f"{', '.join(first)} {joiner} {last}" if first else last
     if row.kind is Kind.DURATION and isinstance(value, int):
         return duration_text(value)
     return str(value)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from policies.canonical import Json, digest_of
 from policies.fields import (
     Amount,
     Count,
@@ -128,13 +129,14 @@ class Withdrawal(Document):
 
 
 class SignedOffer(Document):
-    """What an owner offers for a product, for everybody or in one negotiation.
+    """What an owner offers for a product: to everybody, in one negotiation, or to one consumer.
 
     Attributes:
         offer: its id; one id never stands for two texts.
         document: the ODRL Offer in normal form; "" takes the offer back, for good.
         auto_agree: the owner's node agrees by itself to who accepts it word for word.
-        negotiation: "" for an offer to everybody, else the one negotiation that it answers in.
+        negotiation: "" for an offer to everybody, else the one negotiation that it is made in.
+        consumer: to whom, where this offer opens the negotiation; else "".
     """
 
     version: Version
@@ -145,6 +147,13 @@ class SignedOffer(Document):
     auto_agree: bool
     negotiation: Annotated[str, Field(max_length=128)]
     time: Instant
+    consumer: MaybeId = ""
+
+    @property
+    def opened_negotiation(self) -> str:
+        """Id of the negotiation that this offer opens: nobody else's, and the same each time."""
+        parts: list[Json] = [self.participant, self.product, self.consumer, self.offer]
+        return f"urn:tdspace:negotiation:{digest_of(parts)[:32]}"
 
 
 class VerifiedAgreement(Document):

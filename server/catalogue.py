@@ -8,16 +8,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
 from policies.baseline import Baseline, barred
-from policies.canonical import Json, canonical_bytes, sha256_hex
+from policies.canonical import Json, digest_of
 from policies.entries import EntryType, entry_bytes
-from policies.envelope import open_envelope, unverified_payload
 from policies.errors import PolicyError
 from policies.facts import product_facts
 from policies.fields import Id, instant
@@ -37,18 +35,16 @@ from server import queries
 from server.bundles import load_bundle, parse_bundle, store_bundle
 from server.dsp.transfer_steps import on_withdrawn
 from server.edge import Edge
-from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
+from server.errors import BadInput, NotKnown, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.registrar import Registrar
 from server.registration_checks import check_filing, jurisdiction, require_newer
 from server.rows import App
+from server.signed import open_payload, open_signed, read_statement, require_own
 
-MAX_STATEMENT_BYTES: Final = 640 * 1024  # its base64 must fit into an entry of 1 MiB
 MAX_TITLE: Final = 200
 _ID: Final = TypeAdapter(Id)
-
-Statement = TypeVar("Statement", ProductCard, SignedAgreement, Withdrawal)
 
 
 class Catalogue:
@@ -88,12 +84,13 @@ class Catalogue:
         """
         with self._journal.writing():
             with self._journal.reading() as connection:
-                payload = _open(connection, caller, envelope, PRODUCT_TYPE)
-                card = _as(ProductCard, payload)
-                _require_own(caller, card.participant)
+                payload = open_payload(
+                    connection, caller.participant, envelope, payload_type=PRODUCT_TYPE
+                )
+                card = read_statement(ProductCard, payload)
                 before = queries.product(connection, card.id)
                 owner = queries.participant(connection, card.participant)
-            digest = sha256_hex(canonical_bytes(payload))
+            digest = digest_of(payload)
             if before is not None and before.digest == digest:
                 return before.entry, card.id
             if before is not None:
@@ -183,13 +180,17 @@ class Catalogue:
         """
         with self._journal.writing():
             with self._journal.reading() as connection:
-                payload = _open(connection, caller, envelope, AGREEMENT_TYPE)
-                signed = _as(SignedAgreement, payload)
-                _require_own(caller, signed.participant)
+                signed = open_signed(
+                    connection,
+                    caller.participant,
+                    envelope,
+                    payload_type=AGREEMENT_TYPE,
+                    kind=SignedAgreement,
+                )
                 agreement = _parse_agreement(signed.document)
                 _check_parties(connection, caller, agreement)
                 before = queries.agreement(connection, agreement.id)
-            digest = sha256_hex(canonical_bytes(payload))
+            digest = digest_of(signed.to_json())
             if before is not None:
                 _require_same(f"agreement {agreement.id}", before.digest, digest)
                 return before.entry, agreement.id
@@ -219,13 +220,17 @@ class Catalogue:
         """
         with self._journal.writing():
             with self._journal.reading() as connection:
-                payload = _open(connection, caller, envelope, WITHDRAWAL_TYPE)
-                wish = _as(Withdrawal, payload)
-                _require_own(caller, wish.participant)
+                wish = open_signed(
+                    connection,
+                    caller.participant,
+                    envelope,
+                    payload_type=WITHDRAWAL_TYPE,
+                    kind=Withdrawal,
+                )
                 agreement = queries.agreement(connection, wish.agreement)
                 if agreement is None:
                     raise NotKnown(f"agreement {wish.agreement!r}: expected a concluded one")
-                _require_own(caller, agreement.assigner)
+                require_own(caller, agreement.assigner)
                 used = queries.withdrawal(connection, wish.id)
             if used is not None and used.id != agreement.id:
                 raise RuleBroken(f"{wish.id}: expected a new id, was used for {used.id}")
@@ -252,32 +257,6 @@ class Catalogue:
         return self._journal.commit([entry, *more], key=key).first_index
 
 
-def _open(connection: Connection, caller: Identity, envelope: bytes, payload_type: str) -> Json:
-    """The payload, once it is seen that the caller's enrolled key signed it."""
-    if len(envelope) > MAX_STATEMENT_BYTES:
-        raise BadInput(
-            f"statement: expected at most {MAX_STATEMENT_BYTES} bytes, got {len(envelope)}"
-        )
-    person = queries.participant(connection, caller.participant)
-    if person is None or person.receipt_key is None:
-        raise NotAllowed(f"{caller.participant}: expected a participant with a key for statements")
-    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(person.receipt_key))
-    try:
-        payload = unverified_payload(envelope, payload_type=payload_type)
-        if isinstance(payload, dict):
-            _require_own(caller, str(payload.get("participant", caller.participant)))
-        return open_envelope(envelope, payload_type=payload_type, key=key)
-    except PolicyError as error:
-        raise BadInput(f"statement: {error}") from error
-
-
-def _as(kind: type[Statement], payload: Json) -> Statement:
-    try:
-        return kind.from_json(payload)
-    except PolicyError as error:
-        raise BadInput(f"statement: {error}") from error
-
-
 def _parse_agreement(text: str) -> Agreement:
     try:
         agreement = parse_agreement(text.encode("utf-8"))
@@ -294,19 +273,14 @@ def _parse_agreement(text: str) -> Agreement:
 
 
 def _check_parties(connection: Connection, caller: Identity, agreement: Agreement) -> None:
-    _require_own(caller, agreement.assigner)
+    require_own(caller, agreement.assigner)
     product = queries.product(connection, agreement.target)
     if product is None:
         raise NotKnown(f"product {agreement.target!r:.140}: expected a registered one")
-    _require_own(caller, product.participant)
+    require_own(caller, product.participant)
     assignee = queries.participant(connection, agreement.assignee)
     if assignee is None or assignee.role != "consumer":
         raise NotKnown(f"assignee {agreement.assignee!r:.140}: expected an enrolled consumer")
-
-
-def _require_own(caller: Identity, owner: str) -> None:
-    if owner != caller.participant:
-        raise NotAllowed(f"expected what belongs to {caller.participant}, got {owner!r:.80}'s")
 
 
 def _require_same(what: str, before: str, now: str) -> None:

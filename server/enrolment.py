@@ -42,7 +42,8 @@ _PARTICIPANT: Final = TypeAdapter(ParticipantId)
 
 @dataclass(frozen=True, slots=True)
 class Enrolling:
-    """What a participant sends; for other roles than node only token and signing request."""
+    """What a participant sends: a node everything, a consumer no log and no fleet key, an auditor
+    only token and signing request."""
 
     token: str
     csr_pem: bytes
@@ -82,7 +83,7 @@ class _Keys:
     """Keys that were proven, in their one spelling; None where the role has none."""
 
     tls: ec.EllipticCurvePublicKey
-    receipt: str | None = None
+    receipt: str | None = None  # under statements, too
     log: str | None = None
     fleet_pem: bytes | None = None
     fleet: str | None = None
@@ -253,8 +254,6 @@ def _require_new(connection: Connection, participant: str) -> None:
 
 
 def _require_unused(connection: Connection, keys: _Keys) -> None:
-    if keys.receipt is None or keys.fleet is None:
-        return
     other = queries.participant_by_key(connection, receipt_key=keys.receipt, fleet_key=keys.fleet)
     if other is not None:
         raise RuleBroken(
@@ -264,39 +263,46 @@ def _require_unused(connection: Connection, keys: _Keys) -> None:
 
 
 def _prove(request: Enrolling, *, role: str) -> _Keys:
+    """The keys of a request, once it is seen that they are its own, and those of its role."""
     try:
         tls = parse_csr(request.csr_pem)
-        if role != "node":
-            return _only_tls(request, tls, role)
-        receipt = load_public_key(request.receipt_key)
+        _check_no_more(request, role)
+        if role == "auditor":
+            return _Keys(tls=tls)
+        _prove_receipt_key(request)
+        receipt = request.receipt_key.hex()
+        if role == "consumer":
+            return _Keys(tls=tls, receipt=receipt)
         log = NoteVerifier.parse(request.log_verifier_key.decode("ascii"))
         fleet = parse_ec_public_key(request.fleet_key_pem, "fleet key")
     except (CertificateError, KeyRefused) as error:
         raise BadInput(f"enrolment: {error}") from error
     except UnicodeDecodeError as error:
         raise BadInput("enrolment: expected the log's key as name+hash+base64") from error
-    transcript = request.transcript()
     try:
-        receipt.verify(request.receipt_proof, transcript)
-    except InvalidSignature as error:
-        raise BadInput("enrolment: the proof for the receipt key does not hold") from error
-    try:
-        fleet.verify(request.fleet_proof, transcript, ec.ECDSA(hashes.SHA256()))
+        fleet.verify(request.fleet_proof, request.transcript(), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:
         raise BadInput("enrolment: the proof for the fleet key does not hold") from error
     if key_digest(tls) == key_digest(fleet):
         raise BadInput("enrolment: expected two keys for TLS and fleet, got one for both")
     return _Keys(
-        tls=tls,
-        receipt=request.receipt_key.hex(),
-        log=log.text,
-        fleet_pem=key_pem(fleet),
-        fleet=key_digest(fleet),
+        tls=tls, receipt=receipt, log=log.text, fleet_pem=key_pem(fleet), fleet=key_digest(fleet)
     )
 
 
-def _only_tls(request: Enrolling, tls: ec.EllipticCurvePublicKey, role: str) -> _Keys:
-    rest = (request.receipt_key, request.log_verifier_key, request.fleet_key_pem)
-    if any(rest) or request.receipt_proof or request.fleet_proof:
-        raise BadInput(f"enrolment: expected no keys but TLS for a {role}, got more")
-    return _Keys(tls=tls)
+def _prove_receipt_key(request: Enrolling) -> None:
+    """The key under receipts and statements; a consumer has only the latter to sign."""
+    try:
+        load_public_key(request.receipt_key).verify(request.receipt_proof, request.transcript())
+    except InvalidSignature as error:
+        raise BadInput("enrolment: the proof for the receipt key does not hold") from error
+
+
+def _check_no_more(request: Enrolling, role: str) -> None:
+    """Returns only for a request without the keys that a role does not have; BadInput else."""
+    of_nodes = (request.log_verifier_key, request.fleet_key_pem, request.fleet_proof)
+    of_signers = (request.receipt_key, request.receipt_proof)
+    if role == "consumer" and any(of_nodes):
+        raise BadInput("enrolment: expected a consumer's keys for TLS and statements, got more")
+    if role == "auditor" and any(of_nodes + of_signers):
+        raise BadInput("enrolment: expected no key but TLS for an auditor, got more")

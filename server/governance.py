@@ -141,7 +141,12 @@ class Governance:
 
     def call_back(self, bases: Mapping[str, str]) -> Callbacks:
         """Tell these participants of the provider's steps from now on; close what is returned."""
-        callbacks = Callbacks(journal=self._journal, bases=bases, ca_pem=self.card.ca_pem)
+        callbacks = Callbacks(
+            journal=self._journal,
+            url=self.contracts.catalogue.url,
+            bases=bases,
+            ca_pem=self.card.ca_pem,
+        )
         self.listen(callbacks.on_applied)
         return callbacks
 

@@ -56,6 +56,12 @@ _CERTIFICATES = (
     .join(PRODUCTS, PRODUCTS.c.certificate == CERTIFICATES.c.entry)
     .order_by(CERTIFICATES.c.entry)
 )
+_LAST_CERTIFICATE = (
+    select(CERTIFICATES)
+    .where(CERTIFICATES.c.product == _ID)
+    .order_by(CERTIFICATES.c.entry.desc())
+    .limit(1)
+)
 _BASELINE = select(BASELINES).order_by(BASELINES.c.entry.desc()).limit(1)
 _APP = select(APPS).where(APPS.c.id == _ID)
 _APPS = select(APPS).order_by(APPS.c.entry)
@@ -138,9 +144,9 @@ def participants(connection: Connection) -> list[Participant]:
 
 
 def participant_by_key(
-    connection: Connection, *, receipt_key: str, fleet_key: str
+    connection: Connection, *, receipt_key: str | None, fleet_key: str | None
 ) -> Participant | None:
-    """Whoever enrolled with either key."""
+    """Whoever enrolled with either key; None is nobody's."""
     keys = {"receipt_key": receipt_key, "fleet_key": fleet_key}
     return next(iter(_all(connection, Participant, _BY_KEY, **keys)), None)
 
@@ -163,6 +169,11 @@ def products(connection: Connection) -> list[Product]:
 def certificate(connection: Connection, serial: str) -> CertificateRow | None:
     """The certificate with this serial."""
     return _one(connection, CertificateRow, _CERTIFICATE, id=serial)
+
+
+def last_certificate(connection: Connection, product: str) -> CertificateRow | None:
+    """The newest certificate of a product, of whichever version."""
+    return _one(connection, CertificateRow, _LAST_CERTIFICATE, id=product)
 
 
 def certificates(connection: Connection) -> dict[str, CertificateRow]:

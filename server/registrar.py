@@ -57,12 +57,17 @@ class Registrar:
         self, *, product: str, owner: str, digest: str, now: datetime
     ) -> list[bytes]:
         """The entry that follows a product's own in the same append; none if the space has its
-        registrar decide on each.
+        registrar decide on each, or the registrar took back the product's last certificate: an
+        owner must not undo that by registering another version.
 
         Args:
             digest: of the product's card.
         """
         if not self._auto:
+            return []
+        with self._journal.reading() as connection:
+            last = queries.last_certificate(connection, product)
+        if last is not None and last.revocation_entry is not None:
             return []
         return [self._entry(product, owner, digest, self._days, now)[0]]
 

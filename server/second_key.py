@@ -174,13 +174,16 @@ def decide_with_two_keys(
         barred = []
         for verdict in decision.verdicts:
             place = verdict.participant, verdict.product
-            if verdict.report is None or place in found:
+            if verdict.report is None:
                 continue
-            other = key.decide(verdict.report, _state(standing[place], verdict.report))
-            if other.effect is not verdict.report.effect:
+            if place not in found:
+                other = key.decide(verdict.report, _state(standing[place], verdict.report))
+                if other.effect is verdict.report.effect:
+                    continue
                 found[place] = Disagreement(key.name, *place, verdict.report, other)
-                if verdict.permitted:
-                    barred.append(found[place])
+            # Also one that ours refused in an earlier turn, and would let in without a rival now.
+            if verdict.permitted:
+                barred.append(found[place])
         if not barred:
             return decision, tuple(found[place] for place in sorted(found))
         for one in barred:

@@ -365,15 +365,17 @@ class GovernanceService(GovernanceServicer):
 
 
 def _negotiate(governance: Governance, caller: Identity, request: pb.NegotiationAct) -> pb.Logged:
-    negotiations = governance.contracts.negotiations
-    if request.act == "offer":
-        row = negotiations.offer(caller, request.negotiation, request.envelope)
+    owners = governance.contracts.owners
+    if request.act == "open":
+        row = owners.open(caller, request.envelope)
+    elif request.act == "offer":
+        row = owners.offer(caller, request.negotiation, request.envelope)
     elif request.act == "agree":
-        row = negotiations.agree(caller, request.negotiation, request.envelope)
+        row = owners.agree(caller, request.negotiation, request.envelope)
     elif request.act == "terminate":
-        row = negotiations.end(caller, request.negotiation, request.reason)
+        row = owners.end(caller, request.negotiation, request.reason)
     else:
-        raise BadInput(f"act: expected offer, agree or terminate, got {request.act!r:.40}")
+        raise BadInput(f"act: expected open, offer, agree or terminate, got {request.act!r:.40}")
     return pb.Logged(index=row.entry, id=row.agreement or row.id)
 
 

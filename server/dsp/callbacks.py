@@ -4,11 +4,13 @@ A message's `callbackAddress` is a stranger's wish: calling it unseen would let 
 from inside the operator's network. So a participant is called only at addresses that begin with the
 base the operator configured for it (`space.json`, `callbacks`), without redirects, without a proxy
 of the environment, within seconds, and at most twice. Who is not called asks with GET, which is
-what counts in any case: nothing is sent before its entry is durable, and nothing depends on it.
+what counts in any case: nothing is sent before its entry is durable, and nothing depends on it. Of
+what a consumer answers, only its own name for a negotiation that an owner opened is kept.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import queue
@@ -21,10 +23,13 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+from pydantic import TypeAdapter, ValidationError
 
-from policies.canonical import canonical_bytes, parse_canonical
+from policies.canonical import canonical_bytes, parse_json
+from policies.errors import DocumentError
 from server.dsp import documents, store
 from server.dsp.documents import EXTENSION, Out
+from server.dsp.messages import Pid
 from server.dsp.rows import NegotiationRow, TransferRow
 from server.errors import RequestError
 from server.journal import Journal
@@ -33,7 +38,11 @@ TIMEOUT_S: Final = 5.0
 ATTEMPTS: Final = 2
 PAUSE_S: Final = 1.0
 MAX_QUEUED: Final = 1000
+MAX_ANSWER_BYTES: Final = 16_384
+_PID: Final[TypeAdapter[str]] = TypeAdapter(Pid)
 _LOGGER = logging.getLogger(__name__)
+
+Body = Mapping[str, Any]
 
 _TRANSFERS: Final[Mapping[str, tuple[str, str]]] = {
     "STARTED": ("TransferStartMessage", "start"),
@@ -47,6 +56,7 @@ class Callbacks:
     """A queue and the one thread that empties it.
 
     Args:
+        url: base of our own paths, for consumers that are told of a negotiation first.
         bases: by participant, the URL its callback addresses must begin with.
         ca_pem: the space's CA; certificates of others are not accepted.
         pause: waits that many seconds before the second attempt.
@@ -56,11 +66,13 @@ class Callbacks:
         self,
         *,
         journal: Journal,
+        url: str,
         bases: Mapping[str, str],
         ca_pem: str,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal
+        self._url = url
         self._bases = dict(bases)
         self._pause = pause
         self._queue: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue(MAX_QUEUED)
@@ -108,61 +120,112 @@ class Callbacks:
                 row = store.negotiation(connection, body["negotiation"])
             else:
                 row = store.transfer(connection, body["transfer"])
-        if row is None or not self._may_call(row):
+        base = self._may_call(row) if row is not None else None
+        if row is None or base is None:
             return
-        path, message = (
-            negotiation_push(row, body["state"])
-            if isinstance(row, NegotiationRow)
-            else transfer_push(row, body["state"])
-        )
-        url = f"{row.callback.rstrip('/')}/{path}"
+        if isinstance(row, TransferRow):
+            self._tell(row, base, *transfer_push(row, body))
+        elif body["before"] is None:
+            push = first_offer_push(row, body, callback=self._url)
+            self._name(row, self._tell(row, base, *push, asking=True))
+        elif row.consumer_pid is not None:
+            self._tell(row, base, *negotiation_push(row, row.consumer_pid, body))
+
+    def _tell(
+        self,
+        row: NegotiationRow | TransferRow,
+        base: str,
+        path: str,
+        message: Out,
+        *,
+        asking: bool = False,
+    ) -> bytes:
+        """Nothing, or, where it is asked for, what the consumer answers as it takes the message."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                status = self._post(url, message)
+                status, answer = self._post(f"{base}/{path}", message, asking=asking)
             except httpx.TransportError:
                 if attempt == ATTEMPTS:
                     raise
             else:
                 if status < 500:
                     _LOGGER.info("callback to %s about %s: %d", row.consumer, row.id, status)
-                    return
+                    return answer if status < 300 else b""
             self._pause(PAUSE_S)
         _LOGGER.warning("callback to %s about %s was not taken", row.consumer, row.id)
+        return b""
 
-    def _post(self, url: str, message: Out) -> int:
+    def _post(self, url: str, message: Out, *, asking: bool) -> tuple[int, bytes]:
         headers = {"content-type": "application/json"}
         body = canonical_bytes(message)
-        # The answer's body is nobody's business here, and may be of any size: it is not read.
+        answer = bytearray()
         with self._client.stream("POST", url, content=body, headers=headers) as response:
-            return response.status_code
+            # An answer may be of any size and take any time: what is of no use is not read.
+            end = time.monotonic() + TIMEOUT_S
+            for part in response.iter_raw() if asking else ():
+                answer += part
+                if len(answer) > MAX_ANSWER_BYTES or time.monotonic() > end:
+                    break
+            return response.status_code, bytes(answer)
 
-    def _may_call(self, row: NegotiationRow | TransferRow) -> bool:
+    def _name(self, row: NegotiationRow, answer: bytes) -> None:
+        """Keep what the consumer calls the negotiation; beside the log, for it says so once more
+        in its first message, and only that counts."""
+        try:
+            value = parse_json(answer, max_bytes=MAX_ANSWER_BYTES)
+            named = value if isinstance(value, dict) else {}
+            pid = _PID.validate_python(named.get("consumerPid"))
+        except (DocumentError, ValidationError):
+            return
+        if named.get("providerPid") != row.id or pid == documents.NONE:
+            return
+        self._journal.side(lambda connection: store.set_consumer_pid(connection, row, pid))
+
+    def _may_call(self, row: NegotiationRow | TransferRow) -> str | None:
+        """The address to call, where that is allowed."""
         base = self._bases.get(row.consumer, "").rstrip("/")
-        return bool(base) and (
-            row.callback.rstrip("/") == base or row.callback.startswith(base + "/")
-        )
+        callback = row.callback.rstrip("/")
+        if isinstance(row, NegotiationRow) and row.opened_by == "provider":
+            callback = base  # the consumer was not asked where; the operator has said it
+        allowed = bool(base) and (callback == base or callback.startswith(base + "/"))
+        return callback if allowed else None
 
 
-def negotiation_push(row: NegotiationRow, state: str) -> tuple[str, Out]:
-    """Path below the callback address, and message, for the provider's step to `state`."""
-    path = f"negotiations/{quote(row.consumer_pid, safe=':')}"
-    pids = (row.id, row.consumer_pid)
-    if state == "OFFERED":
-        message = documents.offer_message(*pids, json.loads(row.document), row.product)
+def first_offer_push(row: NegotiationRow, body: Body, *, callback: str) -> tuple[str, Out]:
+    """As `negotiation_push`, for the offer that opens a negotiation.
+
+    Args:
+        callback: base of our own paths.
+    """
+    offer = json.loads(body["document"])
+    message = documents.first_offer_message(row.id, offer, row.product, callback=callback)
+    return "negotiations/offers", message
+
+
+def negotiation_push(row: NegotiationRow, consumer_pid: str, body: Body) -> tuple[str, Out]:
+    """Path below the callback address, and message, for a step of the provider.
+
+    Args:
+        body: of the step's entry: the row may have moved on.
+    """
+    path = f"negotiations/{quote(consumer_pid, safe=':')}"
+    pids = (row.id, consumer_pid)
+    if body["state"] == "OFFERED":
+        message = documents.offer_message(*pids, json.loads(body["document"]), row.product)
         return f"{path}/offers", message
-    if state == "AGREED" and row.agreement_document is not None and row.envelope is not None:
-        signature = parse_canonical(row.envelope, max_bytes=len(row.envelope))
-        message = documents.agreement_message(*pids, json.loads(row.agreement_document))
+    if body["state"] == "AGREED":
+        signature = json.loads(base64.b64decode(body["envelope"]))
+        message = documents.agreement_message(*pids, json.loads(body["agreement_document"]))
         return f"{path}/agreement", message | {EXTENSION + "signature": signature}
-    if state == "FINALIZED":
+    if body["state"] == "FINALIZED":
         return f"{path}/events", documents.event_message(*pids, "FINALIZED")
     kind = "ContractNegotiationTerminationMessage"
-    return f"{path}/termination", documents.process_message(kind, *pids, row.reason)
+    return f"{path}/termination", documents.process_message(kind, *pids, body["reason"])
 
 
-def transfer_push(row: TransferRow, state: str) -> tuple[str, Out]:
+def transfer_push(row: TransferRow, body: Body) -> tuple[str, Out]:
     """As `negotiation_push`."""
-    kind, verb = _TRANSFERS[state]
-    reason = row.reason if verb in ("suspension", "termination") else ""
+    kind, verb = _TRANSFERS[body["state"]]
+    reason = body["reason"] if verb in ("suspension", "termination") else ""
     message = documents.process_message(kind, row.id, row.consumer_pid, reason)
     return f"transfers/{quote(row.consumer_pid, safe=':')}/{verb}", message

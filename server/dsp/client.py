@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from policies.canonical import Json, canonical_bytes, parse_json
 from policies.errors import DocumentError
-from policies.odrl import Offer, parse_offer
+from policies.odrl import Offer
 from server.dsp import documents
 from server.dsp.consumer import Negotiation, verification
 from server.dsp.documents import BASE, EXTENSION, Out
+from server.dsp.messages import parse_message_offer
 from server.errors import GovernanceRefused, GovernanceUnavailable
 
 TIMEOUT_S: Final = 15.0
@@ -120,7 +121,7 @@ class ContractsClient:
         return _negotiation(self._ask("POST", f"{BASE}/negotiations/request", message))
 
     def counter(self, known: Negotiation, offer: Offer, product: str) -> Negotiation:
-        """Answer the provider's offer with another one."""
+        """Answer the provider's offer with another one, or with changes to it."""
         message = documents.request_message(
             known.consumer_pid, offer.to_json(), product, provider_pid=known.provider_pid
         )
@@ -228,11 +229,13 @@ def _negotiation(value: dict[str, Any]) -> Negotiation:
     offer = value.get(EXTENSION + "offer")
     agreement = value.get(EXTENSION + "agreement")
     signature = value.get(EXTENSION + "signature")
+    product, on_table = parse_message_offer(offer) if isinstance(offer, dict) else (None, None)
     return Negotiation(
         provider_pid=_text(value, "providerPid"),
         consumer_pid=_text(value, "consumerPid"),
         state=_text(value, "state"),
-        offer=parse_offer(canonical_bytes(offer)) if isinstance(offer, dict) else None,
+        product=product,
+        offer=on_table,
         agreement=agreement if isinstance(agreement, str) else None,
         envelope=canonical_bytes(signature) if isinstance(signature, dict) else None,
     )

@@ -29,13 +29,15 @@ class Negotiation:
     """A negotiation as the provider tells it.
 
     Attributes:
-        offer: the provider's offer while it is the consumer's turn (OFFERED).
+        consumer_pid: `documents.NONE` in one that the owner opened, until the consumer answers.
+        product, offer: what the provider offers while it is the consumer's turn (OFFERED).
         agreement: the agreement's text from AGREED on; envelope: its owner's signature.
     """
 
     provider_pid: str
     consumer_pid: str
     state: str
+    product: str | None = None
     offer: Offer | None = None
     agreement: str | None = None
     envelope: bytes | None = None

@@ -8,8 +8,10 @@ from policies.space import SpaceCard
 from server.dsp.catalogue import DcatCatalogue
 from server.dsp.documents import BASE
 from server.dsp.listing import Laws
+from server.dsp.negotiation_steps import Steps
 from server.dsp.negotiations import Negotiations
 from server.dsp.offers import Offers
+from server.dsp.owner_negotiations import OwnerNegotiations
 from server.dsp.tokens import Tokens
 from server.dsp.transfers import Transfers
 from server.edge import Edge
@@ -30,5 +32,7 @@ class Contracts:
             journal=journal, space=card.name, operator=operator, url=url, laws=laws, edge=edge
         )
         self.offers = Offers(journal=journal, edge=edge)
-        self.negotiations = Negotiations(journal=journal, offers=self.offers, laws=laws, edge=edge)
+        steps = Steps(journal=journal, edge=edge)
+        self.negotiations = Negotiations(journal=journal, steps=steps, laws=laws, edge=edge)
+        self.owners = OwnerNegotiations(journal=journal, steps=steps, offers=self.offers, laws=laws)
         self.transfers = Transfers(journal=journal, edge=edge)

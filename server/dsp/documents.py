@@ -81,11 +81,11 @@ def negotiation_document(row: NegotiationRow) -> Out:
     """A negotiation; the offer on the table, the agreement and its envelope under our IRIs."""
     extra: dict[str, Json] = {}
     if row.state == "OFFERED":
-        extra["offer"] = json.loads(row.document)
+        extra["offer"] = with_target(json.loads(row.document), row.product)
     if row.agreement_document is not None and row.envelope is not None:
         extra["agreement"] = row.agreement_document
         extra["signature"] = json.loads(row.envelope)
-    return negotiation(row.id, row.consumer_pid, row.state, extra)
+    return negotiation(row.id, row.consumer_pid or NONE, row.state, extra)
 
 
 def transfer_document(row: TransferRow) -> Out:
@@ -117,8 +117,24 @@ def catalog_error(*, code: str, reason: str) -> Out:
 
 def offer_message(provider_pid: str, consumer_pid: str, offer: Out, target: str) -> Out:
     """The provider's offer in a negotiation."""
-    inner = nested(offer) | {"target": target}
+    inner = with_target(offer, target)
     return _process("ContractOfferMessage", provider_pid, consumer_pid, offer=inner)
+
+
+def first_offer_message(provider_pid: str, offer: Out, target: str, *, callback: str) -> Out:
+    """The offer by which the provider opens a negotiation; the consumer then names it.
+
+    Args:
+        callback: base of the provider's own paths.
+    """
+    return root(
+        {
+            "@type": "ContractOfferMessage",
+            "providerPid": provider_pid,
+            "offer": with_target(offer, target),
+            "callbackAddress": callback,
+        }
+    )
 
 
 def agreement_message(provider_pid: str, consumer_pid: str, agreement: Out) -> Out:
@@ -144,7 +160,7 @@ def request_message(
 ) -> Out:
     """A ContractRequestMessage, by which a consumer opens a negotiation or answers in one."""
     message: Out = {"@type": "ContractRequestMessage", "consumerPid": consumer_pid}
-    message["offer"] = nested(offer) | {"target": target}
+    message["offer"] = with_target(offer, target)
     if provider_pid:
         return root(message | {"providerPid": provider_pid})
     return root(message | {"callbackAddress": callback})
@@ -161,6 +177,11 @@ def transfer_request(consumer_pid: str, agreement: str, callback: str) -> Out:
             "callbackAddress": callback,
         }
     )
+
+
+def with_target(offer: Out, target: str) -> Out:
+    """An offer as messages have it."""
+    return nested(offer) | {"target": target}
 
 
 def nested(policy: Out) -> Out:

@@ -16,6 +16,7 @@ from server.tables import NEGOTIATIONS, OFFERS, TRANSFERS
 Body = Mapping[str, Any]
 
 _NEGOTIATION_CHANGES = (
+    "consumer_pid",
     "offer",
     "document",
     "word_for_word",
@@ -49,7 +50,9 @@ def negotiation_step(connection: Connection, index: int, _time: str, body: Body)
     changes |= {"state": body["state"], "number": body["number"], "entry": index}
     if "envelope" in body:
         changes["envelope"] = base64.b64decode(body["envelope"])
-    first = ("consumer_pid", "consumer", "owner", "product", "offer")
+    if body["before"] is None:
+        changes["opened_by"] = body["by"]
+    first = ("consumer", "owner", "product")
     _step(connection, NEGOTIATIONS, body["negotiation"], body, changes, first)
 
 

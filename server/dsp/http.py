@@ -2,18 +2,18 @@
 
     400 with an error document   malformed, refused by a rule, or no such step in the state machine
     404 without a body           unknown, not the caller's, or no valid token: not to be told apart
-                                 (the catalogue's paths answer 404 with a CatalogError, likewise)
-    413, 415, 429, 503           too large, another media type, too many, the log cannot be written
+    408, 413, 415, 429, 503      the body is late, too large, no JSON; too many; no log to write to
+    any of them with a body      on the catalogue's paths: the protocol wants a CatalogError there
 
 Who calls is checked before the body is read, and the body is bounded before it is parsed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from policies.canonical import canonical_bytes, parse_json
 from policies.errors import DocumentError, PolicyError
 from server.dsp import documents
+from server.dsp.body import RefusedRequest, read_body
 from server.dsp.contracts import Contracts
 from server.dsp.documents import BASE, Out, negotiation_document, transfer_document
 from server.dsp.messages import (
@@ -42,24 +43,20 @@ from server.dsp.messages import (
     TransferTermination,
     parse_message,
 )
+from server.dsp.rows import NegotiationRow
 from server.errors import NotKnown, RequestError, TooMany, Unavailable
 from server.pki import Identity
 
-BODY_TIMEOUT_S: Final = 10.0
 MAX_PAGE: Final = 1_000_000
-_MEDIA: Final = frozenset({"application/json", "application/ld+json"})
 _LOGGER = logging.getLogger(__name__)
 
 Subject = Literal["catalog", "negotiation", "transfer"]
+_FOLDERS: Final[dict[Subject, str]] = {
+    "catalog": "catalog",
+    "negotiation": "negotiations",
+    "transfer": "transfers",
+}
 Got = TypeVar("Got")
-
-
-class _Refused(Exception):
-    """A request that is answered before it reaches an operation."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +72,45 @@ class _Call:
         return parse_message(kind, self.body)
 
 
+_Work = Callable[[_Call, Request], Response]
+
+
 def build_app(contracts: Contracts) -> FastAPI:
     """The protocol's endpoint as an ASGI application; no documentation pages, no redirects."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     binding = _Binding(contracts)
     app.add_api_route("/.well-known/dspace-version", binding.versions, methods=["GET"])
-    negotiation, transfer = f"{BASE}/negotiations", f"{BASE}/transfers"
-    routes: list[tuple[str, str, Subject, Callable[[_Call, Request], Response]]] = [
-        ("POST", f"{BASE}/catalog/request", "catalog", binding.catalog),
-        ("GET", f"{BASE}/catalog/datasets/{{id:path}}", "catalog", binding.dataset),
-        ("POST", f"{negotiation}/request", "negotiation", binding.request),
-        ("GET", f"{negotiation}/{{id}}", "negotiation", binding.negotiation),
-        ("POST", f"{negotiation}/{{id}}/request", "negotiation", binding.counter),
-        ("POST", f"{negotiation}/{{id}}/events", "negotiation", binding.event),
-        ("POST", f"{negotiation}/{{id}}/agreement/verification", "negotiation", binding.verify),
-        ("POST", f"{negotiation}/{{id}}/termination", "negotiation", binding.terminate),
-        ("POST", f"{transfer}/request", "transfer", binding.transfer_request),
-        ("GET", f"{transfer}/{{id}}", "transfer", binding.transfer),
-        ("POST", f"{transfer}/{{id}}/start", "transfer", binding.move(TransferStart)),
-        ("POST", f"{transfer}/{{id}}/suspension", "transfer", binding.move(TransferSuspension)),
-        ("POST", f"{transfer}/{{id}}/completion", "transfer", binding.move(TransferCompletion)),
-        ("POST", f"{transfer}/{{id}}/termination", "transfer", binding.move(TransferTermination)),
+    steps = contracts.negotiations
+    routes: list[tuple[Subject, str, str, _Work]] = [
+        ("catalog", "POST", "request", binding.catalog),
+        ("catalog", "GET", "datasets/{id:path}", binding.dataset),
+        ("negotiation", "POST", "request", binding.request),
+        ("negotiation", "GET", "{id}", binding.negotiation),
+        ("negotiation", "POST", "{id}/request", binding.step(ContractRequest, steps.counter)),
+        ("negotiation", "POST", "{id}/events", binding.step(NegotiationEvent, steps.event)),
+        (
+            "negotiation",
+            "POST",
+            "{id}/agreement/verification",
+            binding.step(AgreementVerification, steps.verify),
+        ),
+        (
+            "negotiation",
+            "POST",
+            "{id}/termination",
+            binding.step(NegotiationTermination, steps.terminate),
+        ),
+        ("transfer", "POST", "request", binding.transfer_request),
+        ("transfer", "GET", "{id}", binding.transfer),
+        ("transfer", "POST", "{id}/start", binding.move(TransferStart)),
+        ("transfer", "POST", "{id}/suspension", binding.move(TransferSuspension)),
+        ("transfer", "POST", "{id}/completion", binding.move(TransferCompletion)),
+        ("transfer", "POST", "{id}/termination", binding.move(TransferTermination)),
     ]
-    for method, path, subject, work in routes:
-        app.add_api_route(path, binding.door(subject, work), methods=[method])
-    app.add_exception_handler(HTTPException, _bare)
+    for subject, method, path, work in routes:
+        door = binding.door(subject, work)
+        app.add_api_route(f"{BASE}/{_FOLDERS[subject]}/{path}", door, methods=[method])
+    app.add_exception_handler(HTTPException, _no_route)
     return app
 
 
@@ -109,9 +120,7 @@ class _Binding:
     def __init__(self, contracts: Contracts) -> None:
         self._contracts = contracts
 
-    def door(
-        self, subject: Subject, work: Callable[[_Call, Request], Response]
-    ) -> Callable[[Request], object]:
+    def door(self, subject: Subject, work: _Work) -> Callable[[Request], object]:
         """An endpoint that lets in who has a token, and answers every error by the protocol."""
 
         async def endpoint(request: Request) -> Response:
@@ -120,19 +129,19 @@ class _Binding:
                     self._contracts.tokens.identity, request.headers.get("authorization", "")
                 )
             except RequestError as error:
-                return _not_found(subject) if isinstance(error, NotKnown) else Response(None, 503)
+                return _bare(subject, 404 if isinstance(error, NotKnown) else 503)
             call = _Call(subject, caller, request.path_params.get("id", ""), b"")
             try:
                 if request.method == "POST":
-                    call = _Call(subject, caller, call.id, await _read(request))
+                    call = _Call(subject, caller, call.id, await read_body(request))
                 return await run_in_threadpool(work, call, request)
             except ClientDisconnect:
                 return Response(None, 400)
-            except (_Refused, RequestError, PolicyError) as error:
+            except (RefusedRequest, RequestError, PolicyError) as error:
                 return await run_in_threadpool(self._refusal, call, error)
             except Exception:
                 _LOGGER.exception("%s %s failed", request.method, request.url.path)
-                return Response(None, 500)
+                return _bare(subject, 500)
 
         return endpoint
 
@@ -166,27 +175,15 @@ class _Binding:
     def negotiation(self, call: _Call, _request: Request) -> Response:
         return _answer(negotiation_document(self._contracts.negotiations.get(call.caller, call.id)))
 
-    def counter(self, call: _Call, _request: Request) -> Response:
-        counter = self._contracts.negotiations.counter
-        return _answer(
-            negotiation_document(counter(call.caller, call.id, call.message(ContractRequest)))
-        )
+    def step(
+        self, kind: type[Known], take: Callable[[Identity, str, Known], NegotiationRow]
+    ) -> _Work:
+        """An endpoint for one kind of message in a negotiation that exists."""
 
-    def event(self, call: _Call, _request: Request) -> Response:
-        event = self._contracts.negotiations.event
-        return _answer(
-            negotiation_document(event(call.caller, call.id, call.message(NegotiationEvent)))
-        )
+        def work(call: _Call, _request: Request) -> Response:
+            return _answer(negotiation_document(take(call.caller, call.id, call.message(kind))))
 
-    def verify(self, call: _Call, _request: Request) -> Response:
-        verify = self._contracts.negotiations.verify
-        message = call.message(AgreementVerification)
-        return _answer(negotiation_document(verify(call.caller, call.id, message)))
-
-    def terminate(self, call: _Call, _request: Request) -> Response:
-        terminate = self._contracts.negotiations.terminate
-        message = call.message(NegotiationTermination)
-        return _answer(negotiation_document(terminate(call.caller, call.id, message)))
+        return work
 
     # -- transfers -----------------------------------------------------------------------------
 
@@ -197,7 +194,7 @@ class _Binding:
     def transfer(self, call: _Call, _request: Request) -> Response:
         return _answer(transfer_document(self._contracts.transfers.get(call.caller, call.id)))
 
-    def move(self, kind: type[InTransfer]) -> Callable[[_Call, Request], Response]:
+    def move(self, kind: type[InTransfer]) -> _Work:
         def work(call: _Call, _request: Request) -> Response:
             message = call.message(kind)
             return _answer(
@@ -210,9 +207,9 @@ class _Binding:
 
     def _refusal(self, call: _Call, error: Exception) -> Response:
         if isinstance(error, NotKnown):
-            return _not_found(call.subject)
+            return _bare(call.subject, 404)
         status = 400
-        if isinstance(error, _Refused):
+        if isinstance(error, RefusedRequest):
             status = error.status
         elif isinstance(error, TooMany):
             status = 429
@@ -223,7 +220,7 @@ class _Binding:
             return _answer(documents.catalog_error(code=code, reason=reason), status)
         consumer_pid = self._known_pid(call)
         if call.id and consumer_pid is None:
-            return _not_found(call.subject)
+            return _bare(call.subject, 404)
         provider_pid = call.id if call.id else documents.NONE
         consumer_pid = consumer_pid or _sent_pid(call.body)
         if call.subject == "negotiation":
@@ -240,32 +237,16 @@ class _Binding:
         """The consumerPid of what the path names; None if that is unknown to the caller."""
         try:
             if call.subject == "negotiation":
-                return self._contracts.negotiations.get(call.caller, call.id).consumer_pid
+                row = self._contracts.negotiations.get(call.caller, call.id)
+                return row.consumer_pid or documents.NONE
             return self._contracts.transfers.get(call.caller, call.id).consumer_pid
         except RequestError:
             return None
 
 
-async def _read(request: Request) -> bytes:
-    """The body, at most `MAX_BODY_BYTES`, within `BODY_TIMEOUT_S`."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in _MEDIA:
-        raise _Refused(415, f"expected application/json, got {media!r:.80}")
-    data = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                data += part
-                if len(data) > MAX_BODY_BYTES:
-                    raise _Refused(413, f"expected at most {MAX_BODY_BYTES} bytes")
-    except TimeoutError as error:
-        raise _Refused(408, f"expected the whole body within {BODY_TIMEOUT_S:g} s") from error
-    return bytes(data)
-
-
 def _page(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:8]) > MAX_PAGE or len(text) > 7:
-        raise _Refused(400, f"page: expected a number up to {MAX_PAGE}, got {text!r:.40}")
+        raise RefusedRequest(400, f"page: expected a number up to {MAX_PAGE}, got {text!r:.40}")
     return int(text)
 
 
@@ -283,12 +264,16 @@ def _answer(document: Out, status: int = 200) -> Response:
     return Response(canonical_bytes(document), status, media_type="application/json")
 
 
-def _not_found(subject: Subject) -> Response:
+def _bare(subject: Subject, status: int) -> Response:
+    """A status without a reason of its own; the catalogue's paths answer with a CatalogError."""
     if subject == "catalog":
-        return _answer(documents.catalog_error(code="404", reason="not found"), 404)
-    return Response(None, 404)
+        reason = HTTPStatus(status).phrase.lower()
+        return _answer(documents.catalog_error(code=str(status), reason=reason), status)
+    return Response(None, status)
 
 
-async def _bare(_request: Request, error: Exception) -> Response:
-    """What no route takes: the status alone."""
-    return Response(None, error.status_code if isinstance(error, HTTPException) else 500)
+async def _no_route(request: Request, error: Exception) -> Response:
+    """What no route takes."""
+    inside = request.url.path.startswith(f"{BASE}/catalog/")
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _bare("catalog" if inside else "negotiation", status)

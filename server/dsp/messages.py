@@ -8,6 +8,7 @@ envelope in a verification message, for which the protocol has no place.
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -34,6 +35,17 @@ def _bounded(value: list[Any]) -> list[Any]:
     return value
 
 
+def _base(value: str) -> str:
+    """Paths are appended to it, so it must end in a path, and mean what it begins with."""
+    parts = urlsplit(value)
+    segments = unquote(parts.path).replace("\\", "/").split("/")
+    if not parts.hostname or "@" in parts.netloc or {".", ".."} & set(segments):
+        raise ValueError("a URL with a host, without user, and without . and .. in its path")
+    if "?" in value or "#" in value:
+        raise ValueError("a URL without query and fragment")
+    return value
+
+
 _Contexts = Annotated[
     list[Annotated[str, Field(max_length=512)]],
     Field(min_length=1, max_length=16),
@@ -41,7 +53,9 @@ _Contexts = Annotated[
 ]
 # An IRI or a UUID, or what else a connector takes for one: visible ASCII.
 Pid = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,255}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$")]
+CallbackAddress = Annotated[
+    str, Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$"), AfterValidator(_base)
+]
 Code = Annotated[str, Field(max_length=64)]
 Reasons = Annotated[list[Any], Field(min_length=1, max_length=16), AfterValidator(_bounded)]
 
@@ -64,13 +78,13 @@ class ContractRequest(Message):
 
     type: Literal["ContractRequestMessage"] = Field(alias="@type")
     consumer_pid: Pid = Field(alias="consumerPid")
-    provider_pid: Pid | None = Field(default=None, alias="providerPid")
-    callback: Url | None = Field(default=None, alias="callbackAddress")
+    provider_pid: Pid = Field(default="", alias="providerPid")
+    callback: CallbackAddress = Field(default="", alias="callbackAddress")
     offer: dict[str, Any]
 
     @model_validator(mode="after")
     def _one_of(self) -> ContractRequest:
-        if (self.provider_pid is None) == (self.callback is None):
+        if bool(self.provider_pid) == bool(self.callback):
             raise ValueError("exactly one of callbackAddress and providerPid")
         return self
 
@@ -88,10 +102,10 @@ class NegotiationEvent(_InNegotiation):
 
 
 class AgreementVerification(_InNegotiation):
-    """The consumer's word on the agreement, with its signature."""
+    """The consumer's word on the agreement; without its signature no agreement is concluded."""
 
     type: Literal["ContractAgreementVerificationMessage"] = Field(alias="@type")
-    signature: dict[str, Any] = Field(alias=SIGNATURE)
+    signature: dict[str, Any] = Field(default={}, alias=SIGNATURE)
 
 
 class NegotiationTermination(_InNegotiation):
@@ -109,7 +123,7 @@ class TransferRequest(Message):
     consumer_pid: Pid = Field(alias="consumerPid")
     agreement: Pid = Field(alias="agreementId")
     format: Annotated[str, Field(max_length=128)]
-    callback: Url = Field(alias="callbackAddress")
+    callback: CallbackAddress = Field(alias="callbackAddress")
 
 
 class _InTransfer(Message):

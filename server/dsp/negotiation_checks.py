@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
 
 from policies.canonical import Json, canonical_bytes
 from policies.errors import PolicyError
 from policies.odrl import Agreement, Offer, agreement_from_offer, parse_agreement, parse_offer
+from policies.statements import VERIFICATION_TYPE
 from server import queries
 from server.dsp import store
+from server.dsp.documents import NONE
 from server.dsp.listing import Laws, check_listed
 from server.dsp.machine import Party
-from server.dsp.messages import ContractRequest, parse_message_offer
+from server.dsp.messages import (
+    SIGNATURE,
+    AgreementVerification,
+    ContractRequest,
+    parse_message_offer,
+)
 from server.dsp.negotiation import NEGOTIATION
 from server.dsp.rows import NegotiationRow, OfferRow
 from server.errors import BadInput, NotKnown, RuleBroken
@@ -23,21 +30,21 @@ from server.pki import Identity
 MAX_REASON: Final = 1000
 
 
-def moved(row: NegotiationRow | None, after: str, by: Party, caller: Identity) -> dict[str, Json]:
-    """What every step's entry says about the step; `row` is None for the first."""
-    return {
-        "number": row.number + 1 if row is not None else 1,
-        "before": row.state if row is not None else None,
-        "state": after,
-        "by": by,
-        "participant": caller.participant,
-    }
+class _FromConsumer(Protocol):
+    """A message about a negotiation that exists."""
+
+    @property
+    def provider_pid(self) -> str: ...
+
+    @property
+    def consumer_pid(self) -> str: ...
 
 
-def offered(offer: Offer, published: OfferRow) -> dict[str, Json]:
+def offered(offer: Offer, published: OfferRow | None) -> dict[str, Json]:
     """The consumer's offer, and whether it is the published one unchanged."""
     document = canonical_bytes(offer.to_json()).decode()
-    return {"document": document, "word_for_word": document == published.document}
+    same = published is not None and document == published.document
+    return {"document": document, "word_for_word": same}
 
 
 def check_step(row: NegotiationRow, after: str, by: Party) -> None:
@@ -62,22 +69,26 @@ def of_party(connection: Connection, caller: Identity, id: str) -> NegotiationRo
 
 
 def of_consumer(
-    connection: Connection,
-    caller: Identity,
-    id: str,
-    provider_pid: str | None,
-    message: Any,
+    connection: Connection, caller: Identity, id: str, message: _FromConsumer
 ) -> NegotiationRow:
-    """The negotiation for its consumer, whose message names both pids; else NotKnown, BadInput."""
+    """The negotiation for its consumer, whose message names both pids; else NotKnown, BadInput.
+
+    Where the owner opened it, the consumer's first message says under which pid it knows it.
+    """
     row = of_party(connection, caller, id)
     if row.consumer != caller.participant:
         raise NotKnown(f"negotiation {id!r:.140}: expected its consumer")
-    for name, expected, got in (
-        ("providerPid", row.id, provider_pid),
-        ("consumerPid", row.consumer_pid, message.consumer_pid),
-    ):
-        if expected != got:
-            raise BadInput(f"$.{name}: expected {expected}, got {got!r:.140}")
+    if message.provider_pid != row.id:
+        raise BadInput(f"$.providerPid: expected {row.id}, got {message.provider_pid!r:.140}")
+    if row.consumer_pid is None:
+        used = store.negotiation_of(connection, row.consumer, message.consumer_pid)
+        if used is not None or message.consumer_pid == NONE:
+            raise BadInput("$.consumerPid: expected a new id of your own for this negotiation")
+        return replace(row, consumer_pid=message.consumer_pid)
+    if message.consumer_pid != row.consumer_pid:
+        raise BadInput(
+            f"$.consumerPid: expected {row.consumer_pid}, got {message.consumer_pid!r:.140}"
+        )
     return row
 
 
@@ -87,6 +98,29 @@ def of_provider(connection: Connection, caller: Identity, id: str) -> Negotiatio
     if row.owner != caller.participant:
         raise NotKnown(f"negotiation {id!r:.140}: expected its data owner")
     return row
+
+
+def check_opens(message: ContractRequest) -> None:
+    """Returns only for a message that opens a negotiation; BadInput for an answer in one."""
+    if message.consumer_pid == NONE:
+        raise BadInput("$.consumerPid: expected a new id of your own for this negotiation")
+    if message.provider_pid:
+        raise BadInput(
+            "$.providerPid: expected callbackAddress in a message that opens a negotiation; an "
+            f"answer in one goes to negotiations/{message.provider_pid:.140}/request"
+        )
+
+
+def signature_of(message: AgreementVerification) -> bytes:
+    """The consumer's envelope; BadInput that says what to send where there is none."""
+    if not message.signature:
+        raise BadInput(
+            f"$.{SIGNATURE}: expected a DSSE envelope, got none; an agreement here is signed by "
+            f"both parties: sign the payload {{version: 1, participant: your id, document: the "
+            f"agreement's text word for word}} as canonical JSON, of type {VERIFICATION_TYPE}, "
+            "with the Ed25519 key that you enrolled (docs/contracts.md), and send it again"
+        )
+    return canonical_bytes(message.signature)
 
 
 def same_request(row: NegotiationRow, request: str) -> NegotiationRow:

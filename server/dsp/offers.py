@@ -18,10 +18,10 @@ from server.dsp import store
 from server.dsp.expiry import expired_permission
 from server.dsp.rows import OfferRow
 from server.edge import Edge
-from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken
+from server.errors import BadInput, NotKnown, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
-from server.signed import open_signed
+from server.signed import open_signed, require_own
 
 MAX_OFFERS: Final = 64
 
@@ -53,9 +53,9 @@ class Offers:
                     payload_type=OFFER_TYPE,
                     kind=SignedOffer,
                 )
-                if signed.negotiation:
-                    raise BadInput("offer: expected one to everybody, got one for a negotiation")
-                _check_product(connection, caller, signed.product)
+                if signed.negotiation or signed.consumer:
+                    raise BadInput("offer: expected one to everybody, got one to a consumer")
+                check_product(connection, caller, signed.product)
                 before = store.offer(connection, signed.offer)
                 others = len(store.standing_offers(connection, signed.product))
             digest = digest_of(signed.to_json())
@@ -114,9 +114,9 @@ def _already(before: OfferRow | None, signed: SignedOffer, digest: str) -> int |
     return before.entry
 
 
-def _check_product(connection: Connection, caller: Identity, id: str) -> None:
+def check_product(connection: Connection, caller: Identity, id: str) -> None:
+    """Returns only for a registered product of the caller; NotKnown, NotAllowed else."""
     product = queries.product(connection, id)
     if product is None:
         raise NotKnown(f"product {id!r:.140}: expected a registered one")
-    if product.participant != caller.participant:
-        raise NotAllowed(f"product {id}: expected one of {caller.participant}, is another's")
+    require_own(caller, product.participant)

@@ -25,8 +25,10 @@ class NegotiationRow:
     """A negotiation; `id` is the providerPid.
 
     Attributes:
-        offer: the published offer that it began with.
-        request: digest of the message that opened it.
+        opened_by: `consumer` by a request, or `provider` by an offer.
+        consumer_pid: None until the consumer has named a negotiation that the owner opened.
+        offer: the published offer that it is about; None if it is about none.
+        request: digest of the message that opened it, or of the owner's terms.
         callback: where the consumer would be told; "" if unknown.
         number: of its last step, from 1.
         document: the offer on the table, in normal form.
@@ -36,11 +38,12 @@ class NegotiationRow:
     """
 
     id: str
-    consumer_pid: str
+    opened_by: str
+    consumer_pid: str | None
     consumer: str
     owner: str
     product: str
-    offer: str
+    offer: str | None
     request: str
     callback: str
     state: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
 
+from server.dsp.machine import Party
 from server.dsp.negotiation import NEGOTIATION
 from server.dsp.rows import NegotiationRow, OfferRow, TransferRow
 from server.dsp.transfer import TRANSFER
@@ -72,11 +73,14 @@ def negotiations_waiting(connection: Connection, owner: str) -> list[Negotiation
     return _all(connection, NegotiationRow, query)
 
 
-def open_negotiations(connection: Connection, consumer: str) -> int:
-    """How many negotiations of a consumer have not ended."""
-    still = NEGOTIATIONS.c.state.not_in(NEGOTIATION.final)
-    query = select(func.count()).where(NEGOTIATIONS.c.consumer == consumer, still)
-    return connection.scalar(query) or 0
+def opened_by_consumer(connection: Connection, consumer: str) -> int:
+    """How many negotiations that this consumer opened have not ended."""
+    return _open(connection, NEGOTIATIONS.c.consumer == consumer, "consumer")
+
+
+def opened_by_owner(connection: Connection, owner: str) -> int:
+    """How many negotiations that this owner opened have not ended."""
+    return _open(connection, NEGOTIATIONS.c.owner == owner, "provider")
 
 
 def transfer(connection: Connection, id: str) -> TransferRow | None:
@@ -172,9 +176,27 @@ def set_negotiation_callback(connection: Connection, id: str, callback: str) -> 
     connection.execute(update(NEGOTIATIONS).where(own).values(callback=callback))
 
 
+def set_consumer_pid(connection: Connection, row: NegotiationRow, pid: str) -> bool:
+    """Note how a consumer that was told of a negotiation names it, until it says so itself.
+
+    Returns:
+        Whether that is new, and no other negotiation of this consumer's has the name.
+    """
+    if negotiation_of(connection, row.consumer, pid) is not None:
+        return False
+    own = (NEGOTIATIONS.c.id == row.id) & NEGOTIATIONS.c.consumer_pid.is_(None)
+    done = connection.execute(update(NEGOTIATIONS).where(own).values(consumer_pid=pid))
+    return done.rowcount == 1
+
+
 def set_transfer_callback(connection: Connection, id: str, callback: str) -> None:
     """Where the consumer of a transfer says it would be told."""
     connection.execute(update(TRANSFERS).where(TRANSFERS.c.id == id).values(callback=callback))
+
+
+def _open(connection: Connection, own: ColumnElement[bool], by: Party) -> int:
+    still = NEGOTIATIONS.c.state.not_in(NEGOTIATION.final) & (NEGOTIATIONS.c.opened_by == by)
+    return connection.scalar(select(func.count()).where(own, still)) or 0
 
 
 def _one(connection: Connection, kind: type[Row], query: Select[Any]) -> Row | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -31,7 +31,6 @@ from server.journal import Journal
 from server.pki import Identity
 
 MAX_WAITING: Final = 256  # transfers of one consumer that wait for a run
-Act = Literal["start", "suspend", "complete", "terminate"]
 AFTER: Final[dict[str, str]] = {
     "start": "STARTED",
     "suspend": "SUSPENDED",

@@ -35,6 +35,7 @@ def _offers(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
 def _negotiation(one: NegotiationRow) -> dict[str, Json]:
     return {
         "negotiation": one.id,
+        "opened_by": one.opened_by,
         "consumer_pid": one.consumer_pid,
         "state": one.state,
         "consumer": one.consumer,

@@ -17,7 +17,7 @@ import psutil
 
 from clients.appbundle import build_bundle
 from clients.owner import open_owner
-from commands.contract import draft_offer
+from commands.contract_draft import draft_offer
 from commands.localspace import LocalSpace
 from commands.node_process import now
 from policies import governance_pb2 as pb

@@ -31,7 +31,7 @@ from auditors.rules import check_rules
 from auditors.verify import verify_folder
 from clients.contracts import open_contracts
 from commands.consumer_side import ConsumerSide, open_consumer
-from commands.contract import draft_offer
+from commands.contract_draft import draft_offer
 from commands.localspace import LocalSpace, local_space
 
 pytestmark = pytest.mark.process

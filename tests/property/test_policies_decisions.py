@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.canonical import canonical_bytes
-from policies.cohort import Candidate, Company, decide_round
+from policies.cohort import Candidate, decide_round
+from policies.company import Company
 from policies.evaluate import Effect, Outcome, Reason, Request, State, Value, evaluate
 from policies.odrl import CONTEXT, PROFILE, Agreement, parse_agreement
 from policies.operands import ACTIONS, FULFILLED, OPERANDS, PENDING, PURPOSES, Kind, Operand

@@ -25,15 +25,15 @@ OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 ZERO = "0" * 64
 REPORT = "e" * 64
 DECISION: dict[str, Any] = {
+    "minCohort": 1,
     "verdicts": [
-        {
-            "participant": "clinic",
-            "product": "clinic/p",
-            "permitted": True,
-            "reasons": [],
-            "report": REPORT,
-        }
-    ]
+        {"participant": "clinic", "product": "clinic/p", "permitted": True, "report": REPORT},
+        {"participant": "lab", "product": "lab/p", "permitted": False, "report": None},
+    ],
+}
+REFUSED = {
+    "minCohort": 1,
+    "verdicts": [{**one, "permitted": False} for one in DECISION["verdicts"]],
 }
 
 Story = list[tuple[EntryType, dict[str, Any]]]
@@ -51,6 +51,16 @@ SPEC: dict[str, Any] = {
     "metrics": [],
     "config": {},
 }
+
+
+def decided(number: int) -> dict[str, Any]:
+    return {
+        "run": "run-1",
+        "round": number,
+        "kind": "train",
+        "attempt": 1,
+        "decision": DECISION,
+    }
 
 
 def permit(number: int = 1, **changes: Any) -> PermitBody:
@@ -155,11 +165,11 @@ def good_story() -> Story:
         ("ParticipantEnrolled", enrolled()),
         ("RunOpened", {"run": "run-1", "consumer": "consortium", "spec": SPEC}),
         ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(1)),
         ("PermitIssued", first.to_json()),
         ("ReceiptAccepted", receipt(first)),
         ("RoundClosed", close(first, None)),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(2)),
         ("PermitIssued", second.to_json()),
         ("ReceiptAccepted", receipt(second)),
         ("RoundClosed", close(second, 6)),
@@ -188,17 +198,6 @@ def edit(index: int, body: Callable[[dict[str, Any]], dict[str, Any]]) -> Callab
     def change(story: Story) -> Story:
         kind, old = story[index]
         return [*story[:index], (kind, body(dict(old))), *story[index + 1 :]]
-
-    return change
-
-
-def decided(**changes: Any) -> Callable[[Story], Story]:
-    """Another verdict in the first decision, which the first permit names."""
-
-    def change(story: Story) -> Story:
-        decision = {"verdicts": [DECISION["verdicts"][0] | changes]}
-        story = edit(3, lambda _: {"decision": decision})(story)
-        return edit(4, lambda b: {**b, "decision": digest_of(decision)})(story)
 
     return change
 
@@ -237,14 +236,26 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
         (edit(6, lambda b: {**b, "duties": {}}), 6, "close-duties", "delete is owed to clinic"),
         (drop(3), 3, "permit-decided", "expected the decision"),
         (
-            edit(3, lambda _: {"decision": {"verdicts": []}}),
+            edit(3, lambda b: {**b, "decision": {"verdicts": [1]}}),
             4,
             "permit-decided",
             "expected the decision",
         ),
-        (decided(permitted=False), 4, "permit-decided", "clinic: expected a permitted verdict"),
-        (decided(report="f" * 64), 4, "permit-decided", "got one with ffffffff"),
-        (decided(participant="lab"), 4, "permit-decided", "got none"),
+        (edit(3, lambda b: {**b, "attempt": 2}), 4, "permit-decided", "run, round, kind and"),
+        (
+            lambda s: edit(4, lambda b: {**b, "decision": digest_of(REFUSED)})(
+                edit(3, lambda b: {**b, "decision": REFUSED})(s)
+            ),
+            4,
+            "permit-decided",
+            "expected the 0 whom the decision permits, got 1 others",
+        ),
+        (
+            edit(4, lambda b: {**b, "cohort": [b["cohort"][0] | {"report": "f" * 64}]}),
+            4,
+            "permit-decided",
+            "clinic: expected the report eeeeeeee",
+        ),
         (drop(2), 3, "permit-agreed", "got none"),
         (
             edit(2, lambda b: {**b, "product": "clinic/other"}),
@@ -329,9 +340,9 @@ def paid_story() -> Story:
         ("VoucherIssued", {"voucher": "v1", "consumer": "consortium", "amount": "5"}),
         ("RunOpened", {"run": "run-1", "consumer": "consortium", "spec": spent}),
         ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(1)),
         ("PermitIssued", paid(1)),
-        ("RoundDecided", {"decision": DECISION}),
+        ("RoundDecided", decided(2)),
         ("PermitIssued", paid(2)),
     ]
 

@@ -258,7 +258,7 @@ EDITS: dict[str, tuple[Edit, set[str], str]] = {
     ),
     "permitted although refused": (
         change("RoundDecided", 2, verdict("beta", permitted=True)),
-        {"decision-follows", "permit-follows"},  # which still leaves it out
+        {"decision-follows", "permit-follows", "permit-decided"},  # which leaves it out
         "beta, beta/records: the log leads to refused (consent-withdrawn), decided was permitted",
     ),
     "another reason": (

@@ -386,6 +386,13 @@ def test_a_use_takes_at_most_what_the_permit_reserves(
     assert metered(node) == left_s
 
 
+def test_a_use_runs_no_longer_than_what_is_counted_for_it(node: Node) -> None:
+    """A permit could allow more wall time than it reserves under the agreement."""
+    limits = {"wall_s": 600, "memory_bytes": 1 << 28}
+    assert isinstance(node.worker.handle(node.task(limits=limits)), Done)
+    assert node.runner.jobs[0].timeout_s == 60
+
+
 def test_a_use_that_was_cut_off_stays_counted(node: Node) -> None:
     node.crash_at = "ran"
     with pytest.raises(Crash):

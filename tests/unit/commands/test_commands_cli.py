@@ -29,6 +29,16 @@ REFUSED = [
     ("policy check no-conflict.json", 2, 'no-conflict.json: $.conflict: expected "prohibit"'),
     ("policy check agreement.json gone.json", 2, "gone.json: expected a readable file"),
     ("policy check agreement.json --at soon", 2, "--at: expected a moment like"),
+    (
+        "policy check agreement.json --at 9999-12-31T23:59:59-14:00",
+        2,
+        "--at: expected a moment like",
+    ),
+    (
+        "policy check agreement.json --until 0001-01-01T00:00:00+14:00",
+        2,
+        "--until: expected a moment like",
+    ),
     ("policy check agreement.json --until 2026-01-01", 2, "--until: expected an offset"),
     ("policy compare agreement.json", 2, "Missing argument 'B'"),
     ("policy compare agreement.json gone.json", 2, "gone.json: expected a readable file"),

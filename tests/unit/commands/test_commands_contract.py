@@ -20,9 +20,9 @@ from clients.errors import ClientError, GovernanceRefused
 from clients.identity import load_identity
 from clients.owner import open_owner
 from clients.state import NodeState
-from commands import consumer_side
+from commands import consumer_join, consumer_side
 from commands.children import free_ports
-from commands.contract import draft_offer
+from commands.contract_draft import draft_offer
 from commands.inprocess import LocalSuperLink
 from commands.node_process import now
 from policies.canonical import Json, canonical_bytes
@@ -55,7 +55,10 @@ class Place:
 
     def offer(self, name: str, **changes: Any) -> str:
         """A file with an offer; its path."""
-        document = draft_offer(owner="clinic", purpose="medical-research", uses=5, participants=1)
+        uses = changes.pop("uses", 5)
+        document = draft_offer(
+            owner="clinic", purpose="medical-research", uses=uses, participants=1
+        )
         path = self.root / f"{name}.json"
         path.write_text(json.dumps({**document, **changes}), encoding="utf-8")
         return str(path)
@@ -160,7 +163,7 @@ def test_a_negotiation_by_hand(place: Place) -> None:
 
 
 def test_the_node_agrees_by_itself(place: Place, contracts: OwnerContracts) -> None:
-    path = place.offer("auto")
+    path = place.offer("auto", uses=6)
     place.done("product", "offer", path, "--node", place.node, "--auto-agree")
     place.done("product", "offer", path, "--node", place.node, "--auto-agree")
     negotiation = place.requested()
@@ -168,6 +171,27 @@ def test_the_node_agrees_by_itself(place: Place, contracts: OwnerContracts) -> N
     assert contracts.agree_waiting() == 0
     ran = place.done("contract", "verify", negotiation, "--consumer", place.consumer)
     assert "FINALIZED" in ran.out
+
+
+def test_nobody_has_the_same_terms_twice_without_the_owner(
+    place: Place, contracts: OwnerContracts
+) -> None:
+    """Each agreement counts its uses for itself, so that a second one would double every limit."""
+    path = place.offer("auto-3", uses=7)
+    place.done("product", "offer", path, "--node", place.node, "--auto-agree")
+    first, second = place.requested(), place.requested()
+    assert contracts.agree_waiting() == 1
+    assert contracts.agree_waiting() == 0
+    place.done("contract", "verify", first, "--consumer", place.consumer)
+    (waiting,) = [
+        one for one in place.listed("negotiations", by="--node") if one["negotiation"] == second
+    ]
+    assert waiting["state"] == "REQUESTED"
+    # Not after a withdrawal either; by hand the owner may.
+    agreement = contracts._state.agreements()[-1].id
+    place.done("node", "withdraw", agreement, "--node", place.node)
+    assert contracts.agree_waiting() == 0
+    place.done("contract", "accept", second, "--node", place.node)
 
 
 def test_the_node_does_not_agree_to_what_its_owner_did_not_say(
@@ -204,12 +228,57 @@ def test_an_offer_back_is_accepted(place: Place) -> None:
     back = place.offer("back")
     ran = place.tds("contract", "accept", negotiation, *consumer)
     assert (ran.code, "expected an offer of the provider" in ran.err) == (1, True)
-    place.done("contract", "offer", negotiation, back, *node)
+    place.done("contract", "offer", back, "--negotiation", negotiation, *node)
     assert "ACCEPTED" in place.done("contract", "accept", negotiation, *consumer).out
     place.done("contract", "accept", negotiation, *node)
     ran = place.done("contract", "verify", negotiation, *consumer, "--json")
     shown = place.done("contract", "show", ran.json()["agreement"], *node).json()
     assert shown["document"]["permission"][0]["constraint"]
+
+
+def test_the_owner_offers_first(place: Place) -> None:
+    node, consumer = ("--node", place.node), ("--consumer", place.consumer)
+    path = place.offer("first")
+    ran = place.done("contract", "offer", path, "--to", "consortium", *node, "--json")
+    negotiation = ran.json()["negotiation"]
+    # Sent again, it is the same negotiation.
+    again = place.done("contract", "offer", path, "--to", "consortium", *node)
+    assert negotiation in again.out
+    (seen,) = [one for one in place.listed("negotiations") if one["negotiation"] == negotiation]
+    assert (seen["state"], seen["opened_by"]) == ("OFFERED", "provider")
+    assert "ACCEPTED" in place.done("contract", "accept", negotiation, *consumer).out
+    place.done("contract", "accept", negotiation, *node)
+    ran = place.done("contract", "verify", negotiation, *consumer, "--json")
+    assert ran.json()["state"] == "FINALIZED"
+
+
+def test_the_consumer_answers_with_other_terms_or_ends_it(place: Place) -> None:
+    node, consumer = ("--node", place.node), ("--consumer", place.consumer)
+    path = place.offer("bargain")
+    offered = ("contract", "offer", path, "--product", PRODUCT, "--to", "consortium")
+    negotiation = place.done(*offered, *node, "--json").json()["negotiation"]
+    terms = place.root / "terms.json"
+    terms.write_text(Path(path).read_text(encoding="utf-8").replace('"5"', '"7"'), encoding="utf-8")
+    counter = ("contract", "request", negotiation, "--terms", str(terms), *consumer)
+    assert "REQUESTED" in place.done(*counter).out
+    place.done("contract", "accept", negotiation, *node)
+    ran = place.done("contract", "verify", negotiation, *consumer, "--json")
+    shown = place.done("contract", "show", ran.json()["agreement"], *node).json()
+    assert '"7"' in json.dumps(shown["document"])
+    another = place.offer("unwanted")
+    ran = place.done("contract", "offer", another, "--to", "consortium", *node, "--json")
+    negotiation = ran.json()["negotiation"]
+    assert "TERMINATED" in place.done("contract", "terminate", negotiation, *consumer).out
+
+
+def test_a_request_may_ask_for_other_terms(place: Place) -> None:
+    path = place.offer("changed")
+    place.done("product", "offer", path, "--node", place.node, "--auto-agree")
+    terms = place.root / "terms-2.json"
+    terms.write_text(Path(path).read_text(encoding="utf-8").replace('"5"', '"7"'), encoding="utf-8")
+    negotiation = place.requested("--terms", str(terms))
+    (seen,) = [one for one in place.listed("negotiations") if one["negotiation"] == negotiation]
+    assert (seen["state"], seen["word_for_word"]) == ("REQUESTED", False)
 
 
 def test_either_party_ends_it(place: Place) -> None:
@@ -220,6 +289,54 @@ def test_either_party_ends_it(place: Place) -> None:
         assert "TERMINATED" in ran.out
         shown = place.done("contract", "show", negotiation, *by).json()
         assert (shown["state"], shown["reason"].endswith("no")) == ("TERMINATED", True)
+
+
+def test_a_consumer_joins_later_and_concludes_an_agreement(place: Place) -> None:
+    join, folder = str(place.root / "institute.join"), str(place.root / "institute")
+    invite = ("space", "invite", "institute", "--space", str(place.root / "space"))
+    ran = place.done(*invite, "--role", "consumer", "--out", join)
+    assert f"tds space join ./institute --join {Path(join).name}" in ran.out
+    assert "as a consumer" in place.done("space", "join", folder, "--join", join).out
+    ran = place.tds("space", "join", folder, "--join", join)
+    assert (ran.code, "an enrolled consumer" in ran.err) == (1, True)
+    place.done("product", "offer", place.offer("later"), "--node", place.node)
+    asked = ("contract", "request", PRODUCT, "--consumer", folder, "--json")
+    negotiation = place.done(*asked).json()["negotiation"]
+    place.done("contract", "accept", negotiation, "--node", place.node)
+    ran = place.done("contract", "verify", negotiation, "--consumer", folder, "--json")
+    assert ran.json()["state"] == "FINALIZED"
+    shown = place.done("contract", "show", ran.json()["agreement"], "--consumer", folder).json()
+    assert shown["document"]["assignee"] == "institute"
+    ran = place.tds("contract", "show", negotiation, "--consumer", place.consumer)
+    assert (ran.code, "got none" in ran.err) == (2, True)
+
+
+def test_joining_goes_on_where_it_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    join, folder = place.root / "lab.join", place.root / "lab"
+    invite = ("space", "invite", "lab", "--space", str(place.root / "space"), "--out", str(join))
+    place.done(*invite, "--role", "consumer")
+    with monkeypatch.context() as patch:
+        patch.setattr(consumer_join, "replace_file", _crash)
+        with pytest.raises(RuntimeError):
+            consumer_join.join_as_consumer(folder, join, now=now())
+    key = (folder / "statement.key").read_bytes()
+    place.done("space", "join", str(folder), "--join", str(join))
+    assert (folder / "statement.key").read_bytes() == key
+    # The token is used: other keys do not get in with it.
+    ran = place.tds("space", "join", str(place.root / "thief"), "--join", str(join))
+    assert (ran.code, "refused to enrol lab" in ran.err) == (1, True)
+
+
+def test_an_invitation_for_a_node_makes_no_consumer(place: Place) -> None:
+    join = place.root / "ward.join"
+    invite = ("space", "invite", "ward", "--space", str(place.root / "space"))
+    place.done(*invite, "--region", "CN-GD", "--out", str(join))
+    ran = place.tds("space", "join", str(place.root / "ward"), "--join", str(join))
+    assert (ran.code, "refused to enrol ward" in ran.err) == (1, True)
+
+
+def _crash(*_args: object, **_options: object) -> None:
+    raise RuntimeError("a crash")
 
 
 # -- what a crash leaves --------------------------------------------------------------------------
@@ -325,6 +442,15 @@ def test_an_offer_that_is_over_is_not_listed(place: Place) -> None:
         (["contract", "list", "--node", "{node}", "--consumer", "{consumer}"], "both"),
         (["contract", "accept", "x", "--node", "{node}", "--consumer", "{consumer}"], "both"),
         (["contract", "show", "unheard", "--node", "{node}"], "got none"),
+        (["contract", "offer", "o.json", "--node", "{node}"], "either --to"),
+        (
+            ["contract", "offer", "o.json", "--node", "{node}", "--to", "a", "--negotiation", "b"],
+            "either --to",
+        ),
+        (
+            ["contract", "request", "urn:tdspace:negotiation:0", "--consumer", "{consumer}"],
+            "--terms",
+        ),
         (["contract", "verify", "urn:none", "--consumer", "{consumer}"], "opened"),
         (["contract", "request", "clinic/none", "--consumer", "{consumer}"], "not known there"),
         (

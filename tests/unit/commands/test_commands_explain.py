@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from auditors.replay import replay_verdict
 from ledger.log import Log
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, digest_of
-from policies.entries import entry_bytes
-from policies.evaluate import Request, Value, evaluate
+from policies.entries import EntryType, entry_bytes
+from policies.evaluate import Report, Request, Value, evaluate
 from policies.odrl import PROFILE, parse_agreement
 from policies.operands import Right
 
@@ -37,6 +37,8 @@ def agreement(owner: str) -> dict[str, Any]:
         {"leftOperand": "togetherWith", "operator": "hasPart", "rightOperand": "other"},
         {"leftOperand": "spatial", "operator": "isPartOf", "rightOperand": "CN"},
     ]
+    if owner == "other":
+        constraint = constraint[:2]
     return {
         "@id": f"urn:agreement:{owner}",
         "@type": "Agreement",
@@ -51,57 +53,80 @@ def agreement(owner: str) -> dict[str, Any]:
     }
 
 
-def decide(owner: str, words: dict[str, Right]) -> dict[str, Any]:
+def decide(owner: str, words: dict[str, Right]) -> Report:
     parsed = parse_agreement(json.dumps(agreement(owner)).encode())
     state = {name: Value(value, f"test {name}") for name, value in words.items()}
     request = Request(f"{owner}/p", "consortium", "train")
-    return evaluate(parsed, request, state).to_json()
+    return evaluate(parsed, request, state)
 
 
-def write_log(
-    folder: Path,
-    signer: NoteSigner,
-    change: Callable[[list[dict[str, Any]]], object] = lambda reports: None,
-) -> Path:
-    """A log with one decision: clinic refused by policy, lab permitted, gone refused before it."""
-    lawful: dict[str, Right] = WORDS | {
-        "purpose": "drug-safety",
-        "spatial": "CN-GD",
-        "compensate": "fulfilled",
+LAWFUL: dict[str, Right] = WORDS | {
+    "purpose": "drug-safety",
+    "spatial": "CN-GD",
+    "compensate": "fulfilled",
+}
+WHERE = {"run": RUN, "round": 2, "kind": "train", "attempt": 1}
+Change = Callable[[list[dict[str, Any]], list[dict[str, Any]]], object]
+
+
+def keep(_reports: list[dict[str, Any]], _verdicts: list[dict[str, Any]]) -> None:
+    """Change nothing."""
+
+
+def write_log(folder: Path, signer: NoteSigner, change: Change = keep) -> Path:
+    """A log with one decision: clinic refused by policy, lab and other permitted, gone refused
+    before any policy was asked."""
+    made = {
+        "clinic": decide("clinic", WORDS | {"spatial": "no place"}),
+        "lab": decide("lab", LAWFUL),
+        "other": decide("other", LAWFUL),
     }
-    reports = [decide("clinic", WORDS | {"spatial": "no place"}), decide("lab", lawful)]
-    verdicts = [
+    reports = [json.loads(canonical_bytes(report.to_json())) for report in made.values()]
+    verdicts: list[dict[str, Any]] = [
         {
             "participant": owner,
             "product": f"{owner}/p",
-            "permitted": permitted,
-            "reasons": [{"code": code, "text": "as decided"}],
-            "report": digest,
+            "permitted": owner != "clinic",
+            "reasons": [reason.to_json() for reason in report.reasons()],
+            "report": report.digest,
         }
-        for owner, permitted, code, digest in (
-            ("clinic", False, "purpose-not-allowed", digest_of(reports[0])),
-            ("lab", True, "permitted", digest_of(reports[1])),
-            ("gone", False, "consent-withdrawn", None),
-        )
+        for owner, report in made.items()
     ]
-    change(reports)
-    where = {"run": RUN, "round": 2, "kind": "train", "attempt": 1}
-    decided = {**where, "decision": {"minCohort": 1, "verdicts": verdicts}}
+    verdicts.append(
+        {
+            "participant": "gone",
+            "product": "gone/p",
+            "permitted": False,
+            "reasons": [{"code": "consent-withdrawn", "text": "as decided"}],
+            "report": None,
+        }
+    )
+    change(reports, verdicts)
+    return append(folder, signer, made, reports, verdicts)
+
+
+def append(
+    folder: Path,
+    signer: NoteSigner,
+    owners: Iterable[str],
+    reports: list[dict[str, Any]],
+    verdicts: list[dict[str, Any]],
+) -> Path:
+    documents = [{"document": json.dumps(agreement(owner))} for owner in owners]
+    decided = {**WHERE, "decision": {"minCohort": 1, "verdicts": verdicts}}
+    bodies: list[tuple[EntryType, Any]] = [
+        *(("AgreementConcluded", body) for body in documents),
+        ("RunOpened", {"run": RUN, "consumer": "consortium"}),
+        ("ReportsMade", {**WHERE, "reports": reports}),
+        ("RoundDecided", decided),
+    ]
     with Log.open(
         folder=folder / "log",
         database=folder / "log.sqlite",
         last_signed=folder / "last",
         signer=signer,
     ) as log:
-        for owner in ("clinic", "lab"):
-            document = json.dumps(agreement(owner))
-            log.append([entry_bytes("AgreementConcluded", time=TIME, body={"document": document})])
-        log.append(
-            [
-                entry_bytes("ReportsMade", time=TIME, body={**where, "reports": reports}),
-                entry_bytes("RoundDecided", time=TIME, body=decided),
-            ]
-        )
+        log.append([entry_bytes(kind, time=TIME, body=body) for kind, body in bodies])
     return folder / "log"
 
 
@@ -132,7 +157,7 @@ def test_a_refusal_is_explained_in_both_languages(tds: Tds, log: Path) -> None:
 def test_a_permit_and_a_refusal_by_fact_are_explained(tds: Tds, log: Path) -> None:
     found = tds("policy", "explain", RUN, "2", "lab", "--log", str(log), "--json").json()
     assert found["permitted"] is True
-    assert found["entry"] == 3
+    assert found["entry"] == 5
     assert found["digest"] == digest_of(found["report"])
     assert "of its partners, other takes part" in found["because"]
     fact = tds("policy", "explain", RUN, "2", "gone", "--log", str(log), "--json").json()
@@ -144,7 +169,7 @@ def test_a_permit_and_a_refusal_by_fact_are_explained(tds: Tds, log: Path) -> No
     [
         ("run-9", 2, "lab", "expected one run whose id begins so, got none"),
         (RUN, 3, "lab", "expected a decision on round 3"),
-        (RUN, 2, "nobody", "one of clinic, gone, lab"),
+        (RUN, 2, "nobody", "one of clinic, gone, lab, other"),
     ],
 )
 def test_what_the_log_does_not_hold(
@@ -161,50 +186,96 @@ def lie(report: dict[str, Any]) -> None:
     report["rules"][0]["constraints"][0]["leftValue"] = "drug-safety"
 
 
+def verdict(who: str, **changes: Any) -> Change:
+    """Another verdict in the decision, over the same reports."""
+
+    def change(_reports: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+        for one in verdicts:
+            if one["participant"] == who:
+                one.update(changes)
+
+    return change
+
+
+def made_otherwise(who: str, **changes: Any) -> Change:
+    """An honest report on another request than the round's."""
+
+    def change(reports: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+        parsed = parse_agreement(json.dumps(agreement(who)).encode())
+        asked = {"target": f"{who}/p", "assignee": "consortium", "action": "train"} | changes
+        state = {name: Value(value, f"test {name}") for name, value in LAWFUL.items()}
+        report = evaluate(parsed, Request(**asked), state)
+        reports.append(json.loads(canonical_bytes(report.to_json())))
+        reasons = [reason.to_json() for reason in report.reasons()]
+        verdict(who, permitted=False, reasons=reasons, report=report.digest)(reports, verdicts)
+
+    return change
+
+
+ALONE: Change = lambda _, verdicts: verdicts.__delitem__(2)  # noqa: E731
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("who", "change", "says"),
     [
-        lambda reports: lie(reports[0]),
-        lambda reports: reports[0].update(effect="permit"),
-        lambda reports: reports.pop(0),
+        ("clinic", lambda reports, _: lie(reports[0]), "expected report"),
+        ("clinic", lambda reports, _: reports[0].update(effect="permit"), "expected report"),
+        ("clinic", lambda reports, _: reports.pop(0), "expected report"),
+        ("clinic", verdict("clinic", permitted=True), "expected a refusal, as its report says"),
+        ("gone", verdict("gone", permitted=True), "expected a report of why it was permitted"),
+        ("clinic", verdict("clinic", reasons=[]), "expected the reasons"),
+        ("lab", verdict("lab", permitted=False, reasons=[{"code": "x", "text": ""}]), "reasons"),
+        ("lab", verdict("lab", product="clinic/p"), "owner, product, consumer and action"),
+        ("lab", made_otherwise("lab", action="evaluate"), "owner, product, consumer and action"),
+        ("lab", made_otherwise("lab", assignee="another"), "owner, product, consumer and action"),
+        ("lab", ALONE, "togetherWith: expected"),
+        ("lab", verdict("other", permitted=False), "togetherWith: expected"),
     ],
 )
-def test_a_report_that_is_not_the_one_decided_by_breaks_a_rule(
-    tds: Tds, tmp_path: Path, signer: NoteSigner, change: Callable[[list[Any]], object]
+def test_a_verdict_that_does_not_follow_breaks_a_rule(
+    tds: Tds, tmp_path: Path, signer: NoteSigner, who: str, change: Change, says: str
 ) -> None:
     folder = write_log(tmp_path, signer, change)
-    with pytest.raises(RuleViolated) as caught:
-        replay_verdict(folder, run=RUN, round_=2, participant="clinic")
+    with pytest.raises(RuleViolated, match=says) as caught:
+        replay_verdict(folder, run=RUN, round_=2, participant=who)
     assert caught.value.rule == "decision-replayed"
-    assert tds("policy", "explain", RUN, "2", "clinic", "--log", str(folder)).code == 4
+    assert tds("policy", "explain", RUN, "2", who, "--log", str(folder)).code == 4
 
 
 def test_a_report_that_evaluating_again_does_not_give_breaks_a_rule(
     tmp_path: Path, signer: NoteSigner
 ) -> None:
-    honest = decide("clinic", WORDS)
-    lying = json.loads(canonical_bytes(honest))
-    lying["rules"][0]["outcome"] = "satisfied"
-    where = {"run": RUN, "round": 1, "kind": "train", "attempt": 1}
-    verdict = {
-        "participant": "clinic",
-        "product": "clinic/p",
-        "permitted": True,
-        "reasons": [],
-        "report": digest_of(lying),
-    }
-    with Log.open(
-        folder=tmp_path / "log", database=tmp_path / "db", last_signed=tmp_path / "l", signer=signer
-    ) as log:
-        body = {"document": json.dumps(agreement("clinic"))}
-        log.append(
-            [
-                entry_bytes("AgreementConcluded", time=TIME, body=body),
-                entry_bytes("ReportsMade", time=TIME, body={**where, "reports": [lying]}),
-                entry_bytes(
-                    "RoundDecided", time=TIME, body={**where, "decision": {"verdicts": [verdict]}}
-                ),
-            ]
-        )
+    def change(reports: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+        reports[0]["rules"][0]["outcome"] = "satisfied"
+        verdicts[0]["report"] = digest_of(reports[0])
+
+    folder = write_log(tmp_path, signer, change)
     with pytest.raises(RuleViolated, match="evaluating again"):
-        replay_verdict(tmp_path / "log", run=RUN, round_=1, participant="clinic")
+        replay_verdict(folder, run=RUN, round_=2, participant="clinic")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda report: report.update(rules=[[]]),
+        lambda report: report.update(rules=["x"]),
+        lambda report: report.update(duties=None),
+        lambda report: report.update(agreementDigest=[]),
+        lambda report: report.update(baseline="x"),
+        lambda report: report["rules"][0]["constraints"].append([]),
+        lambda report: report["rules"][0]["constraints"][0].update(leftValue=7),
+        lambda report: report["rules"][0]["constraints"][0].update(leftOperand="x"),
+        lambda report: report["rules"][0].update(duties=[None]),
+    ],
+)
+def test_a_report_in_another_form_breaks_a_rule(
+    tds: Tds, tmp_path: Path, signer: NoteSigner, change: Callable[[dict[str, Any]], object]
+) -> None:
+    def changed(reports: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+        change(reports[0])
+        verdicts[0]["report"] = digest_of(reports[0])
+
+    folder = write_log(tmp_path, signer, changed)
+    ran = tds("policy", "explain", RUN, "2", "clinic", "--log", str(folder))
+    assert ran.code == 4
+    assert "Traceback" not in ran.err

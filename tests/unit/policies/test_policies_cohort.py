@@ -225,3 +225,49 @@ def test_a_long_chain_of_dependence_settles_to_nobody() -> None:
     decision = decide_round(candidates)
     assert decision.permitted == ()
     assert {verdict.reasons[0].code for verdict in decision.verdicts} == {"too-few-participants"}
+
+
+def names(number: int) -> list[str]:
+    return [f"participant-{index:04}" for index in range(number)]
+
+
+def together(name: str) -> Any:
+    return {"leftOperand": "togetherWith", "operator": "hasPart", "rightOperand": name}
+
+
+def test_a_report_grows_with_its_agreement_and_not_with_the_cohort() -> None:
+    """Each of many constraints would else repeat every partner that the others name."""
+    crowd = [candidate(name) for name in names(400)]
+    wishes = [
+        {"or": [together(name) for name in names(400)[at : at + 63]]} for at in range(0, 378, 63)
+    ]
+    document = agreement("z-p").to_json() | {
+        "permission": [{"action": "train", "constraint": [wish]} for wish in wishes]
+    }
+    asked = parse_agreement(canonical_bytes(document))
+    decision = decide_round([*crowd, candidate("z", agreement=asked)])
+    last = decision.verdicts[-1]
+    assert last.permitted and last.document is not None
+    assert len(last.document) < 300 * 400
+
+
+def test_a_report_that_no_entry_holds_refuses_its_candidate_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("policies.cohort.MAX_REPORT_BYTES", 2000)
+    long = [purpose("marketing")] * 10
+    decision = decide_round([candidate("a"), candidate("b", *long), candidate("c", together("b"))])
+    assert outcome(decision) == {
+        "a/p": "permitted",
+        "b/p": "report-too-large",
+        "c/p": "partner-missing",
+    }
+
+
+def test_the_reasons_of_a_verdict_are_bounded() -> None:
+    many = [{"leftOperand": "recipient", "operator": "eq", "rightOperand": "r" * 1024}] * 40
+    (verdict,) = decide_round([candidate("a", *many, purpose("medical-research"))]).verdicts
+    assert len(verdict.reasons) == 17
+    assert verdict.reasons[-1].text == "and 25 more reasons, as the report shows"
+    assert max(len(reason.text) for reason in verdict.reasons) == 1000
+    assert verdict.report is not None and len(verdict.report.reasons()) == 41

@@ -121,7 +121,7 @@ def test_each_unmet_constraint_is_a_change() -> None:
         "the number of uses, this one included would have to be at most 5 "
         "(it only grows, so that only a new agreement helps); and "
         "the privacy loss ε, this use included would have to be less than 2.5 "
-        "(it only grows, so that only a new agreement helps); and "
+        "(what was spent stays spent, so that only a smaller use or a new agreement helps); and "
         "the pay for the use would have to be at least 12; and "
         "the place of processing would have to be CN-GD or CN-SH",
     )
@@ -139,6 +139,10 @@ def test_alternatives_are_offered_as_such() -> None:
     both = {"xone": [part("recipient", "eq", "b"), part("industry", "eq", "health")]}
     found = told(decide([train(both)], {"recipient": "b", "industry": "health"}))
     assert found.changes == ("exactly one alternative would have to hold, not 2",)
+    assert found.because == (
+        "2 alternatives hold where exactly one may: the recipient is b, the recipient's sector is "
+        "health (permission 1)",
+    )
     nested = {"and": [PURPOSE, part("recipient", "eq", "a")]}
     found = told(decide([train(nested), train(PURPOSE)], {"purpose": "marketing"}))
     assert found.changes[0].count("; or ") == 1
@@ -161,7 +165,9 @@ def test_prohibitions_say_what_would_end_them() -> None:
     unknown = told(decide([train()], {"recipient": "b"}, prohibition=[forbid]))
     assert unknown.because == ("prohibition 1 may apply: the place of processing is not known",)
     always = told(decide([train()], {}, prohibition=[{"action": "use"}]))
-    assert always.changes == ("prohibition 1 (prohibition 1)",)
+    assert always.changes == (
+        "it forbids without a condition, so that only its end helps (prohibition 1)",
+    )
 
 
 def test_or_inside_a_prohibition_has_to_end_in_all_its_parts() -> None:
@@ -189,8 +195,65 @@ def test_company_is_spoken_of_by_name() -> None:
         "c may take part (permission 1)",
     )
     assert found.changes == (
-        "a or b would have to take part as well; and c would have to stay out of the round",
+        "a and b would have to take part as well; and c would have to stay out of the round",
     )
+
+
+def test_only_who_is_away_would_have_to_come() -> None:
+    wishes = [
+        part("togetherWith", "isAllOf", ["a", "b", "c"]),
+        part("notTogetherWith", "isNoneOf", ["d", "e", "f"]),
+    ]
+    found = told(decide([train(*wishes)], {"togetherWith": ("b",), "notTogetherWith": ("d", "f")}))
+    assert found.because == (
+        "of its partners, b takes part (permission 1)",
+        "d and f may take part (permission 1)",
+    )
+    assert found.changes == (
+        "a and c would have to take part as well; and d and f would have to stay out of the round",
+    )
+    unknown = told(decide([train(part("togetherWith", "isAnyOf", ["a", "b"]))], {}))
+    assert unknown.changes == ("a or b would have to take part as well",)
+
+
+def test_exactly_one_where_it_is_not_known_whether_others_hold() -> None:
+    """Two would hold, were the unknown one satisfied: it must be known not to be."""
+    one, other = part("recipient", "eq", "b"), part("industry", "eq", "health")
+    found = told(decide([train({"xone": [one, other]})], {"recipient": "b"}))
+    assert found.changes == ("the recipient's sector would have to be something other than health",)
+    found = told(decide([train({"xone": [one, other]})], {"recipient": "c"}))
+    assert found.changes == (
+        "[the recipient would have to be b; and the recipient's sector would have to be something "
+        "other than health]; or the recipient's sector would have to be health",
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "grows"),
+    [("eq", 3, False), ("eq", 6, True), ("lt", 6, True), ("gteq", 3, False)],
+)
+def test_a_value_that_only_grows_is_said_to_be_too_late_only_where_it_is(
+    operator: str, value: int, grows: bool
+) -> None:
+    found = told(decide([train(part("count", operator, "5"))], {"count": value}))
+    assert ("only grows" in found.changes[0]) is grows
+
+
+@pytest.mark.parametrize(
+    ("operator", "grows"), [("gteq", True), ("gt", True), ("lt", False), ("eq", False)]
+)
+def test_a_prohibition_of_what_only_grows(operator: str, grows: bool) -> None:
+    value = 5 if operator in ("eq", "gteq") else 6 if operator == "gt" else 4
+    forbid = [{"action": "use", "constraint": [part("count", operator, "5")]}]
+    found = told(decide([train()], {"count": value}, prohibition=forbid))
+    assert ("only grows" in found.changes[0]) is grows
+
+
+def test_the_duty_of_another_permission_is_no_reason() -> None:
+    owed = train(duty=[{"action": "compensate"}])
+    forbid = [{"action": "use", "constraint": [part("recipient", "eq", "b")]}]
+    found = told(decide([train(), owed], {"recipient": "b"}, prohibition=forbid))
+    assert found.because == ("prohibition 1 applies: the recipient is b",)
 
 
 def test_duties_that_are_owed() -> None:

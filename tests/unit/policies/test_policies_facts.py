@@ -15,7 +15,7 @@ from policies.results import Value
 ANONYMIZE = {"action": "anonymize"}
 IN_HK = {"leftOperand": "spatial", "operator": "isPartOf", "rightOperand": "HK"}
 IN_GD = {"leftOperand": "spatial", "operator": "eq", "rightOperand": "CN-GD"}
-EITHER = {"leftOperand": "spatial", "operator": "isAnyOf", "rightOperand": ["CN", "CN-HK"]}
+EITHER = {"leftOperand": "spatial", "operator": "isAnyOf", "rightOperand": ["CN", "HK"]}
 NOT_HK = {"leftOperand": "spatial", "operator": "isNoneOf", "rightOperand": ["HK"]}
 PURPOSE = {"leftOperand": "purpose", "operator": "eq", "rightOperand": "x"}
 

@@ -313,6 +313,7 @@ def test_one_fault_in_the_document(changes: dict[str, Any], where: str, expected
         (constraint("spatial", "eq", "cn"), ".rightOperand", "ISO 3166"),
         (constraint("spatial", "eq", "CN-"), ".rightOperand", "ISO 3166"),
         (constraint("spatial", "eq", "EU"), ".rightOperand", "ISO 3166"),
+        (constraint("spatial", "eq", "CN-HK"), ".rightOperand", "ISO 3166"),
         (constraint("spatial", "eq", "_:EU"), ".rightOperand", "ISO 3166"),
         ({"and": []}, ".and", "at least one"),
         ({"and": constraint()}, ".and", "list"),

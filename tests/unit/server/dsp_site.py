@@ -6,17 +6,18 @@ import copy
 import json
 import shutil
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from server_site import CONSUMER, SPACE, Node, Site
+from server_site import CONSUMER, OPERATOR, SPACE, Node, Site
 
-from policies.canonical import canonical_bytes, parse_json
+from policies.canonical import canonical_bytes, digest_of, parse_json
 from policies.envelope import sign_envelope
 from policies.fields import instant
 from policies.odrl import CONTEXT, PROFILE, Offer, agreement_from_offer, parse_offer
@@ -34,10 +35,12 @@ from server.dsp.messages import (
     parse_message,
 )
 from server.dsp.rows import NegotiationRow, TransferRow
+from server.errors import RequestError
 from server.pki import Identity
 from server.space import load_statement_key
 
 OTHER = Identity(space=SPACE, role="consumer", participant="rival")
+PID = "urn:uuid:mine"  # what the consumer calls a negotiation that the owner opened
 CALLBACK = "https://consumer.example/dsp"
 
 
@@ -60,6 +63,12 @@ def offer(node: Node, id: str, *constraints: dict[str, Any], **changes: Any) -> 
         "permission": [rule],
     }
     return parse_offer(canonical_bytes(document | changes))
+
+
+def changed(message: dict[str, Any], changes: dict[str, Any]) -> bytes:
+    """The message with these properties; without those that are None."""
+    rest = {key: value for key, value in (message | changes).items() if value is not None}
+    return canonical_bytes(rest)
 
 
 class Contracts:
@@ -120,7 +129,7 @@ class Contracts:
         return sign_envelope(signed, payload_type=AGREEMENT_TYPE, key=key)
 
     def agree(self, row: NegotiationRow, **changes: Any) -> NegotiationRow:
-        found: NegotiationRow = self._contracts.negotiations.agree(
+        found: NegotiationRow = self._contracts.owners.agree(
             self.owner.identity, row.id, self.agreement_envelope(row, **changes)
         )
         return found
@@ -128,12 +137,30 @@ class Contracts:
     def counter_offer(self, row: NegotiationRow, *constraints: Any, **changes: Any) -> Any:
         made = offer(self.owner, self.new_id("counter"), *constraints)
         envelope = self.offer_envelope(made, **({"negotiation": row.id} | changes))
-        return self._contracts.negotiations.offer(self.owner.identity, row.id, envelope)
+        return self._contracts.owners.offer(self.owner.identity, row.id, envelope)
+
+    def opening(self, given: Offer, **changes: Any) -> bytes:
+        """The envelope of an offer to the consumer, by which a negotiation is opened."""
+        values = {"consumer": "consortium", "negotiation": None} | changes
+        if values["negotiation"] is None:
+            parts = [
+                values.get("participant", self.owner.name),
+                values.get("product", self.owner.product),
+                values["consumer"],
+                values.get("offer", given.id),
+            ]
+            values["negotiation"] = f"urn:tdspace:negotiation:{digest_of(parts)[:32]}"
+        return self.offer_envelope(given, **values)
+
+    def open(self, *constraints: dict[str, Any], **changes: Any) -> NegotiationRow:
+        made = offer(self.owner, changes.pop("id", None) or self.new_id("private"), *constraints)
+        found: NegotiationRow = self._contracts.owners.open(
+            self.owner.identity, self.opening(made, **changes)
+        )
+        return found
 
     def end(self, row: NegotiationRow, reason: str = "no") -> NegotiationRow:
-        found: NegotiationRow = self._contracts.negotiations.end(
-            self.owner.identity, row.id, reason
-        )
+        found: NegotiationRow = self._contracts.owners.end(self.owner.identity, row.id, reason)
         return found
 
     # -- the consumer ------------------------------------------------------------------------
@@ -142,7 +169,7 @@ class Contracts:
         pid = changes.pop("consumerPid", None) or self.new_id("urn:uuid")
         target = changes.pop("target", self.owner.product)
         message = documents.request_message(pid, given.to_json(), target, callback=CALLBACK)
-        return parse_message(ContractRequest, canonical_bytes(message | changes))
+        return parse_message(ContractRequest, changed(message, changes))
 
     def request(self, given: Offer, caller: Identity = CONSUMER, **changes: Any) -> NegotiationRow:
         message = self.request_message(given, **changes)
@@ -151,14 +178,14 @@ class Contracts:
 
     def counter(self, row: NegotiationRow, given: Offer, **changes: Any) -> NegotiationRow:
         message = documents.request_message(
-            row.consumer_pid, given.to_json(), row.product, provider_pid=row.id
+            row.consumer_pid or PID, given.to_json(), row.product, provider_pid=row.id
         )
         parsed = parse_message(ContractRequest, canonical_bytes(message | changes))
         found: NegotiationRow = self._contracts.negotiations.counter(CONSUMER, row.id, parsed)
         return found
 
     def event(self, row: NegotiationRow, event: str = "ACCEPTED", **changes: Any) -> Any:
-        message = documents.event_message(row.id, row.consumer_pid, event) | changes
+        message = documents.event_message(row.id, row.consumer_pid or PID, event) | changes
         parsed = parse_message(NegotiationEvent, canonical_bytes(message))
         return self._contracts.negotiations.event(CONSUMER, row.id, parsed)
 
@@ -171,9 +198,9 @@ class Contracts:
         }
         envelope = sign_envelope(statement, payload_type=VERIFICATION_TYPE, key=key)
         message = documents.process_message(
-            "ContractAgreementVerificationMessage", row.id, row.consumer_pid
+            "ContractAgreementVerificationMessage", row.id, row.consumer_pid or PID
         ) | {SIGNATURE: json.loads(envelope)}
-        return parse_message(AgreementVerification, canonical_bytes(message | changes))
+        return parse_message(AgreementVerification, changed(message, changes))
 
     def verify(
         self, row: NegotiationRow, caller: Identity = CONSUMER, **changes: Any
@@ -184,7 +211,7 @@ class Contracts:
 
     def terminate(self, row: NegotiationRow, caller: Identity = CONSUMER) -> NegotiationRow:
         message = documents.process_message(
-            "ContractNegotiationTerminationMessage", row.id, row.consumer_pid, "no"
+            "ContractNegotiationTerminationMessage", row.id, row.consumer_pid or PID, "no"
         )
         parsed = parse_message(NegotiationTermination, canonical_bytes(message))
         found: NegotiationRow = self._contracts.negotiations.terminate(caller, row.id, parsed)
@@ -230,6 +257,29 @@ class Contracts:
     def act(self, caller: Identity, id: str, act: str) -> TransferRow:
         found: TransferRow = self._contracts.transfers.act(caller, id, act, "because")
         return found
+
+
+def steps(site: Site) -> list[tuple[str | None, str, str]]:
+    return [
+        (e.body["before"], e.body["state"], e.body["by"])  # type: ignore[misc]
+        for e in site.entries()
+        if e.type == "NegotiationStep"
+    ]
+
+
+def refuses(
+    dsp: Contracts, kind: type[RequestError], match: str, call: Callable[[], object]
+) -> None:
+    """The call is refused, and neither log nor registry moved."""
+    size, state = dsp.site.log.size, listed(dsp.site)
+    with pytest.raises(kind, match=match):
+        call()
+    assert (dsp.site.log.size, listed(dsp.site)) == (size, state)
+
+
+def listed(site: Site) -> str:
+    names = ("offers", "negotiations", "transfers", "agreements")
+    return digest_of([[one.decode() for one in site.governance.list(OPERATOR, n)] for n in names])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft201909Validator
 from referencing import Registry, Resource
@@ -77,6 +78,15 @@ def check(document: Any, schema: str | None = None) -> None:
     if not DSP.is_dir():
         return
     _validator(schema or SCHEMAS[document["@type"]]).validate(document)
+
+
+def valid(response: httpx.Response, status: int = 200) -> Any:
+    """The document of an answer, which must be one of the protocol."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    document = response.json()
+    check(document)
+    return document
 
 
 def examples() -> list[Path]:

@@ -419,6 +419,12 @@ def enrolling(token: str, node: Node, **changes: Any) -> Enrolling:
     return Enrolling(token=token, **parts, **proofs)
 
 
+def enrolling_consumer(token: str, node: Node, **changes: Any) -> Enrolling:
+    """The request of a consumer, which has a node's keys for TLS and statements only."""
+    none: dict[str, Any] = {"log_verifier_key": b"", "fleet_key_pem": b"", "fleet_proof": b""}
+    return enrolling(token, node, **(none | changes))
+
+
 def product_envelope(node: Node, now: datetime, **changes: Any) -> bytes:
     card: dict[str, Any] = {
         "version": 1,

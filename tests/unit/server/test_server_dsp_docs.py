@@ -57,7 +57,7 @@ def test_the_page_is_what_happens(bed: Bed) -> None:
     dsp, names = Contracts(bed.site), dict[str, str]()
     dsp.publish(id="offer-docs")
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     negotiation = "urn:tdspace:negotiation:1"
     with bed.consumer() as client:
         http = bed.http()

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from dsp_callbacks import callback_server, wait_for
 from dsp_site import CALLBACK, Bed, Contracts, copied, until
-from dsp_vectors import VERSIONS, check
+from dsp_vectors import VERSIONS, check, valid
 from server_site import CONSUMER, OPERATOR, Node, Site
 
 from policies.canonical import canonical_bytes
 from policies.errors import DocumentError, SignatureError
 from policies.fields import instant
 from policies.odrl import Offer
-from server.dsp import catalogue, documents
-from server.dsp import http as binding
+from server.dsp import body, catalogue, documents
 from server.dsp.client import ContractsClient
 from server.dsp.consumer import check_agreement, published_offer, verification
 from server.dsp.documents import BASE, EXTENSION
 from server.dsp.endpoint import serve_contracts
-from server.dsp.messages import MAX_BODY_BYTES, digest_json
+from server.dsp.messages import MAX_BODY_BYTES, SIGNATURE, digest_json
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError, Unavailable
 from server.pki import create_ca
 
@@ -45,15 +41,6 @@ def dsp(bed: Bed) -> Contracts:
 def offer(bed: Bed) -> Offer:
     made = Contracts(bed.site)
     return made.publish(id=f"offer-{bed.site.log.size}")
-
-
-def valid(response: httpx.Response, status: int = 200) -> Any:
-    """The document of an answer, which must be one of the protocol."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/json"
-    document = response.json()
-    check(document)
-    return document
 
 
 def pid(bed: Bed) -> str:
@@ -185,6 +172,7 @@ def test_a_verification_by_somebody_else_says_why(bed: Bed, dsp: Contracts, offe
     row = dsp.agree(dsp.request(offer, consumerPid=pid(bed)), id=f"agreed-{bed.site.log.size}")
     path = f"{BASE}/negotiations/{row.id}/agreement/verification"
     for changes, said in (
+        ({SIGNATURE: None}, "expected a DSSE envelope, got none"),
         ({"participant": "alpha"}, "expected one by consortium"),
         ({"key": dsp.owner.receipt}, "expected a signature by key"),
         ({"document": "{}"}, "word for word"),
@@ -310,6 +298,26 @@ def test_the_catalogue_answers_strangers_alike(bed: Bed, dsp: Contracts, offer: 
     check(json.loads(answers.pop()))
 
 
+def test_the_catalogues_paths_answer_every_error_with_its_document(
+    bed: Bed, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, client = f"{BASE}/catalog/request", bed.http()
+    for answer, status in (
+        (client.get(path), 405),
+        (client.get(f"{BASE}/catalog/unheard"), 404),
+        (client.delete(f"{BASE}/catalog/datasets/alpha%2Frecords"), 405),
+    ):
+        assert valid(answer, status)["@type"] == "CatalogError"
+
+    def down(*_args: object) -> None:
+        raise Unavailable("the registry cannot be read")
+
+    monkeypatch.setattr(bed.site.governance.contracts.tokens, "identity", down)
+    assert valid(client.get(f"{BASE}/catalog/datasets/x"), 503)["code"] == "503"
+    answer = client.get(UNKNOWN)
+    assert (answer.status_code, answer.content) == (503, b"")
+
+
 def test_the_owner_may_look_but_not_speak_for_the_consumer(
     bed: Bed, dsp: Contracts, offer: Offer
 ) -> None:
@@ -377,7 +385,7 @@ def test_an_error_names_the_consumers_pid_where_it_sent_one(bed: Bed) -> None:
 def test_a_body_that_does_not_come_is_not_waited_for(
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(binding, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(body, "BODY_TIMEOUT_S", 0.2)
     context = ssl.create_default_context(cadata=bed.site.space.card.ca_pem)
     with (
         socket.create_connection(("127.0.0.1", bed.endpoint.port), timeout=5) as raw,
@@ -453,40 +461,6 @@ def test_the_client_reads_a_refusal(bed: Bed, dsp: Contracts, offer: Offer) -> N
 # -- callbacks ------------------------------------------------------------------------------------
 
 
-class _Callback(http.server.BaseHTTPRequestHandler):
-    got: list[tuple[str, Any]]
-    statuses: list[int]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.got.append((self.path, json.loads(body)))
-        self.send_response(self.statuses.pop(0) if self.statuses else 200)
-        self.send_header("location", "http://127.0.0.1:1/")
-        self.end_headers()
-
-    def log_message(self, *_args: object) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def callback_server(*statuses: int) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """A consumer's own server; its base URL, and what it got."""
-    handler = type("Handler", (_Callback,), {"got": [], "statuses": list(statuses)})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/dsp", handler.got  # type: ignore[attr-defined]
-        server.shutdown()
-        thread.join()
-
-
-def wait_for(got: list[Any], count: int) -> None:
-    end = time.monotonic() + 5
-    while len(got) < count and time.monotonic() < end:
-        time.sleep(0.01)
-    assert len(got) == count, got
-
-
 def test_who_may_be_called_is_told_of_each_step_of_the_provider(site: Site) -> None:
     dsp = Contracts(site)
     with callback_server() as (base, got):
@@ -528,6 +502,7 @@ def test_who_may_be_called_is_told_of_each_step_of_the_provider(site: Site) -> N
         ({"consortium": "{base}/inner"}, "{base}"),
         ({"consortium": "{base}"}, "{base}else"),
         ({"consortium": "{base}"}, "{base}@elsewhere.example/"),
+        ({"consortium": "{base}/inner"}, "{base}/innermost"),
     ],
 )
 def test_nobody_else_is_called(site: Site, allowed: dict[str, str], asked: str) -> None:

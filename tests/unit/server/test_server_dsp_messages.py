@@ -128,12 +128,31 @@ def test_further_contexts_are_taken_as_the_schema_has_it(kind: type[Message]) ->
         (ContractRequest, {"consumerPid": "ｕｒｎ"}, "$.consumerPid"),
         (ContractRequest, {"consumerPid": 7}, "$.consumerPid"),
         (ContractRequest, {"callbackAddress": ...}, "$"),
+        (ContractRequest, {"callbackAddress": None}, "$.callbackAddress"),
+        (ContractRequest, {"providerPid": None}, "$.providerPid"),
+        (ContractRequest, {"providerPid": ""}, "$.providerPid"),
+        (AgreementVerification, {SIGNATURE: None}, f"$.{SIGNATURE}"),
         (ContractRequest, {"providerPid": "urn:uuid:1"}, "$"),
         (ContractRequest, {"callbackAddress": "file:///etc/passwd"}, "$.callbackAddress"),
         (ContractRequest, {"callbackAddress": "https://a b"}, "$.callbackAddress"),
+        *(
+            (kind, {"callbackAddress": "https://" + rest}, "$.callbackAddress")
+            for kind in (ContractRequest, TransferRequest)
+            for rest in (
+                "consumer.example/dsp/../inside",
+                "consumer.example/dsp/%2E%2e/inside",
+                "consumer.example/dsp/..\\inside",
+                "consumer.example/./dsp",
+                "consumer.example/dsp?to=",
+                "consumer.example/dsp#to",
+                "somebody@consumer.example/dsp",
+                "/dsp",
+                "[::1/dsp",
+            )
+        ),
         (ContractRequest, {"offer": "offer-1"}, "$.offer"),
         (NegotiationEvent, {"eventType": "AGREED"}, "$.eventType"),
-        (AgreementVerification, {SIGNATURE: ...}, f"$.{SIGNATURE}"),
+        (AgreementVerification, {SIGNATURE: "x"}, f"$.{SIGNATURE}"),
         (NegotiationTermination, {"reason": []}, "$.reason"),
         (NegotiationTermination, {"reason": ["x" * 5000]}, "$.reason"),
         (NegotiationTermination, {"code": "x" * 65}, "$.code"),
@@ -184,6 +203,10 @@ def test_an_offer_names_its_target_and_is_of_the_profile() -> None:
         ({"profile": "https://example.org"}, "$.offer.profile"),
         ({"permission": [{"action": "sell"}]}, "$.offer.permission[0].action"),
         ({"assignee": "consortium"}, "$.offer.assignee"),
+        (
+            {"permission": [{"action": "use", "target": "clinic/records"}]},
+            "$.offer.permission[0].target",
+        ),
     ],
 )
 def test_an_offer_that_is_refused(changes: dict[str, Any], where: str) -> None:
@@ -216,11 +239,8 @@ def test_one_field_of_another_form_is_refused_or_taken_as_it_is(
     except DocumentError:
         return
     # Defaults are left out: `filter: []` and no filter are one message.
-    assert {"filter": [], "code": "", "reason": []} | json.loads(changed) == {
-        "filter": [],
-        "code": "",
-        "reason": [],
-    } | digest_json(found)  # type: ignore[operator]
+    defaults = {"filter": [], "code": "", "reason": [], SIGNATURE: {}}
+    assert defaults | json.loads(changed) == defaults | digest_json(found)  # type: ignore[operator]
 
 
 @needs_vectors
@@ -253,6 +273,7 @@ def test_what_we_write_validates() -> None:
         documents.error("ContractNegotiationError", *pids, code="400", reason="no"),
         documents.error("TransferError", *pids, code="400", reason="no"),
         documents.offer_message(*pids, offer, "clinic/records"),
+        documents.first_offer_message("urn:p", offer, "t", callback="https://space.example"),
         documents.agreement_message(*pids, agreement),
         documents.event_message(*pids, "FINALIZED"),
         documents.request_message("urn:c", offer, "t", callback="https://consumer.example"),

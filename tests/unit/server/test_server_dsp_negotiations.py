@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,8 +11,16 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from dsp_site import OTHER, Contracts, offer, until
-from server_site import CONSUMER, OPERATOR, Site, agreement_envelope
+from dsp_site import OTHER, Contracts, listed, offer, refuses, steps, until
+from server_site import (
+    CONSUMER,
+    OPERATOR,
+    SPACE,
+    Site,
+    agreement_envelope,
+    enrolling_consumer,
+    new_node,
+)
 
 from policies.canonical import canonical_bytes, digest_of, parse_json
 from policies.envelope import open_envelope
@@ -21,36 +30,15 @@ from policies.odrl import parse_offer
 from policies.statements import AGREEMENT_TYPE, VERIFICATION_TYPE
 from server.dsp import negotiations as service
 from server.dsp import offers as offer_service
+from server.dsp.messages import SIGNATURE
 from server.dsp.negotiation import NEGOTIATION
 from server.errors import BadInput, NotAllowed, NotKnown, RequestError, RuleBroken, TooMany
+from server.pki import Identity
 
 
 @pytest.fixture
 def dsp(site: Site) -> Contracts:
     return Contracts(site)
-
-
-def steps(site: Site) -> list[tuple[str | None, str, str]]:
-    return [
-        (e.body["before"], e.body["state"], e.body["by"])  # type: ignore[misc]
-        for e in site.entries()
-        if e.type == "NegotiationStep"
-    ]
-
-
-def refuses(
-    dsp: Contracts, kind: type[RequestError], match: str, call: Callable[[], object]
-) -> None:
-    """The call is refused, and neither log nor registry moved."""
-    size, state = dsp.site.log.size, listed(dsp.site)
-    with pytest.raises(kind, match=match):
-        call()
-    assert (dsp.site.log.size, listed(dsp.site)) == (size, state)
-
-
-def listed(site: Site) -> str:
-    names = ("offers", "negotiations", "transfers", "agreements")
-    return digest_of([[one.decode() for one in site.governance.list(OPERATOR, n)] for n in names])
 
 
 # -- the whole way --------------------------------------------------------------------------------
@@ -219,6 +207,19 @@ def test_each_message_in_each_state(dsp: Contracts, state: str) -> None:
     refuses(dsp, BadInput, "the provider's to say", lambda: dsp.event(row, "FINALIZED"))
 
 
+def test_a_consumer_that_enrolled_later_concludes_agreements(dsp: Contracts) -> None:
+    node = new_node("institute")
+    token = dsp.site.invite("institute", role="consumer").token
+    dsp.site.governance.enrolment.enrol(enrolling_consumer(token, node))
+    caller = Identity(space=SPACE, role="consumer", participant="institute")
+    mine: dict[str, Any] = {"caller": caller, "participant": "institute", "key": node.receipt}
+    row = dsp.agree(dsp.request(dsp.publish(), caller))
+    refuses(dsp, BadInput, "signature by key", lambda: dsp.verify(row, **(mine | {"key": dsp.key})))
+    assert dsp.verify(row, **mine).state == "FINALIZED"
+    concluded: Any = dsp.site.entries()[-1].body
+    assert (concluded["assignee"], bool(concluded["verification"])) == ("institute", True)
+
+
 # -- who ------------------------------------------------------------------------------------------
 
 
@@ -246,8 +247,8 @@ def test_the_parties_keep_to_their_sides(dsp: Contracts) -> None:
     refuses(dsp, NotKnown, "its consumer", lambda: dsp.verify(row, owner))
     given = parse_offer(row.document.encode())
     refuses(dsp, NotKnown, "a consumer", lambda: dsp.request(given, owner))
-    negotiations = dsp.site.governance.contracts.negotiations
-    refuses(dsp, NotKnown, "its data owner", lambda: negotiations.end(CONSUMER, row.id, ""))
+    owners = dsp.site.governance.contracts.owners
+    refuses(dsp, NotKnown, "its data owner", lambda: owners.end(CONSUMER, row.id, ""))
     assert dsp.get(row, owner) == row
 
 
@@ -319,6 +320,12 @@ def test_a_counter_offer_is_the_owners_for_this_negotiation(dsp: Contracts) -> N
         refuses(dsp, kind, match, lambda changes=changes: dsp.counter_offer(row, **changes))  # type: ignore[misc]
 
 
+def test_a_verification_without_a_signature_says_what_to_send(dsp: Contracts) -> None:
+    row = dsp.in_state("AGREED")
+    for said in (SIGNATURE, "signed by both", VERIFICATION_TYPE, "word for word"):
+        refuses(dsp, BadInput, re.escape(said), lambda: dsp.verify(row, **{SIGNATURE: None}))
+
+
 # -- what is asked for ----------------------------------------------------------------------------
 
 
@@ -335,6 +342,12 @@ def test_only_a_standing_offer_of_the_product_can_be_asked_for(dsp: Contracts) -
     refuses(dsp, BadInput, "offer.@id", lambda: dsp.request(given))
 
 
+def test_an_answer_in_a_negotiation_opens_none(dsp: Contracts) -> None:
+    given = dsp.publish()
+    changes = {"providerPid": "urn:uuid:theirs", "callbackAddress": None}
+    refuses(dsp, BadInput, "negotiations/urn:uuid:theirs", lambda: dsp.request(given, **changes))
+
+
 def test_a_counter_must_stay_with_the_product(dsp: Contracts) -> None:
     row = dsp.in_state("OFFERED")
     beta = Contracts(dsp.site, "beta").publish(id="offer-beta")
@@ -344,7 +357,7 @@ def test_a_counter_must_stay_with_the_product(dsp: Contracts) -> None:
     refuses(
         dsp,
         BadInput,
-        "offer.@id",
+        "offer.target",
         lambda: dsp.counter(row, parse_offer(row.document.encode()), offer=target),
     )
 
@@ -407,7 +420,7 @@ def test_an_offer_is_published_once_and_taken_back_for_good(dsp: Contracts) -> N
     [
         ({"key": Ed25519PrivateKey.generate()}, BadInput, "signature by key"),
         ({"participant": "beta"}, NotAllowed, "one by alpha"),
-        ({"product": "beta/records"}, NotAllowed, "is another's"),
+        ({"product": "beta/records"}, NotAllowed, "belongs to alpha"),
         ({"product": "alpha/unheard"}, NotKnown, "a registered one"),
         ({"offer": "offer-else"}, BadInput, "expected offer-else"),
         ({"document": "{}"}, BadInput, "offer: "),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from server_site import SPACE, Node, Site, enrolling, make_csr, new_node
+from server_site import SPACE, Node, Site, enrolling, enrolling_consumer, make_csr, new_node
 
 from ledger.note import NoteSigner
 from policies.canonical import parse_json, sha256_hex
@@ -57,16 +57,44 @@ def test_neither_log_nor_registry_holds_the_token_or_the_title(empty: Site) -> N
     assert sha256_hex(join.token.encode()).encode() in log
 
 
-@pytest.mark.parametrize("role", ["consumer", "auditor"])
-def test_other_roles_bring_only_a_tls_key(empty: Site, role: str) -> None:
-    token = empty.invite("other", role=role, region="").token
+def test_an_auditor_brings_only_a_tls_key(empty: Site) -> None:
+    token = empty.invite("other", role="auditor", region="").token
     node = new_node("other")
-    with pytest.raises(BadInput, match="no keys but TLS"):
-        empty.governance.enrolment.enrol(enrolling(token, node))
+    for request in (enrolling(token, node), enrolling_consumer(token, node)):
+        with pytest.raises(BadInput, match="no key but TLS"):
+            empty.governance.enrolment.enrol(request)
     request = Enrolling(token, make_csr(node.tls), b"", b"", b"", b"", b"")
     enrolled = empty.governance.enrolment.enrol(request)
-    assert parse_identity(enrolled.certificate).role == role
+    assert parse_identity(enrolled.certificate).role == "auditor"
     assert empty.superlink.nodes == {}
+
+
+def test_a_consumer_brings_a_key_for_its_statements(empty: Site) -> None:
+    token = empty.invite("institute", role="consumer", region="").token
+    node = new_node("institute")
+    public = node.receipt.public_key().public_bytes_raw()
+    other = _other().public_key().public_bytes_raw()
+    for request, said in (
+        (enrolling(token, node), "TLS and statements, got more"),
+        (Enrolling(token, make_csr(node.tls), b"", b"", b"", b"", b""), "32 bytes"),
+        (enrolling_consumer(token, node, receipt_key=LOW_ORDER), "low order"),
+        (enrolling_consumer(token, node, receipt_key=other), "proof for the receipt key"),
+        (enrolling_consumer(token, node, receipt_proof=b""), "proof for the receipt key"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            empty.governance.enrolment.enrol(request)
+    enrolled = empty.governance.enrolment.enrol(enrolling_consumer(token, node))
+    assert parse_identity(enrolled.certificate).role == "consumer"
+    assert empty.entries()[-1].body["receipt_key"] == public.hex()
+    assert empty.superlink.nodes == {}
+
+
+def test_a_consumer_has_a_key_of_its_own(site: Site) -> None:
+    node = new_node("institute")
+    node.receipt = site.nodes["alpha"].receipt
+    token = site.invite("institute", role="consumer").token
+    with pytest.raises(RuleBroken, match="another participant's"):
+        site.governance.enrolment.enrol(enrolling_consumer(token, node))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_product_is_registered_once(empty: Site) -> None:
     [
         ({"rows": 101}, RuleBroken, "a new id for other contents"),
         ({"id": "alpha/core", "classification": "core"}, RuleBroken, "never listed"),
-        ({"id": "new", "participant": "beta"}, NotAllowed, "belongs to alpha"),
+        ({"id": "new", "participant": "beta"}, NotAllowed, "one by alpha"),
         ({"id": "new", "rows": 0}, BadInput, r"\$\.rows"),
         ({"id": "has space"}, BadInput, r"\$\.id"),
         ({"id": "new", "extra": 1}, BadInput, r"\$\.extra"),
@@ -188,7 +188,7 @@ def test_an_agreement_is_concluded_once(site: Site) -> None:
         ({"assigner": "beta"}, NotAllowed, "belongs to alpha"),
         ({"target": "nothing"}, NotKnown, "product 'nothing'"),
         ({"target": "beta/records"}, NotAllowed, "belongs to alpha"),
-        ({"participant": "beta"}, NotAllowed, "belongs to alpha"),
+        ({"participant": "beta"}, NotAllowed, "one by alpha"),
         ({"@id": "has space"}, BadInput, r"\$"),
         ({"@id": "x" * 129}, BadInput, r"\$\.@id"),
         ({"@id": "agreement-beta"}, RuleBroken, "new id"),
@@ -240,7 +240,7 @@ def test_the_first_withdrawal_counts(site: Site) -> None:
     [
         ({"agreement": "agreement-beta"}, NotAllowed, "belongs to alpha"),
         ({"agreement": "nothing"}, NotKnown, "concluded"),
-        ({"participant": "beta"}, NotAllowed, "belongs to alpha"),
+        ({"participant": "beta"}, NotAllowed, "one by alpha"),
         ({"id": "withdrawal-1"}, BadInput, r"\$\.id"),
         ({"key": Ed25519PrivateKey.generate()}, BadInput, "signature by key"),
     ],

@@ -6,7 +6,7 @@ import builtins
 import json
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -182,6 +182,20 @@ def test_the_cohort_is_settled_again_without_whom_the_second_engine_refuses() ->
     # Without c, d lacks one participant, and without both a does.
     assert settled(FakeKey({"c/d": DENY})) == (["b"], ["c"])
     assert settled(FakeKey({"b/d": DENY})) == ([], ["b"])
+
+
+def test_whom_the_engines_disagree_about_stays_out_when_its_rival_leaves() -> None:
+    """b is refused for c's sake in the first turn, in which the other engine permits it. When the
+    second engine has refused c, ours would permit b; nobody may take it for agreed by then."""
+    avoids = Constraint("$.permission[0].constraint[0]", "notTogetherWith", "isNoneOf", ("c",))
+    b = replace(candidate("b", 1), agreement=agreement("b/d", avoids))
+    key = FakeKey({"b/d": PERMIT, "c/d": DENY})
+    decision, found = decide_with_two_keys(
+        [candidate("a", 1), b, candidate("c", 1)], key, decide_round
+    )
+    assert [verdict.participant for verdict in decision.permitted] == ["a"]
+    assert [one.participant for one in found] == ["b", "c"]
+    assert [reason.code for reason in decision.verdicts[1].reasons] == ["engines-disagree"]
 
 
 def test_the_second_engine_sees_the_cohort_that_the_report_was_made_with() -> None:

@@ -1,0 +1,49 @@
+"""What governance decides can be decided again from its log, and what it did not apply is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from server_site import Site, constraint, count_at_most
+
+from auditors.errors import RuleViolated
+from auditors.replay import Verdict, replay_verdict
+from auditors.rules import check_rules
+
+NAMES = ("alpha", "beta", "gamma")
+
+
+def replayed(site: Site, run: str, name: str, round_: int = 1) -> Verdict:
+    return replay_verdict(site.space.log_folder, run=run, round_=round_, participant=name)
+
+
+def test_every_verdict_follows_from_the_log(site: Site) -> None:
+    people = {"@value": "2", "@type": "xsd:integer"}
+    wishes = {
+        "alpha": [constraint("togetherWith", "hasPart", "beta"), count_at_most(3)],
+        "beta": [{"leftOperand": "minParticipants", "operator": "gteq", "rightOperand": people}],
+        "gamma": [constraint("notTogetherWith", "isNoneOf", "beta")],
+    }
+    for name, asked in wishes.items():
+        site.agree(site.nodes[name], *asked, **{"@id": f"asks-{name}"})
+    run = site.open_run(agreements=[f"asks-{name}" for name in NAMES])
+    site.authorize(run)
+    found = {name: replayed(site, run, name) for name in NAMES}
+    assert {name: one.permitted for name, one in found.items()} == {
+        "alpha": True,
+        "beta": True,
+        "gamma": False,
+    }
+    assert check_rules(site.space.log_folder, size=site.log.size) == []
+
+
+def test_a_law_that_was_not_applied_is_found(site: Site) -> None:
+    site.replays = False
+    run = site.open_run()
+    rounds = site.governance.rounds
+    assert rounds._baseline.laws
+    rounds._baseline = replace(rounds._baseline, laws=rounds._baseline.laws[1:])
+    site.authorize(run)
+    with pytest.raises(RuleViolated, match="laws adopted before the decision"):
+        replayed(site, run, "alpha")
