@@ -1,10 +1,10 @@
 """Deciding a logged verdict once more, from nothing but the log's entries.
 
-The decision's report names every left value with its source; the agreement and the laws it was made
-under stand in the log too. Evaluating them again must give the same report, byte for byte, made
-with the laws that were in force, and the verdict must be the one that follows from it in the
-company of those who were permitted (`auditors.verdicts`). Works on the entries as they stand: call
-`auditors.verify.verify_folder` first to know that nobody changed them.
+Its report must come out the same (`auditors.reports`), made with the laws that were in force, and
+the verdict must be the one that follows from it in the company of those who were permitted
+(`auditors.verdicts`). Works on the entries as they stand: call `auditors.verify.verify_folder`
+first to know that nobody changed them; `auditors.wholelog` replays all decisions, and the values
+that they rest on.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from auditors.errors import AuditInputError, RuleViolated
+from auditors.reports import evaluate_again
 from auditors.snapshot import Snapshot
 from auditors.verdicts import Round, faults
 from ledger.folder import ENTRIES
 from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
-from policies.evaluate import Report, Request, Value, evaluate
+from policies.evaluate import Report
 from policies.law import Baseline, parse_baselines
 from policies.odrl import Agreement, parse_agreement
-from policies.operands import OPERANDS
 from policies.results import Reason
-from policies.values import value_from_json
 
 _UNREADABLE = (PolicyError, KeyError, TypeError, AttributeError, ValueError, AssertionError)
 """What a body in another form than governance writes may end in."""
@@ -166,58 +165,10 @@ def _round(past: _Past, body: Mapping[str, Any]) -> Round:
 
 def _replayed(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
     """A logged report evaluated again; RuleViolated unless it comes out the same."""
-    digest = logged["agreementDigest"]
-    agreement = past.agreements.get(digest)
-    if agreement is None:
-        text = f"expected agreement {digest[:16]}… in an entry before the decision, got none"
-        raise RuleViolated(index, "decision-replayed", text)
-    applied = [law["policyDigest"] for law in logged["baseline"]]
-    if applied != [law.digest for law in past.laws]:
-        text = f"expected the {len(past.laws)} laws adopted before the decision, got others"
-        raise RuleViolated(index, "decision-replayed", text)
-    report = evaluate(
-        agreement,
-        Request(logged["target"], logged["assignee"], logged["action"]),
-        _state(logged),
-        baseline=past.laws,
-    )
-    if report.to_json() != logged:
-        text = (
-            f"expected the report that evaluating again gives, {report.digest[:16]}…, got another"
-        )
-        raise RuleViolated(index, "decision-replayed", text)
-    return report
-
-
-def _state(logged: Mapping[str, Any]) -> dict[str, Value]:
-    """The left values that a report was made with. Each constraint shows of a set of names those
-    that it names itself."""
-    state: dict[str, Value] = {}
-    rules = [*logged["rules"], *(rule for law in logged["baseline"] for rule in law["rules"])]
-    duties = [*logged["duties"], *(duty for rule in rules for duty in rule.get("duties", ()))]
-    for duty in duties:
-        if duty["source"] is not None:
-            state[duty["action"]] = Value(duty["state"] or "", duty["source"])
-    for holder in (*rules, *duties):
-        for leaf in _leaves(holder["constraints"]):
-            name, source = leaf["leftOperand"], leaf["source"]
-            if source is not None:
-                shown = leaf["leftValue"]
-                # A value that could not be one was logged as null: put something as useless there.
-                value = "" if shown is None else value_from_json(OPERANDS[name], shown)
-                before = state.get(name)
-                if isinstance(value, tuple) and before is not None:
-                    value = tuple(sorted({*before.value, *value}))  # type: ignore[misc]
-                state[name] = Value(value, source)
-    return state
-
-
-def _leaves(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for part in parts:
-        if "parts" in part:
-            yield from _leaves(part["parts"])
-        else:
-            yield part
+    found = evaluate_again(logged, past.agreements, past.laws)
+    if isinstance(found, str):
+        raise RuleViolated(index, "decision-replayed", found)
+    return found
 
 
 def _entries(folder: Path) -> Iterator[tuple[int, Entry]]:

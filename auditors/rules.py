@@ -7,14 +7,17 @@
     permit-reserves     it reserves for each member what its run states for one use
     voucher-covers      what it pays was left of the run's own voucher
     receipt-permitted   an accepted receipt is signed by the enrolled key, answers a logged permit
+                        that is neither closed nor abandoned
     receipt-in-bounds   of a member of its cohort, once, with at most the registered rows and the
-                        reserved seconds, before consent was withdrawn
+                        reserved seconds, before the permit expired and consent was withdrawn
     close-chained       a round's close names the close before it and only accepted receipts
     close-answers       its weights are the rows of those receipts
-    close-duties        with a result, all that is owed to those who took part is declared
+    close-duties        with a result, all that is owed to those who took part is declared, and
+                        borne out as far as the close can show it
 
-Whether each decision follows from the policies in force is replayed elsewhere; here every document
-is taken as it stands. Works on an intact log only: call `auditors.verify.verify_folder` first.
+Whether each decision follows from the policies in force is for `auditors.wholelog`; here every
+document is taken as it stands. Works on an intact log only: call `auditors.verify.verify_folder`
+first. What is held in memory grows with participants, agreements, runs and permit ids.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
+from policies.post_duties import unfulfilled
 from policies.receipt import Receipt, open_receipt
 
 
@@ -52,10 +56,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class _Issued:
-    """A permit as logged, and who has answered it."""
+    """A permit as logged, and who has answered it: entry and rows of the accepted receipt."""
 
     body: PermitBody
-    answered: dict[str, int] = field(default_factory=dict)
+    answered: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def check_rules(folder: Path, *, size: int) -> list[Violation]:
@@ -68,7 +72,7 @@ def check_rules(folder: Path, *, size: int) -> list[Violation]:
     Raises:
         AuditInputError: the folder cannot be read.
     """
-    checker = _Checker()
+    checker = Rules()
     for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
         if index >= size:
             break
@@ -81,27 +85,32 @@ def check_rules(folder: Path, *, size: int) -> list[Violation]:
     return checker.violations
 
 
-class _Checker:
+class Rules:
     """What the log has said so far."""
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
+        self._signatures = True
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._agreements: dict[str, str] = {}
         self._withdrawn: dict[str, int] = {}
         self._permits: dict[str, _Issued] = {}
         self._permit_ids: dict[str, int] = {}
-        self._rows: dict[tuple[str, str], int] = {}
         self._last_close: dict[str, int] = {}
-        self._spending = Spending()
+        self.spending = Spending()
         self._decision: tuple[int, dict[str, Any]] = (-1, {})
 
     def broken(self, index: int, rule: str, text: str) -> None:
         """Note a violation."""
         self.violations.append(Violation(index=index, rule=rule, text=text))
 
-    def look(self, index: int, entry: Entry) -> None:
-        """Take one entry in. A body in another form than governance writes breaks a rule too."""
+    def look(self, index: int, entry: Entry, *, signatures: bool = True) -> None:
+        """Take one entry in. A body in another form than governance writes breaks a rule too.
+
+        Args:
+            signatures: whether to open a receipt; if not, somebody else does.
+        """
+        self._signatures = signatures
         look = getattr(self, f"_on_{entry.type}", None)
         if look is None:
             return
@@ -122,10 +131,10 @@ class _Checker:
         self._withdrawn.setdefault(body["agreement"], index)
 
     def _on_RunOpened(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._spending.opened(body)
+        self.spending.opened(body)
 
     def _on_VoucherIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._spending.issued(body)
+        self.spending.issued(body)
 
     def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         self._decision = (index, body)
@@ -140,7 +149,7 @@ class _Checker:
                 "permit-once",
                 f"{permit.id}: expected a new id, it stands in entry {self._permit_ids[permit.id]}",
             )
-        for rule, text in self._spending.reserved(permit):
+        for rule, text in self.spending.reserved(permit):
             self.broken(index, rule, text)
         for member in permit.cohort:
             for text in self._disagreements(member):
@@ -188,7 +197,7 @@ class _Checker:
             self.broken(
                 index,
                 "receipt-permitted",
-                f"expected a permit with digest {body['permit'][:16]}… before it, got none",
+                f"expected an open permit with digest {body['permit'][:16]}…, got none",
             )
             return
         member = _member(issued.body, body["participant"])
@@ -200,44 +209,29 @@ class _Checker:
                 f"{body['participant']}: expected an enrolled member of the permit's cohort",
             )
             return
-        receipt = open_receipt(_decode(body["envelope"]), key)
-        for rule, text in self._receipt_problems(body, receipt, issued, member):
-            self.broken(index, rule, f"{member.participant}: {text}")
-        issued.answered.setdefault(member.participant, index)
-        self._rows[body["permit"], member.participant] = receipt.rows_used
+        for text in self._out_of_turn(issued, member):
+            self.broken(index, "receipt-in-bounds", f"{member.participant}: {text}")
+        issued.answered.setdefault(member.participant, (index, body["rows_used"]))
+        if self._signatures:
+            receipt = open_receipt(_decode(body["envelope"]), key)
+            for rule, text in _receipt_problems(body, receipt, issued.body, member):
+                self.broken(index, rule, f"{member.participant}: {text}")
 
-    def _receipt_problems(
-        self, body: dict[str, Any], receipt: Receipt, issued: _Issued, member: CohortMember
-    ) -> Iterator[tuple[str, str]]:
-        permit = issued.body
-        for name, expected, got in (
-            ("permit", permit.digest(), receipt.permit),
-            ("run", permit.run, receipt.run),
-            ("round", permit.round, receipt.round),
-            ("participant", member.participant, receipt.participant),
-            ("product", member.product, receipt.product),
-            ("update", receipt.update, body["update"]),
-            ("rows", receipt.rows_used, body["rows_used"]),
-            ("metered", metered_seconds(*_times(receipt), member.metered_s), body["metered_s"]),
-        ):
-            if expected != got:
-                yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
-        if receipt.rows_used + receipt.rows_held_back > member.max_rows:
-            yield (
-                "receipt-in-bounds",
-                f"expected at most {member.max_rows} rows, got "
-                f"{receipt.rows_used} and {receipt.rows_held_back} held back",
-            )
-        used_s = whole_seconds(*_times(receipt))
-        if used_s is not None and used_s > member.metered_s:
-            text = f"expected at most the {member.metered_s} seconds reserved, got {used_s}"
-            yield "receipt-in-bounds", text
+    def _out_of_turn(self, issued: _Issued, member: CohortMember) -> Iterator[str]:
         if member.participant in issued.answered:
-            at = issued.answered[member.participant]
-            yield "receipt-in-bounds", f"expected one receipt for {permit.id}, entry {at} is one"
+            at, _ = issued.answered[member.participant]
+            yield f"expected one receipt for {issued.body.id}, entry {at} is one"
         if member.agreement in self._withdrawn:
             at = self._withdrawn[member.agreement]
-            yield "receipt-in-bounds", f"consent was withdrawn in entry {at}, before this use"
+            yield f"consent was withdrawn in entry {at}, before this use"
+
+    def _on_RoundAbandoned(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+        self._settle(body["permit_id"])
+
+    def _settle(self, permit_id: str) -> None:
+        """A permit that is closed or abandoned: no receipt answers it any more."""
+        for digest in [key for key, one in self._permits.items() if one.body.id == permit_id]:
+            del self._permits[digest]
 
     def _on_RoundClosed(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         before = self._last_close.get(body["run"])
@@ -250,26 +244,64 @@ class _Checker:
             )
         self._last_close[body["run"]] = index
         self._check_duties(index, body)
+        issued = self._permits.get(body["permit"])
+        answered = issued.answered if issued is not None else {}
         for item in body["accepted"]:
-            rows = self._rows.get((body["permit"], item["participant"]))
-            if rows != item["rows"]:
-                self.broken(
-                    index,
-                    "close-answers",
-                    f"{item['participant']}: expected the {rows} rows of its accepted receipt, "
-                    f"got {item['rows']}",
-                )
+            found = answered.get(item["participant"])
+            if found is None:
+                text = "expected an accepted receipt for what is aggregated, got none"
+                self.broken(index, "close-answers", f"{item['participant']}: {text}")
+            elif found[1] != item["rows"]:
+                text = f"expected the {found[1]} rows of its accepted receipt, got {item['rows']}"
+                self.broken(index, "close-answers", f"{item['participant']}: {text}")
+        if issued is not None:
+            self._settle(issued.body.id)
 
     def _check_duties(self, index: int, body: dict[str, Any]) -> None:
         issued = self._permits.get(body["permit"])
         if issued is None or not body["quorum_met"]:
             return
-        for item in body["accepted"]:
-            member = _member(issued.body, item["participant"])
-            owed = set(member.duties) - set(body["duties"]) if member is not None else set()
-            for action in sorted(owed):
-                text = f"{item['participant']}: expected {action} to be declared, got nothing"
-                self.broken(index, "close-duties", text)
+        taking_part = {item["participant"] for item in body["accepted"]}
+        owed = unfulfilled(
+            issued.body,
+            taking_part,
+            body["duties"],
+            metrics=body["metrics"],
+            model=body["model"],
+        )
+        for text in owed:
+            self.broken(index, "close-duties", f"{issued.body.id}: expected it declared: {text}")
+
+
+def _receipt_problems(
+    body: dict[str, Any], receipt: Receipt, permit: PermitBody, member: CohortMember
+) -> Iterator[tuple[str, str]]:
+    for name, expected, got in (
+        ("permit", permit.digest(), receipt.permit),
+        ("run", permit.run, receipt.run),
+        ("round", permit.round, receipt.round),
+        ("participant", member.participant, receipt.participant),
+        ("product", member.product, receipt.product),
+        ("update", receipt.update, body["update"]),
+        ("digest", digest_of(receipt.to_json()), body["receipt"]),
+        ("rows", receipt.rows_used, body["rows_used"]),
+        ("metered", metered_seconds(*_times(receipt), member.metered_s), body["metered_s"]),
+    ):
+        if expected != got:
+            yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
+    if receipt.rows_used + receipt.rows_held_back > member.max_rows:
+        yield (
+            "receipt-in-bounds",
+            f"expected at most {member.max_rows} rows, got "
+            f"{receipt.rows_used} and {receipt.rows_held_back} held back",
+        )
+    used_s = whole_seconds(*_times(receipt))
+    if used_s is not None and used_s > member.metered_s:
+        text = f"expected at most the {member.metered_s} seconds reserved, got {used_s}"
+        yield "receipt-in-bounds", text
+    if receipt.finished > permit.expires:
+        text = f"expected an end before the permit's, {permit.expires}, got {receipt.finished}"
+        yield "receipt-in-bounds", text
 
 
 def _times(receipt: Receipt) -> tuple[datetime, datetime]:

@@ -31,6 +31,11 @@ class Spending:
         id, amount = body["voucher"], Decimal(body["amount"])
         self._vouchers[id] = Voucher(id, body["consumer"], amount)
 
+    def voucher(self, id: str, consumer: str) -> Voucher | None:
+        """A consumer's voucher, as far as it is spent by now."""
+        found = self._vouchers.get(id)
+        return found if found is not None and found.consumer == consumer else None
+
     def reserved(self, permit: PermitBody) -> Iterator[tuple[str, str]]:
         """`PermitIssued`: broken rules, each with what was expected and what stands there."""
         spec = self._specs.get(permit.run)

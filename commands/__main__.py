@@ -2,4 +2,5 @@
 
 from commands.main import main
 
-main()
+if __name__ == "__main__":  # a process of `tds audit replay` imports this module as well
+    main()

@@ -14,6 +14,7 @@ import typer
 from rich.live import Live
 
 from auditors.rules import check_rules
+from auditors.shares import replay_log
 from auditors.verify import verify_folder
 from clients.appbundle import build_bundle
 from clients.identity import load_identity
@@ -186,7 +187,7 @@ def _watch(
 
 
 def _audit(local: LocalSpace) -> dict[str, Any]:
-    """Verify the space's log against what each node saw of it, and each node's own log."""
+    """Verify the space's log against what each node saw of it, replay it; each node's own log."""
     folder, key_file = local.space.log_folder, local.space.folder.parent / "log-key.txt"
     key_file.write_text(local.space.card.log_key + "\n", encoding="utf-8")
     seen: list[str] = []
@@ -208,6 +209,10 @@ def _audit(local: LocalSpace) -> dict[str, Any]:
     if broken:
         first = broken[0]
         raise CommandFailed(f"entry {first.index} breaks rule {first.rule}: {first.text}")
+    replayed = replay_log(folder, jobs=1)
+    if replayed.violations:
+        first = replayed.violations[0]
+        raise CommandFailed(f"entry {first.index} does not follow ({first.rule}): {first.text}")
     return {
         "folder": str(folder),
         "key": str(key_file),
@@ -217,6 +222,7 @@ def _audit(local: LocalSpace) -> dict[str, Any]:
         "seen_by_nodes": len(seen),
         "own_logs": own,
         "verified": True,
+        "decisions": replayed.decisions,
     }
 
 
@@ -275,11 +281,13 @@ def _show(summary: Summary) -> None:
         f"log verified: {log['entries']} entries, {log['checkpoints']} signed checkpoints, "
         f"consistent with what {log['seen_by_nodes']} nodes saw; every use had a permit"
     )
+    say(f"log replayed: {log['decisions']} decisions recomputed from the log alone, all the same")
     say(f"done in {summary.seconds:g} s. Look next:")
     say(
         f"  tds audit verify {log['folder']} --key {log['key']} "
         f"--seen {summary.folder}/seen-by-riverside.txt"
     )
+    say(f"  tds audit replay {log['folder']}")
     for name in summary.refused:
         say(
             f"  tds policy explain {summary.run} 1 {name} --log {log['folder']} --lang en   (or zh)"

@@ -32,8 +32,7 @@ def canonical_bytes(value: object) -> bytes:
     """
     if not _fits(value, 0):
         _check(value, "$", 0)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8")
+    return _encoded(value)
 
 
 def parse_json(data: bytes, *, max_bytes: int) -> Json:
@@ -70,7 +69,7 @@ def parse_canonical(data: bytes, *, max_bytes: int) -> Json:
         DocumentError: as `parse_json`, or the bytes are not the canonical spelling.
     """
     value = parse_json(data, max_bytes=max_bytes)
-    if canonical_bytes(value) != data:
+    if _encoded(value) != data:
         raise DocumentError("$", "canonical JSON (RFC 8785)", "another spelling of the value")
     return value
 
@@ -83,6 +82,12 @@ def sha256_hex(data: bytes) -> str:
 def digest_of(value: object) -> str:
     """`sha256_hex` of the canonical bytes of a value."""
     return sha256_hex(canonical_bytes(value))
+
+
+def _encoded(value: object) -> bytes:
+    """`canonical_bytes` of a value that was checked."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8")
 
 
 def _fits(value: object, depth: int) -> bool:

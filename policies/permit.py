@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field
 
+from policies.account import Amounts
 from policies.canonical import canonical_bytes, sha256_hex
 from policies.entries import entry_bytes
 from policies.envelope import open_envelope, sign_envelope
@@ -38,6 +41,9 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
     {"train": "training-round", "evaluate": "evaluation-round"}
 )
 """The left value of `event` for each kind of round."""
+
+EXPIRY_GRACE: Final = timedelta(seconds=10)
+"""How long after its deadline a permit still holds, for clocks that differ."""
 
 
 class CohortMember(Document):
@@ -65,6 +71,11 @@ class CohortMember(Document):
     epsilon: Amount
     pays: Amount
     duties: Annotated[list[Id], Field(max_length=8)]
+
+    @property
+    def amounts(self) -> Amounts:
+        """What is reserved for this use."""
+        return Amounts(1, self.metered_s, Decimal(self.epsilon), Decimal(self.pays))
 
 
 class Limits(Document):

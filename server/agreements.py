@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from policies.claim import Claim
 from policies.odrl import Agreement, parse_agreement
-from server.queries import Claim
 
 MAX_CACHED: Final = 10_000
 

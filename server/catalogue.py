@@ -20,6 +20,7 @@ from policies.errors import PolicyError
 from policies.facts import product_facts
 from policies.fields import Id, instant
 from policies.odrl import Agreement, parse_agreement
+from policies.refusals import filing_of
 from policies.runconfig import config_to_json
 from policies.statements import (
     AGREEMENT_TYPE,
@@ -41,7 +42,6 @@ from server.registrar import Registrar
 from server.registration_checks import check_filing, jurisdiction, require_newer
 from server.rows import App
 from server.signed import open_payload, open_signed, read_statement, require_own
-from server.standing import filing_of
 
 MAX_TITLE: Final = 200
 _ID: Final = TypeAdapter(Id)

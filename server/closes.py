@@ -9,14 +9,15 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from policies.canonical import Json
+from policies.claim import Claim
+from policies.derived import derived_from
 from policies.fields import Decimal, Id, Sha256
 from policies.permit import PermitBody
+from policies.post_duties import unfulfilled
 from policies.statements import RunSpec
 from server.agreements import Agreements
-from server.derived import derived_from
-from server.duties import check_declared, unfulfilled
+from server.duties import check_declared
 from server.errors import BadInput, RuleBroken
-from server.queries import Claim
 from server.receipt_checks import PermittedRound
 from server.rows import ReceiptRow
 
@@ -74,7 +75,7 @@ def derived_after(
     claims: Mapping[str, Claim],
     agreements: Agreements,
 ) -> dict[str, Json]:
-    """What binds the model after a round (`server.derived`).
+    """What binds the model after a round (`policies.derived`).
 
     Args:
         used: participants whose updates are in it.

@@ -18,16 +18,13 @@ evaluation, or a round without a quorum, makes no model; what it leaves is the o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from policies.canonical import digest_of
-from policies.operands import ACTIONS
-from policies.permit import PermitBody
+from policies.post_duties import POST_DUTIES
 from server.errors import BadInput
 
 MAX_EVIDENCE = 1000
-POST_DUTIES = frozenset(row.term for row in ACTIONS.values() if row.duty == "post")
-_ABOUT_THE_MODEL = frozenset({"attribute", "watermark"})
 
 
 def declare(
@@ -62,34 +59,3 @@ def check_declared(declared: Mapping[str, str]) -> None:
             raise BadInput(
                 f"duties: {action}: expected evidence of 1 to {MAX_EVIDENCE} printable characters"
             )
-
-
-def unfulfilled(
-    permit: PermitBody,
-    accepted: Collection[str],
-    declared: Mapping[str, str],
-    *,
-    metrics: Mapping[str, str],
-    model: str,
-) -> list[str]:
-    """What is owed to whom and is not declared, or not borne out, each in a few words.
-
-    Args:
-        accepted: participants whose receipts were accepted.
-        metrics, model: as in the close.
-    """
-    owed: dict[str, list[str]] = {}
-    for member in permit.cohort:
-        if member.participant in accepted:
-            for action in member.duties:
-                owed.setdefault(action, []).append(member.participant)
-    missing = []
-    for action, owners in sorted(owed.items()):
-        text = declared.get(action, "")
-        if not text:
-            missing.append(f"{action} is owed to {', '.join(owners)}")
-        elif action == "report" and text != digest_of(dict(metrics)):
-            missing.append(f"report: expected {digest_of(dict(metrics))}, the figures' digest")
-        elif action in _ABOUT_THE_MODEL and model not in text:
-            missing.append(f"{action}: expected evidence about the model {model}")
-    return missing

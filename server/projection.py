@@ -17,9 +17,9 @@ from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from policies.canonical import canonical_bytes
+from policies.derived import NOTHING_DERIVED
 from policies.errors import PolicyError
 from server import accounts, queries
-from server.derived import NOTHING_DERIVED
 from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
 from server.registrations import REGISTRATIONS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Select, bindparam, func, select
 
 from policies.canonical import sha256_hex
+from policies.claim import Claim
 from server.rows import (
     AgreementRow,
     App,
@@ -36,43 +36,6 @@ from server.tables import (
 )
 
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What step 3 of a round needs to know about one agreement, its product and its owner.
-
-    Attributes:
-        agreement_entry, participant_entry: log indices.
-        product_entry: log index of the product's newest version.
-        serial, not_before, not_after, revoked: of its certificate; None where it has none.
-    """
-
-    agreement: str
-    document: str
-    withdrawn: str | None
-    product: str
-    rows: int
-    classification: str
-    participant: str
-    region: str
-    active: bool
-    receipt_key: str
-    fleet_key: str
-    agreement_entry: int
-    participant_entry: int
-    product_entry: int
-    data_version: int
-    jurisdiction: str
-    personal_information: bool
-    subject_consent: str
-    anonymization: str
-    filing_number: str
-    execution_environment: str
-    serial: str | None
-    not_before: str | None
-    not_after: str | None
-    revoked: str | None
 
 
 # Statements are built once: building them anew took longer than running them.

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from policies.account import whole_seconds
 from policies.canonical import sha256_hex
+from policies.claim import Claim
 from policies.errors import DocumentError, SignatureError
 from policies.evaluate import Reason
 from policies.fields import parse_instant
@@ -20,7 +21,6 @@ from policies.receipt import Receipt, open_receipt
 from server import queries
 from server.errors import NotAllowed, NotKnown, Superseded
 from server.pki import Identity
-from server.queries import Claim
 from server.rows import RoundRow, RunRow
 
 MAX_RECEIPT_BYTES: Final = 65_536

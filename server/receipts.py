@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from policies.account import metered_seconds
 from policies.canonical import Json, digest_of, sha256_hex
+from policies.claim import Claim
 from policies.entries import entry_bytes
 from policies.evaluate import Reason
 from policies.fields import Sha256, instant, parse_instant
@@ -27,7 +28,6 @@ from server.edge import Edge
 from server.errors import BadInput, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
-from server.queries import Claim
 from server.receipt_checks import Arrived, Missing, PermittedRound, check_receipt, load_round
 from server.rows import ReceiptRow
 from server.runs import end_entry

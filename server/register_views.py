@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 
 from policies.canonical import Json, canonical_bytes
 from policies.envelope import unverified_payload
+from policies.refusals import certificate_state, filing_state
 from policies.statements import PRODUCT_TYPE
 from server import queries
 from server.errors import NotKnown
 from server.rows import CertificateRow, Product
-from server.standing import certificate_state, filing_state
 
 
 def products(connection: Connection, now: datetime) -> list[dict[str, Json]]:

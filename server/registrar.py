@@ -1,7 +1,7 @@
 """The registrar: signs a product's certificate, renews it, takes it back; an app's filing likewise.
 
 The newest certificate for a product's newest version is the one that counts. Whether it stands is
-decided anew in every round (`server.standing`).
+decided anew in every round (`policies.refusals`).
 """
 
 from __future__ import annotations

@@ -8,20 +8,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from policies.account import Voucher
 from policies.canonical import Json, digest_of, sha256_hex
+from policies.claim import Claim
 from policies.cohort import Candidate, RoundDecision, Verdict, decide_round
+from policies.cover import decide_covered
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.evaluate import Reason, Request, Value
 from policies.fields import instant
+from policies.left_values import decision_time, left_values
 from policies.odrl import Agreement
-from policies.permit import CohortMember, Limits, LogPlace, PermitBody, sign_permit
+from policies.permit import (
+    EXPIRY_GRACE,
+    CohortMember,
+    Limits,
+    LogPlace,
+    PermitBody,
+    sign_permit,
+)
+from policies.refusals import app_reasons, claim_reasons
 from policies.statements import RunSpec
 from server import accounts, queries, registry
 from server.agreements import Agreements
@@ -30,18 +41,12 @@ from server.edge import Edge
 from server.errors import RuleBroken
 from server.journal import Journal
 from server.laws import Adopted
-from server.left_values import decision_time, left_values
 from server.pki import Identity
-from server.queries import Claim
 from server.report_entries import report_entries
 from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
 from server.rows import Participant, RoundRow, RunRow
 from server.runs import abandon_entry, own_run
 from server.second_key import Disagreement, SecondKey, decide_with_two_keys
-from server.standing import certificate_reasons, filing_reasons
-from server.vouchers import decide_covered
-
-EXPIRY_GRACE: Final = timedelta(seconds=10)  # beyond the deadline, for clocks that differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +139,22 @@ class Rounds:
         claims = queries.claims(connection, spec.agreements)
         spent = accounts.accounts(connection, spec.agreements)
         voucher = _voucher(connection, run, spec)
-        app = queries.app(connection, spec.app)
-        app_facts = (
-            [Reason("app-unregistered", f"app {spec.app} is not registered")]
-            if app is None
-            else filing_reasons(app, spec.purpose, now)
-        )
+        app_facts = app_reasons(queries.app(connection, spec.app), spec.app, spec.purpose, now)
         recipient = queries.participant(connection, run.consumer)
         candidates = []
         for id in spec.agreements:
             claim, agreement = claims[id], self._agreements.of(claims[id])
             state = left_values(
-                claim, agreement, spent[id], run, spec, ask.kind, now, recipient, voucher
+                claim,
+                agreement,
+                spent[id],
+                spec,
+                run.entry,
+                run.consumer,
+                ask.kind,
+                now,
+                recipient,
+                voucher,
             )
             candidates.append(
                 self._candidate(claim, agreement, run, ask.kind, online, app_facts, state, now)
@@ -207,21 +216,11 @@ class Rounds:
         state: Mapping[str, Value],
         now: datetime,
     ) -> Candidate:
-        facts: list[Reason] = []
-        if not claim.active:
-            facts.append(Reason("participant-inactive", f"{claim.participant} is not active"))
-        facts += certificate_reasons(claim, now)
-        facts += app_facts
-        if claim.withdrawn is not None:
-            text = f"{claim.participant} withdrew its consent at {claim.withdrawn}"
-            facts.append(Reason("consent-withdrawn", text))
-        if claim.fleet_key not in online:
-            facts.append(Reason("offline", f"the node of {claim.participant} is not online"))
         return Candidate(
             participant=claim.participant,
             product=claim.product,
             agreement=agreement,
-            facts=facts,
+            facts=claim_reasons(claim, app_facts, claim.fleet_key in online, now),
             state=state,
             request=Request(target=claim.product, assignee=run.consumer, action=kind),
             rows=claim.rows,

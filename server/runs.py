@@ -22,6 +22,7 @@ from policies.canonical import Json, canonical_bytes, parse_canonical
 from policies.entries import MAX_ENTRY_BYTES, entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
+from policies.refusals import filing_reasons
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
 from server import accounts, queries, registry
@@ -32,7 +33,6 @@ from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, SuperLinkU
 from server.journal import Journal
 from server.pki import Identity
 from server.rows import ENDED, RoundRow, RunRow
-from server.standing import filing_reasons
 from server.superlink import SuperLink
 from server.views import RunView, may_see_run, run_view
 

@@ -18,6 +18,7 @@ from policies.cedar_values import cedar_entities, cedar_request
 from policies.cohort import Candidate, RoundDecision
 from policies.evaluate import Effect, Reason, Report, State, Value
 from policies.operands import OPERANDS
+from policies.refusals import disagreement_reason
 from policies.relations import PURPOSES, Purposes
 from policies.results import ConstraintResult, LogicResult, Result
 from server.errors import SpaceError
@@ -55,11 +56,8 @@ class Disagreement:
     @property
     def reason(self) -> Reason:
         """Why the candidate is refused."""
-        text = (
-            f"our evaluator says {self.report.effect.value}, {self.engine} says "
-            f"{self.other.effect.value}; the log has the alarm"
-        )
-        return Reason("engines-disagree", text)
+        ours, theirs = self.report.effect.value, self.other.effect.value
+        return disagreement_reason(ours, self.engine, theirs)
 
     def to_json(self) -> dict[str, Json]:
         """What the alarm says of it; digests only, for the report stands in the decision."""

@@ -107,12 +107,12 @@ def transfers_of_run(connection: Connection, run: str) -> dict[str, TransferRow]
 
 
 def held_transfers(
-    connection: Connection, run: str, *, passing_over: Sequence[str]
+    connection: Connection, run: str, *, states: Sequence[str], passing_over: Sequence[str]
 ) -> dict[str, TransferRow]:
-    """By agreement, a run's transfers that are not STARTED, but for those with these codes."""
+    """By agreement, a run's transfers in these states, but for those with these codes."""
     query = select(TRANSFERS).where(
         TRANSFERS.c.run == run,
-        TRANSFERS.c.state.in_(("SUSPENDED", "COMPLETED", "TERMINATED")),
+        TRANSFERS.c.state.in_(states),
         TRANSFERS.c.code.not_in(passing_over),
     )
     found = _all(connection, TransferRow, query.order_by(TRANSFERS.c.entry))

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from sqlalchemy import Connection
 
 from policies.canonical import Json
 from policies.cohort import Candidate
 from policies.entries import entry_bytes
-from policies.evaluate import Reason
 from policies.fields import instant
+from policies.refusals import HELD, PASSED_OVER, RUN_ENDED, WITHDRAWN, held_reason
+from policies.results import Reason
 from server import queries
 from server.dsp import store
 from server.dsp.machine import Party
@@ -27,9 +27,6 @@ from server.dsp.rows import TransferRow
 from server.dsp.transfer import TRANSFER
 from server.edge import Edge
 from server.errors import RuleBroken
-
-RUN_ENDED: Final = "run-ended"
-WITHDRAWN: Final = "consent-withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +174,16 @@ def with_held(
     Passed over: a consent that ended, which is a reason of its own, and what ended with the run
     before it was resumed.
     """
-    rows = store.held_transfers(connection, run, passing_over=(WITHDRAWN, RUN_ENDED))
+    rows = store.held_transfers(connection, run, states=HELD, passing_over=PASSED_OVER)
     if not rows:
         return candidates
     return [
         one
         if one.agreement is None or one.agreement.id not in rows
-        else replace(one, facts=[*one.facts, _fact(rows[one.agreement.id])])
+        else replace(one, facts=[*one.facts, _reason(rows[one.agreement.id])])
         for one in candidates
     ]
 
 
-def _fact(row: TransferRow) -> Reason:
-    why = f": {row.reason}" if row.reason else ""
-    text = f"the {row.by} made {row.id} {row.state} (entry {row.entry}){why}"
-    return Reason(f"transfer-{row.state.lower()}", text)
+def _reason(row: TransferRow) -> Reason:
+    return held_reason(id=row.id, by=row.by, state=row.state, entry=row.entry, reason=row.reason)

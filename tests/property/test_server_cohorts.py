@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from policies.account import Voucher
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.company import Company
+from policies.cover import decide_covered
 from policies.evaluate import Effect, Reason, Report, Request, State, Value, evaluate
 from policies.law import parse_baseline
 from policies.odrl import PROFILE, Agreement, parse_agreement
 from server.second_key import Decision, decide_with_two_keys
-from server.vouchers import decide_covered
 
 PEOPLE = ["p0", "p1", "p2", "p3", "p4"]
 HEAD = {"profile": PROFILE, "conflict": "prohibit"}

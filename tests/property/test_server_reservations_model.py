@@ -29,10 +29,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from server_site import CONSUMER, OPERATOR, Crash, Site, make_fab
 from sqlalchemy import select
 
+from auditors.shares import replay_log
 from policies.fields import instant
+from policies.left_values import MAX_STEP_BACK
 from server import accounts
 from server.errors import Unavailable
-from server.left_values import MAX_STEP_BACK
 from server.projection import apply
 from server.registry import Registry, set_applied
 from server.round_asks import RoundAsk
@@ -211,6 +212,7 @@ class Reservations(RuleBasedStateMachine):
             self.site.on_step = lambda _step: None
             self.site.on_registry = lambda: None
             self.rebuilt_from_the_log_it_is_the_same()
+            assert replay_log(self.site.space.log_folder, jobs=1).violations == ()
             self.site.close()
             shutil.rmtree(self.root)
 

@@ -128,14 +128,15 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "log_size": 0,
         "log_root": ZERO,
     }
-    signed = sign_receipt(Receipt(**{**fields, **changes}), key)
+    made = Receipt(**{**fields, **changes})
     return {
         "permit": answers.digest(),
         "participant": "clinic",
         "update": ZERO,
         "rows_used": {**fields, **changes}["rows_used"],
         "metered_s": 0,
-        "envelope": base64.b64encode(signed).decode(),
+        "receipt": digest_of(made.to_json()),
+        "envelope": base64.b64encode(sign_receipt(made, key)).decode(),
     }
 
 
@@ -146,6 +147,8 @@ def close(answers: PermitBody, previous: int | None, rows: int = 80) -> dict[str
         "permit": answers.digest(),
         "accepted": accepted,
         "quorum_met": True,
+        "model": ZERO,
+        "metrics": {},
         "duties": {"delete": "dropped"},
         "previous": previous,
     }
@@ -230,7 +233,7 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             "at most the 10 seconds reserved, got 11",
         ),
         (edit(5, lambda b: {**b, "metered_s": 3}), 5, "receipt-permitted", "metered"),
-        (edit(6, lambda b: {**b, "duties": {}}), 6, "close-duties", "expected delete"),
+        (edit(6, lambda b: {**b, "duties": {}}), 6, "close-duties", "delete is owed to clinic"),
         (drop(3), 3, "permit-decided", "expected the decision"),
         (
             edit(3, lambda b: {**b, "decision": {"verdicts": [1]}}),

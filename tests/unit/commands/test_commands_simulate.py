@@ -106,6 +106,15 @@ def test_the_command(tds: Tds, tmp_path: Path) -> None:
     assert audited.code == 0
     assert audited.json()["size"] == found["entries"]
     assert confinements(space.log_folder) == [NOT_ISOLATED] * 6
+    replayed = tds("audit", "replay", str(space.log_folder), "--json")
+    assert (replayed.code, replayed.err) == (0, "")
+    assert replayed.json() == {
+        "entries": found["entries"],
+        "decisions": 2,
+        "permits": 2,
+        "receipts": 6,
+        "violations": [],
+    }
 
 
 def test_it_says_that_nothing_is_isolated(tds: Tds, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 from dsp_site import Bed, serving
 from server_site import Site
 
+from auditors.shares import replay_log
+
 
 @pytest.fixture(scope="session")
 def populated(tmp_path_factory: pytest.TempPathFactory) -> Site:
@@ -21,7 +23,10 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture
 def site(populated: Site, tmp_path: Path) -> Iterator[Site]:
-    """A space in which alpha, beta and gamma are enrolled and agreed to everything."""
+    """A space in which alpha, beta and gamma are enrolled and agreed to everything.
+
+    Whatever a test does, an auditor can replay what governance logged.
+    """
     shutil.copytree(populated.folder, tmp_path / "space")
     mine = Site(tmp_path / "space", populated.now)
     mine.superlink = copy.deepcopy(populated.superlink)
@@ -30,6 +35,8 @@ def site(populated: Site, tmp_path: Path) -> Iterator[Site]:
     mine.open()
     yield mine
     mine.close()
+    if mine.replays:
+        assert replay_log(mine.space.log_folder, jobs=1).violations == ()
 
 
 @pytest.fixture

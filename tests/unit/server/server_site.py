@@ -123,6 +123,7 @@ class Site:
         self.now = now
         self.superlink = FakeSuperLink()
         self.second_key: SecondKey | None = None
+        self.replays = True  # whether the log is all that governance decides by
         self.nodes: dict[str, Node] = {}
         self.on_step: Callable[[str], None] = lambda _step: None
         self.on_registry: Callable[[], None] = lambda: None

@@ -8,9 +8,10 @@ import pytest
 from server_site import CONSUMER, MODEL, Site
 
 from policies.canonical import digest_of, parse_json, sha256_hex
+from policies.derived import NOTHING_DERIVED, derived_from
 from policies.odrl import parse_agreement
-from server.derived import NOTHING_DERIVED, derived_from
-from server.duties import POST_DUTIES, declare
+from policies.post_duties import POST_DUTIES
+from server.duties import declare
 from server.errors import BadInput, RuleBroken
 from server.rounds import RoundAnswer
 

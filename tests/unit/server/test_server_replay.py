@@ -39,6 +39,7 @@ def test_every_verdict_follows_from_the_log(site: Site) -> None:
 
 
 def test_a_law_that_was_not_applied_is_found(site: Site) -> None:
+    site.replays = False
     run = site.open_run()
     rounds = site.governance.rounds
     assert rounds._baseline.laws

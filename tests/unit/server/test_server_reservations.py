@@ -12,9 +12,9 @@ from sqlalchemy import create_engine
 
 from policies.canonical import parse_json
 from policies.fields import instant
+from policies.left_values import MAX_STEP_BACK
 from server import accounts
 from server.errors import BadInput, NotKnown, RuleBroken
-from server.left_values import MAX_STEP_BACK
 from server.rounds import RoundAnswer
 from server.tables import METADATA
 

@@ -9,10 +9,10 @@ import pytest
 
 from policies.account import Voucher
 from policies.cohort import Candidate, RoundDecision, decide_round
+from policies.cover import decide_covered
 from policies.evaluate import Request
 from policies.odrl import Agreement, parse_datetime
 from policies.rules import Constraint, Rule
-from server.vouchers import decide_covered
 
 SIZE = 60
 
@@ -61,7 +61,7 @@ def test_without_a_voucher_nobody_is_paid() -> None:
 
 
 def test_after_so_many_turns_nobody_else_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.vouchers.MAX_TURNS", 0)
+    monkeypatch.setattr("policies.cover.MAX_TURNS", 0)
     chain = [avoiding(index) for index in range(SIZE)]
     voucher = Voucher("v", "consortium", Decimal(2))
     decision = decide_covered(chain, decide_round, pays=Decimal(1), voucher=voucher)

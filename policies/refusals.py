@@ -1,27 +1,33 @@
-"""Whether what was registered may be used now: certificates and filings, as typed reasons, and
-what registrations say to the laws.
+"""Whether what was registered and agreed may be used now, as typed reasons against it.
 
-Asked when a run is opened and again in every round; nothing is remembered in between.
+Asked when a run is opened and again in every round; nothing is remembered in between. Governance
+asks it of its registry, an auditor of the log, and both get the same words.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from policies.certificate import validity
-from policies.facts import agreement_facts, crossing_facts, product_facts
+from policies.claim import Claim, Filed
 from policies.fields import parse_instant
-from policies.odrl import Agreement
 from policies.relations import PURPOSES, Relation, relate_purposes
-from policies.results import Reason, Value
+from policies.results import Reason
 from policies.statements import AppFiling
-from server.queries import Claim
-from server.rows import App, Participant
 
 CertificateState = Literal["missing", "revoked", "not-yet-valid", "expired", "valid"]
 FilingState = Literal["revoked", "expired", "valid"]
+
+RUN_ENDED: Final = "run-ended"
+WITHDRAWN: Final = "consent-withdrawn"
+PASSED_OVER: Final = (WITHDRAWN, RUN_ENDED)
+"""Codes of transfer steps that stop nobody: a consent that ended is a reason of its own, and what
+ended with the run before it was resumed begins anew."""
+HELD: Final = ("SUSPENDED", "COMPLETED", "TERMINATED")
+"""States of a transfer process in which its run may not use the data."""
 
 
 def certificate_state(
@@ -53,34 +59,57 @@ def certificate_reasons(claim: Claim, now: datetime) -> list[Reason]:
     return [Reason(f"certificate-{found}", text)]
 
 
-def law_facts(
-    claim: Claim, agreement: Agreement, action: str, recipient: Participant | None
-) -> dict[str, Value]:
-    """The left values that laws ask for, each with the log entry that says it.
+def claim_reasons(
+    claim: Claim, app_facts: Sequence[Reason], online: bool, now: datetime
+) -> list[Reason]:
+    """Why a claim is refused before its policy is asked; empty if it is not.
 
     Args:
-        recipient: who receives the round's result.
+        app_facts: what stands against the run's app.
+        online: whether the owner's node is.
     """
-    region = recipient.region if recipient else ""
-    entries = f"log entries {claim.participant_entry}, {claim.product_entry}"
-    return {
-        **product_facts(claim, f"log entry {claim.product_entry}"),
-        **agreement_facts(agreement, action, region, f"log entry {claim.agreement_entry}"),
-        **crossing_facts(
-            claim.jurisdiction,
-            claim.region,
-            region,
-            f"{entries} and {recipient.entry}" if recipient else entries,
-        ),
-    }
+    facts: list[Reason] = []
+    if not claim.active:
+        facts.append(Reason("participant-inactive", f"{claim.participant} is not active"))
+    facts += certificate_reasons(claim, now)
+    facts += app_facts
+    if claim.withdrawn is not None:
+        text = f"{claim.participant} withdrew its consent at {claim.withdrawn}"
+        facts.append(Reason(WITHDRAWN, text))
+    if not online:
+        facts.append(Reason("offline", f"the node of {claim.participant} is not online"))
+    return facts
 
 
-def filing_of(app: App) -> AppFiling:
+def held_reason(*, id: str, by: str, state: str, entry: int, reason: str) -> Reason:
+    """Why a transfer process that is not STARTED stops its run's use of one agreement."""
+    why = f": {reason}" if reason else ""
+    return Reason(f"transfer-{state.lower()}", f"the {by} made {id} {state} (entry {entry}){why}")
+
+
+def disagreement_reason(ours: str, engine: str, theirs: str) -> Reason:
+    """Why somebody is refused about whom two engines said different things."""
+    text = f"our evaluator says {ours}, {engine} says {theirs}; the log has the alarm"
+    return Reason("engines-disagree", text)
+
+
+def app_reasons(app: Filed | None, id: str, purpose: str, now: datetime) -> list[Reason]:
+    """Why an app may not run for a purpose now; empty if it may.
+
+    Args:
+        app: as registered; None where `id` is not.
+    """
+    if app is None:
+        return [Reason("app-unregistered", f"app {id} is not registered")]
+    return filing_reasons(app, purpose, now)
+
+
+def filing_of(app: Filed) -> AppFiling:
     """An app's newest filing."""
     return AppFiling.from_json(json.loads(app.filing))
 
 
-def filing_state(app: App, now: datetime) -> FilingState:
+def filing_state(app: Filed, now: datetime) -> FilingState:
     """How an app's newest filing stands."""
     if app.filing_revoked is not None:
         return "revoked"
@@ -88,7 +117,7 @@ def filing_state(app: App, now: datetime) -> FilingState:
     return "expired" if expires is not None and now >= parse_instant(expires) else "valid"
 
 
-def filing_reasons(app: App, purpose: str, now: datetime) -> list[Reason]:
+def filing_reasons(app: Filed, purpose: str, now: datetime) -> list[Reason]:
     """Why an app's filing does not let it run for a purpose; empty if it does.
 
     Codes: app-filing-revoked, app-filing-expired, app-filing-purpose.

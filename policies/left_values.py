@@ -1,4 +1,6 @@
-"""The left values that governance knows when it decides a round (DESIGN.md, step 3).
+"""The left values that are known when a round is decided (DESIGN.md, step 3).
+
+Governance takes them from its registry; an auditor takes them from the log and gets the same.
 
 Each has its source with it, which the report shows. What is not known is left out: a constraint
 over it is unknown, and unknown denies. In particular a run that states no epsilon has none: what
@@ -12,15 +14,14 @@ from decimal import Decimal
 from typing import Final
 
 from policies.account import Account, Amounts, Voucher
-from policies.evaluate import Value
+from policies.claim import Claim, Recipient
+from policies.facts import agreement_facts, crossing_facts, product_facts
 from policies.fields import instant, parse_instant
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS
+from policies.results import Value
 from policies.statements import RunSpec
-from server.queries import Claim
-from server.rows import Participant, RunRow
-from server.standing import law_facts
 
 MAX_STEP_BACK: Final = timedelta(minutes=5)
 
@@ -49,11 +50,12 @@ def left_values(
     claim: Claim,
     agreement: Agreement,
     account: Account,
-    run: RunRow,
     spec: RunSpec,
+    run_entry: int,
+    consumer: str,
     kind: str,
     now: datetime,
-    recipient: Participant | None,
+    recipient: Recipient | None,
     voucher: Voucher | None,
 ) -> dict[str, Value]:
     """The state for one candidate; what depends on the cohort is added by `policies.cohort`.
@@ -61,17 +63,19 @@ def left_values(
     Args:
         claim: its agreement, product and owner, as they stand now.
         account: of the agreement.
+        run_entry: log index of `RunOpened`, which states `spec`.
+        consumer: whose run it is.
         kind: `train` or `evaluate`.
         now: see `decision_time`.
         recipient: who receives the round's result.
         voucher: the run's, if it pays; whoever it does not cover is refused elsewhere
-            (`server.vouchers`).
+            (`policies.cover`).
     """
-    declared = f"log entry {run.entry}"
+    declared = f"log entry {run_entry}"
     state = {
         "purpose": Value(spec.purpose, declared),
         "dateTime": Value(now, "clock of governance"),
-        "recipient": Value(run.consumer, declared),
+        "recipient": Value(consumer, declared),
         "event": Value(EVENTS[kind], "the round that was asked for"),
         "algorithm": Value(spec.app, declared),
         "payAmount": Value(Decimal(spec.pays), declared),
@@ -84,7 +88,29 @@ def left_values(
         stated = f"log entry {claim.product_entry}; the node measures it"
         state["executionEnvironment"] = Value(claim.execution_environment, stated)
     state |= law_facts(claim, agreement, kind, recipient)
-    return state | _counted(account, spec, now) | _duties(run, spec, voucher)
+    return state | _counted(account, spec, now) | _duties(run_entry, spec, voucher)
+
+
+def law_facts(
+    claim: Claim, agreement: Agreement, action: str, recipient: Recipient | None
+) -> dict[str, Value]:
+    """The left values that laws ask for, each with the log entry that says it.
+
+    Args:
+        recipient: who receives the round's result.
+    """
+    region = recipient.region if recipient else ""
+    entries = f"log entries {claim.participant_entry}, {claim.product_entry}"
+    return {
+        **product_facts(claim, f"log entry {claim.product_entry}"),
+        **agreement_facts(agreement, action, region, f"log entry {claim.agreement_entry}"),
+        **crossing_facts(
+            claim.jurisdiction,
+            claim.region,
+            region,
+            f"{entries} and {recipient.entry}" if recipient else entries,
+        ),
+    }
 
 
 def _counted(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]:
@@ -101,12 +127,12 @@ def _counted(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]
     return state
 
 
-def _duties(run: RunRow, spec: RunSpec, voucher: Voucher | None) -> dict[str, Value]:
+def _duties(run_entry: int, spec: RunSpec, voucher: Voucher | None) -> dict[str, Value]:
     """Pre-duties: `fulfilled`, or `pending` with what is missing."""
     compensated = Value(PENDING, "the run pays nothing")
     if voucher is not None and spec.pays != "0":
         compensated = Value(FULFILLED, f"{voucher.id} pays {spec.pays} units for each use")
     return {
         "compensate": compensated,
-        "inform": Value(FULFILLED, f"log entry {run.entry}, which the owner can read"),
+        "inform": Value(FULFILLED, f"log entry {run_entry}, which the owner can read"),
     }

@@ -1,0 +1,203 @@
+"""Whether a permit says what was decided, and a close what came of it (steps 4, 9 and 10).
+
+    permit-follows      a permit says what its decision, run and agreements say, in every field
+    close-follows       a close is of an open permit, and says of it what the log says
+    close-complete      it lists every accepted receipt, and everybody who was left out, with why
+    close-quorum        it has a result only with a quorum of receipts
+    model-chain         only a training round with a result changes the model
+    close-derived       what binds the model is the strictest of all that is in it
+    run-follows         a run is opened on agreements with its consumer, and ends as it stands
+
+What is wrong with a receipt, and with what is owed after a use, `auditors.rules` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from auditors.register import Register
+from auditors.runs import Open, Run
+from policies.canonical import Json, digest_of, sha256_hex
+from policies.derived import derived_from
+from policies.entries import Entry
+from policies.fields import instant, parse_instant
+from policies.permit import EXPIRY_GRACE, PermitBody
+
+Fault = tuple[str, str]
+Body = Mapping[str, Any]
+
+
+def check_permit(register: Register, run: Run, decided: Entry, entry: Entry) -> Iterator[Fault]:
+    """Every field of `PermitIssued` that differs from what follows from its decision."""
+    body: Body = entry.body
+    if entry.time != body["issued"]:
+        yield "permit-follows", f"issued: expected the entry's time, got {body['issued']}"
+    expected = _permit(register, run, decided)
+    for name in sorted(expected.keys() - {"cohort"}):
+        if body[name] != expected[name]:
+            text = f"{name}: expected {expected[name]!r:.200}, got {body[name]!r:.200}"
+            yield "permit-follows", f"{body['id']}: {text}"
+    members, cohort = expected["cohort"], body["cohort"]
+    assert isinstance(members, list)
+    ours, theirs = ([(one["participant"], one["product"]) for one in x] for x in (members, cohort))
+    if ours != theirs:
+        names = [", ".join(name for name, _ in one) or "nobody" for one in (ours, theirs)]
+        yield "permit-follows", f"{body['id']}: cohort: expected {names[0]}, got {names[1]}"
+        return
+    for member, got in zip(members, cohort, strict=True):
+        for name in member:
+            if member[name] != got[name]:
+                text = f"{name}: expected {member[name]!r:.200}, got {got[name]!r:.200}"
+                yield "permit-follows", f"{body['id']}, {member['participant']}: {text}"
+
+
+def _permit(register: Register, run: Run, decided: Entry) -> dict[str, Any]:
+    """The body that follows from a decision, but for its id."""
+    body: Body = decided.body
+    spec, recipient = run.spec, register.people.get(run.consumer)
+    limit = timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE
+    return {
+        "version": 1,
+        "space": register.space,
+        "run": run.id,
+        "flower_run": body["flower_run"],
+        "round": body["round"],
+        "attempt": body["attempt"],
+        "kind": body["kind"],
+        "consumer": run.consumer,
+        "consumer_sector": recipient.sector if recipient else "",
+        "consumer_region": recipient.region if recipient else "",
+        "purpose": spec.purpose,
+        "app": spec.app,
+        "config": run.config,
+        "model": body["model"],
+        "metrics": list(spec.metrics),
+        "cohort": _members(register, run, body),
+        "min_cohort": spec.min_cohort,
+        "voucher": spec.voucher if spec.pays != "0" else "",
+        "limits": {"wall_s": spec.deadline_s, "memory_bytes": spec.memory_bytes},
+        "decision": digest_of(body["decision"]),
+        "issued": decided.time,
+        "expires": instant(parse_instant(decided.time) + limit),
+    }
+
+
+def _members(register: Register, run: Run, decided: Body) -> list[dict[str, Json]]:
+    claims = {claim.product: claim for claim in map(register.claim, run.spec.agreements)}
+    members = []
+    for verdict in decided["decision"]["verdicts"]:
+        if not verdict["permitted"]:
+            continue
+        claim = claims[verdict["product"]]
+        duties = register.agreements[claim.agreement].agreement.post_duties
+        member: dict[str, Json] = {
+            "participant": claim.participant,
+            "product": claim.product,
+            "agreement": claim.agreement,
+            "key": sha256_hex(bytes.fromhex(claim.receipt_key)),
+            "report": verdict["report"],
+            "max_rows": claim.rows,
+            "metered_s": run.spec.deadline_s,
+            "epsilon": run.spec.epsilon,
+            "pays": run.spec.pays,
+            "duties": list(duties),
+        }
+        members.append(member)
+    return members
+
+
+def check_close(register: Register, run: Run, open_: Open, body: Body) -> Iterator[Fault]:
+    """Every fault of `RoundClosed` that is not one of `auditors.rules`."""
+    permit = open_.body
+    for name in ("run", "round", "kind", "attempt"):
+        if body[name] != getattr(permit, name):
+            yield "close-follows", f"{name}: expected {getattr(permit, name)}, got {body[name]}"
+    if body["accepted"] != open_.accepted:
+        names = [
+            ", ".join(item["participant"] for item in one) or "nobody"
+            for one in (open_.accepted, body["accepted"])
+        ]
+        text = f"expected the accepted receipts of {names[0]}, got those of {names[1]}"
+        yield "close-complete", f"{permit.id}: {text}"
+    missing = _left_out(open_)
+    if body["left_out"] != missing:
+        text = f"expected {_codes(missing)}, got {_codes(body['left_out'])}"
+        yield "close-complete", f"{permit.id}: left out: {text}"
+    yield from _result(run, open_, body)
+    used = [item["participant"] for item in open_.accepted] if body["quorum_met"] else []
+    derived = _derived(register, run, permit, used if permit.kind == "train" else [])
+    if body["derived"] != derived:
+        yield "close-derived", f"{permit.id}: expected {derived}, got {body['derived']}"
+
+
+def _result(run: Run, open_: Open, body: Body) -> Iterator[Fault]:
+    permit, result = open_.body, body["quorum_met"]
+    if result and len(open_.accepted) < run.spec.quorum:
+        text = f"expected {run.spec.quorum} accepted receipts for a result"
+        yield "close-quorum", f"{permit.id}: {text}, got {len(open_.accepted)}"
+    changes = permit.kind == "train" and result
+    if body["model"] != permit.model and not changes:
+        text = f"expected the model unchanged, {permit.model[:16]}…, got {body['model'][:16]}…"
+        yield "model-chain", f"{permit.id}: {text}"
+
+
+def _left_out(open_: Open) -> list[Json]:
+    accepted = {item["participant"] for item in open_.accepted}
+    silent = ("no-reply", "no receipt of this node reached governance")
+    found: list[Json] = []
+    for member in open_.body.cohort:
+        if member.participant not in accepted:
+            code, text = open_.last.get(member.participant, silent)
+            found.append(
+                {
+                    "participant": member.participant,
+                    "product": member.product,
+                    "code": code,
+                    "text": text,
+                }
+            )
+    return found
+
+
+def _codes(items: list[Any]) -> str:
+    return ", ".join(f"{item['participant']} ({item['code']})" for item in items) or "nobody"
+
+
+def _derived(register: Register, run: Run, permit: PermitBody, used: list[str]) -> Body:
+    found = []
+    for member in permit.cohort:
+        if member.participant in used:
+            claim = register.claim(member.agreement)
+            policy = register.agreements[member.agreement].agreement.next_policy
+            found.append((claim.classification, policy.digest if policy is not None else None))
+    return derived_from(run.derived, found)
+
+
+def check_opened(register: Register, body: Body) -> Iterator[Fault]:
+    """Whether a run is about agreements with its consumer, one of each owner."""
+    owners: set[str] = set()
+    for id in body["spec"]["agreements"]:
+        concluded = register.agreements.get(id)
+        if concluded is None or concluded.agreement.assignee != body["consumer"]:
+            yield "run-follows", f"{id}: expected a concluded agreement with {body['consumer']}"
+        elif concluded.assigner in owners:
+            text = f"expected one agreement of {concluded.assigner} in a run, got two"
+            yield "run-follows", f"{body['run']}: {text}"
+        else:
+            owners.add(concluded.assigner)
+
+
+def check_ended(run: Run, body: Body) -> Iterator[Fault]:
+    """Whether a run ends as it stands, with no permit left open."""
+    if run.permit is not None:
+        text = f"expected {run.permit.body.id} closed or abandoned before the end"
+        yield "run-follows", f"{run.id}: {text}"
+    for name in ("closed_rounds", "model", "last_close"):
+        if body[name] != getattr(run, name):
+            text = f"{name}: expected {getattr(run, name)}, got {body[name]}"
+            yield "run-follows", f"{run.id}: {text}"
+    if (body["state"] == "COMPLETED") != run.evaluated:
+        text = f"expected it completed once its evaluation is closed, got {body['state']}"
+        yield "run-follows", f"{run.id}: {text}"

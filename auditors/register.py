@@ -1,0 +1,227 @@
+"""What the log has said so far of participants, products, apps, agreements, laws and accounts.
+
+The counterpart of governance's registry, built from the entries alone: for every place in the log
+it answers what governance knew there. It checks nothing but what arithmetic refuses. Its memory
+grows with what is registered, never with the rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from policies.account import Account, Amounts
+from policies.canonical import canonical_bytes
+from policies.claim import Claim
+from policies.fields import parse_instant
+from policies.law import Baseline, baseline_digest, parse_baseline
+from policies.odrl import Agreement, parse_agreement
+from policies.permit import PermitBody
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An enrolled participant (`policies.claim.Recipient`); `entry` is a log index."""
+
+    id: str
+    sector: str
+    region: str
+    entry: int
+    receipt_key: str
+    fleet_key: str
+
+
+@dataclass(slots=True)
+class Certified:
+    """A product's certificate; `revoked` is when it was taken back."""
+
+    serial: str
+    not_before: str
+    not_after: str
+    revoked: str | None = None
+
+
+@dataclass(slots=True)
+class Registered:
+    """A product in its newest version, as `ProductRegistered` says."""
+
+    entry: int
+    body: Body
+    certificate: Certified | None = None
+
+
+@dataclass(slots=True)
+class Filing:
+    """An app's newest filing (`policies.claim.Filed`)."""
+
+    id: str
+    filing: str
+    filing_revoked: str | None = None
+
+
+@dataclass(slots=True)
+class Concluded:
+    """An agreement with its consent and its account."""
+
+    agreement: Agreement
+    document: str
+    assigner: str
+    entry: int
+    withdrawn: str | None = None
+    account: Account = field(default_factory=Account)
+
+
+class Register:
+    """All of them; each method named after an entry's type takes one of these in."""
+
+    def __init__(self) -> None:
+        self.space = ""
+        self.registrar_key = ""
+        self.people: dict[str, Person] = {}
+        self.products: dict[str, Registered] = {}
+        self.apps: dict[str, Filing] = {}
+        self.agreements: dict[str, Concluded] = {}
+        self.by_digest: dict[str, Agreement] = {}
+        self.laws: tuple[Baseline, ...] = ()
+        self.laws_digest = baseline_digest(())
+        self._certificates: dict[str, Certified] = {}
+
+    def claim(self, id: str) -> Claim:
+        """What stands here of an agreement, its product and its owner.
+
+        Raises:
+            KeyError: there is no such agreement, product or owner.
+        """
+        concluded = self.agreements[id]
+        product = self.products[concluded.agreement.target]
+        owner = self.people[concluded.assigner]
+        card, certificate = product.body, product.certificate
+        return Claim(
+            agreement=id,
+            document=concluded.document,
+            withdrawn=concluded.withdrawn,
+            product=concluded.agreement.target,
+            rows=card["rows"],
+            classification=card["classification"],
+            participant=owner.id,
+            region=owner.region,
+            active=True,
+            receipt_key=owner.receipt_key,
+            fleet_key=owner.fleet_key,
+            agreement_entry=concluded.entry,
+            participant_entry=owner.entry,
+            product_entry=product.entry,
+            data_version=card["data_version"],
+            jurisdiction=card["jurisdiction"],
+            personal_information=card["personal_information"],
+            subject_consent=card["subject_consent"],
+            anonymization=card["anonymization"],
+            filing_number=card["filing_number"],
+            execution_environment=card["execution_environment"],
+            serial=certificate.serial if certificate else None,
+            not_before=certificate.not_before if certificate else None,
+            not_after=certificate.not_after if certificate else None,
+            revoked=certificate.revoked if certificate else None,
+        )
+
+    # -- accounts --------------------------------------------------------------------------------
+
+    def reserve(self, permit: PermitBody) -> None:
+        """What a permit sets aside under the agreements that it names.
+
+        Raises:
+            KeyError, AccountError: no such agreement, or reserved under this permit before.
+        """
+        at = parse_instant(permit.issued)
+        for member in permit.cohort:
+            one = self.agreements[member.agreement]
+            one.account = one.account.reserve(permit.id, member.amounts, at=at)
+
+    def commit(self, permit: str, agreement: str, metered_s: int) -> None:
+        """What a receipt proves of its reservation.
+
+        Raises:
+            AccountError: nothing is outstanding, or less than was used.
+        """
+        one = self.agreements[agreement]
+        reserved = one.account.outstanding.get(permit, Amounts())
+        one.account = one.account.commit(permit, replace(reserved, metered_s=metered_s))
+
+    def keep(self, permit: PermitBody) -> None:
+        """What is still outstanding under a permit counts as used."""
+        for member in permit.cohort:
+            one = self.agreements[member.agreement]
+            if permit.id in one.account.outstanding:
+                one.account = one.account.keep(permit.id)
+
+    # -- entries ---------------------------------------------------------------------------------
+
+    def SpaceCreated(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """The operator and the consumer."""
+        self.space = body["space"]["name"]
+        self.registrar_key = body["space"]["registrar_key"]
+        for person in body["participants"]:
+            self._enrolled(index, person)
+
+    def ParticipantEnrolled(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """One of the others."""
+        self._enrolled(index, body)
+
+    def ProductRegistered(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """A newer version takes the place of the one before, without its certificate."""
+        kept = {name: value for name, value in body.items() if name != "envelope"}
+        self.products[body["product"]] = Registered(index, kept)
+
+    def CertificateIssued(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """It counts if it is for the product's newest version."""
+        made = Certified(body["serial"], body["not_before"], body["not_after"])
+        self._certificates[made.serial] = made
+        product = self.products.get(body["product"])
+        if product is not None and product.body["digest"] == body["digest"]:
+            product.certificate = made
+
+    def CertificateRevoked(self, _index: int, time: str, body: Body) -> None:  # noqa: N802
+        """The first revocation counts."""
+        found = self._certificates[body["serial"]]
+        found.revoked = found.revoked or time
+
+    def AppRegistered(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """A new filing takes the place of the one before."""
+        self.apps[body["app"]] = Filing(body["app"], canonical_bytes(body["filing"]).decode())
+
+    def AppFilingRevoked(self, _index: int, time: str, body: Body) -> None:  # noqa: N802
+        """The first revocation of a filing counts."""
+        found = self.apps[body["app"]]
+        found.filing_revoked = found.filing_revoked or time
+
+    def BaselineAdopted(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """The laws from here on."""
+        laws = [parse_baseline(one["document"].encode()) for one in body["documents"]]
+        self.laws = tuple(sorted(laws, key=lambda law: law.name))
+        self.laws_digest = baseline_digest(laws)
+
+    def AgreementConcluded(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+        """Its document, whatever else the entry says of it."""
+        agreement = parse_agreement(body["document"].encode())
+        self.agreements[body["agreement"]] = Concluded(
+            agreement, body["document"], body["assigner"], index
+        )
+        self.by_digest[agreement.digest] = agreement
+
+    def ConsentWithdrawn(self, _index: int, time: str, body: Body) -> None:  # noqa: N802
+        """The first withdrawal counts."""
+        found = self.agreements[body["agreement"]]
+        found.withdrawn = found.withdrawn or time
+
+    def _enrolled(self, index: int, body: Body) -> None:
+        self.people[body["participant"]] = Person(
+            id=body["participant"],
+            sector=body["sector"],
+            region=body["region"],
+            entry=index,
+            receipt_key=body.get("receipt_key") or "",
+            fleet_key=body.get("fleet_key") or "",
+        )

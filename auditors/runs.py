@@ -1,0 +1,158 @@
+"""What the log has said so far of runs: how far each is, its open permit, and its transfers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from policies.canonical import digest_of
+from policies.derived import NOTHING_DERIVED
+from policies.permit import PermitBody
+from policies.refusals import HELD, PASSED_OVER, held_reason
+from policies.results import Reason
+from policies.statements import RunSpec
+
+Body = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A transfer process, by its last step."""
+
+    agreement: str
+    run: str | None
+    state: str
+    by: str
+    code: str
+    reason: str
+    entry: int
+
+
+@dataclass(slots=True)
+class Open:
+    """A permit that is neither closed nor abandoned.
+
+    Attributes:
+        accepted: what a close says of each accepted receipt, in the log's order.
+        last: the code and text of each member's last refused reply.
+    """
+
+    body: PermitBody
+    accepted: list[Body] = field(default_factory=list)
+    last: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Run:
+    """A run as far as it went.
+
+    Attributes:
+        entry: log index of `RunOpened`.
+        config: digest of its fused configuration.
+        asked: kind, round and attempt that were decided last.
+        model, derived, last_close: as the last close says; "" and None before it.
+        evaluated: whether its evaluation round is closed.
+        transfers: ids of the transfer processes that it is or was.
+    """
+
+    id: str
+    entry: int
+    consumer: str
+    spec: RunSpec
+    config: str
+    state: str = "OPEN"
+    asked: tuple[str, int, int] = ("", 0, 0)
+    closed_rounds: int = 0
+    model: str = ""
+    derived: Mapping[str, Any] = field(default_factory=lambda: NOTHING_DERIVED)
+    last_close: int | None = None
+    evaluated: bool = False
+    permit: Open | None = None
+    transfers: list[str] = field(default_factory=list)
+
+    @property
+    def next_round(self) -> tuple[str, int]:
+        """Kind and number of the round that is to be decided next."""
+        train = self.closed_rounds < self.spec.rounds
+        return "train" if train else "evaluate", self.closed_rounds + 1
+
+    def attempt(self, kind: str, round_: int) -> int:
+        """The number of the next attempt at a round."""
+        return self.asked[2] + 1 if self.asked[:2] == (kind, round_) else 1
+
+
+class Runs:
+    """All that have not completed, which nothing follows upon."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Run] = {}
+        self.last_decided: str | None = None
+        self._transfers: dict[str, Transfer] = {}
+
+    def held(self, run: Run) -> dict[str, Reason]:
+        """By agreement, why a run's transfer stops its use."""
+        found = [(id, self._transfers[id]) for id in run.transfers]
+        found = [
+            (id, one)
+            for id, one in found
+            if one.run == run.id and one.state in HELD and one.code not in PASSED_OVER
+        ]
+        return {
+            one.agreement: held_reason(
+                id=id, by=one.by, state=one.state, entry=one.entry, reason=one.reason
+            )
+            for id, one in sorted(found, key=lambda item: item[1].entry)
+        }
+
+    # -- entries ---------------------------------------------------------------------------------
+
+    def opened(self, index: int, body: Body) -> None:
+        """`RunOpened`."""
+        spec, config = RunSpec.from_json(body["spec"]), digest_of(body["config"])
+        self.known[body["run"]] = Run(body["run"], index, body["consumer"], spec, config)
+
+    def decided(self, run: Run, time: str, body: Body) -> None:
+        """`RoundDecided`."""
+        run.asked = (body["kind"], body["round"], body["attempt"])
+        self.last_decided = max(time, self.last_decided or time)
+
+    def refused(self, run: Run, body: Body) -> None:
+        """`ReceiptRefused`."""
+        if run.permit is not None and run.permit.body.id == body["permit_id"]:
+            run.permit.last[body["participant"]] = (body["code"], body["text"])
+
+    def closed(self, run: Run, index: int, body: Body) -> None:
+        """`RoundClosed`."""
+        run.last_close, run.derived, run.permit = index, body["derived"], None
+        if body["kind"] == "train":
+            run.closed_rounds, run.model = body["round"], body["model"]
+        else:
+            run.evaluated = True
+
+    def ended(self, run: Run, body: Body) -> None:
+        """`RunEnded`; one that is completed is forgotten."""
+        run.state = body["state"]
+        if run.state == "COMPLETED":
+            del self.known[run.id]
+            for id in run.transfers:
+                self._transfers.pop(id, None)
+
+    def transfer(self, index: int, body: Body) -> None:
+        """`TransferStep`."""
+        before = self._transfers.get(body["transfer"])
+        if before is None and body["before"] is not None:
+            return  # of a run that is completed
+        carrier = body["run"] if body["run"] is not None else before.run if before else None
+        self._transfers[body["transfer"]] = Transfer(
+            agreement=body["agreement"],
+            run=carrier,
+            state=body["state"],
+            by=body["by"],
+            code=body["code"],
+            reason=body["reason"],
+            entry=index,
+        )
+        run = self.known.get(carrier) if carrier is not None else None
+        if run is not None and body["transfer"] not in run.transfers:
+            run.transfers.append(body["transfer"])

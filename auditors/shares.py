@@ -1,0 +1,106 @@
+"""Replaying a log with several processes; what is found does not depend on how many."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+from auditors.errors import AuditError, AuditInputError
+from auditors.snapshot import Snapshot
+from auditors.wholelog import MAX_VIOLATIONS, Progress, Replayed, replay_share
+from ledger.folder import ENTRIES
+
+_BYTES_A_PROCESS: Final = 8 << 20  # below that, starting one takes longer than it saves
+
+
+def replay_log(
+    folder: Path, *, jobs: int | None = None, progress: Progress | None = None
+) -> Replayed:
+    """Replay a log's folder, or a copy of one; see `auditors.wholelog` for the promise.
+
+    Args:
+        jobs: processes, this one included; None is as many as there are processors, or fewer for
+            a small log.
+        progress: called now and then with the bytes that are done and those in all.
+
+    Raises:
+        AuditInputError: the folder cannot be read, or one of the processes ended before its time.
+        IntegrityBroken: a line has no end.
+    """
+    snapshot = Snapshot.take(folder)
+    if jobs is None:
+        most = 1 + snapshot.sizes[ENTRIES] // _BYTES_A_PROCESS
+        jobs = min(len(os.sched_getaffinity(0)), most)
+    if jobs == 1:
+        return replay_share(snapshot, progress=progress)
+    with ExitStack() as stack:
+        others = [stack.enter_context(_process(snapshot, n, jobs)) for n in range(1, jobs)]
+        shares = [replay_share(snapshot, 0, jobs, progress), *map(_received, others)]
+    if any(one.unreadable for one in shares) or _full(shares):
+        # What an entry that is not canonical means is for one reader to say; and which faults
+        # come first, where there are more than anybody lists.
+        return replay_share(snapshot, progress=progress)
+    found = sorted(
+        dict.fromkeys(fault for share in shares for fault in share.violations),
+        key=lambda fault: (fault.index, fault.rule, fault.text),
+    )
+    return replace(shares[0], violations=tuple(found))
+
+
+def _full(shares: list[Replayed]) -> bool:
+    return any(len(one.violations) >= MAX_VIOLATIONS for one in shares)
+
+
+@contextmanager
+def _process(snapshot: Snapshot, share: int, shares: int) -> Iterator[Connection]:
+    """A process with its share of the work; it ends with the context, whatever it was doing."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, snapshot, share, shares), daemon=True)
+    with _no_interrupt():
+        process.start()
+    sender.close()
+    try:
+        yield receiver
+    finally:
+        process.terminate()
+        process.join()
+        receiver.close()
+
+
+def _work(sender: Connection, snapshot: Snapshot, share: int, shares: int) -> None:
+    try:
+        sender.send(replay_share(snapshot, share, shares))
+    except AuditError as error:
+        sender.send(str(error))
+
+
+def _received(receiver: Connection) -> Replayed:
+    try:
+        found = receiver.recv()
+    except EOFError:
+        found = "a process of the replay ended before its time; give it more memory, or --jobs 1"
+    if isinstance(found, Replayed):
+        return found
+    raise AuditInputError(str(found))
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C is for this process, which ends the others; a child inherits that it is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
