@@ -35,7 +35,7 @@ from policies.canonical import parse_json, sha256_hex
 from policies.governance_pb2_grpc import EnrolmentStub, GovernanceStub
 from policies.space import JoinFile, SpaceCard
 from policies.statements import RunSpec
-from server import errors, servicers
+from server import errors, guarded
 from server.access import ROLES_BY_RPC
 from server.edge import Edge
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError, SpaceError
@@ -413,7 +413,7 @@ def test_every_answer_has_a_code() -> None:
         for one in vars(errors).values()
         if isinstance(one, type) and issubclass(one, errors.RequestError)
     ]
-    covered = tuple(servicers._CODES)
+    covered = tuple(guarded._CODES)
     assert [one for one in kinds if not issubclass(one, covered)] == [errors.RequestError]
 
 
