@@ -42,7 +42,7 @@ from policies.certificate import CERTIFICATE_TYPE
 from policies.claim import Claim
 from policies.envelope import sign_envelope, unverified_payload
 from policies.results import Reason
-from server import queries, rounds
+from server import hearing, queries, rounds
 
 Edit = Callable[[Story], int]
 ELSE = sha256_hex(b"another")
@@ -503,7 +503,7 @@ def test_permitted_over_budget(site: Site, tmp_path: Path, monkeypatch: pytest.M
     for number in range(3):
         whole_round(site, run, f"ask-{number}")
     assert replayed(site, tmp_path / "before") == []
-    monkeypatch.setattr(rounds.accounts, "accounts", lambda _, ids: {id: Account() for id in ids})
+    monkeypatch.setattr(hearing.accounts, "accounts", lambda _, ids: {id: Account() for id in ids})
     whole_round(site, run, "ask-3")
     found = replayed(site, tmp_path)
     assert {rule for rule, _ in found} == {"left-value", "decision-follows"}
@@ -521,12 +521,12 @@ def test_a_certificate_that_expired(
 ) -> None:
     run = open_run(site)
     site.tick(400 * 86_400)
-    real = rounds.claim_reasons
+    real = hearing.claim_reasons
 
     def blind(claim: Claim, *rest: Any) -> list[Reason]:
         return real(replace(claim, not_after="2999-01-01T00:00:00.000Z"), *rest)
 
-    monkeypatch.setattr(rounds, "claim_reasons", blind)
+    monkeypatch.setattr(hearing, "claim_reasons", blind)
     site.authorize(run)
     found = replayed(site, tmp_path)
     assert {rule for rule, _ in found} == {"decision-follows"}
@@ -543,14 +543,14 @@ def test_a_consent_that_governance_does_not_see_ended(
     def blind(*args: Any) -> dict[str, Claim]:
         return {id: replace(claim, withdrawn=None) for id, claim in real(*args).items()}
 
-    monkeypatch.setattr(rounds.queries, "claims", blind)
+    monkeypatch.setattr(hearing.queries, "claims", blind)
     site.authorize(run)
     found = replayed(site, tmp_path)
     assert {rule for rule, _ in found} == {"decision-follows", "permit-agreed"}
 
 
 def test_refused_for_no_reason(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "claim_reasons", lambda *_: [Reason("offline", "not here")])
+    monkeypatch.setattr(hearing, "claim_reasons", lambda *_: [Reason("offline", "not here")])
     site.authorize(open_run(site))
     found = replayed(site, tmp_path)
     assert {rule for rule, _ in found} == {"decision-follows"}
@@ -567,9 +567,9 @@ def test_a_clock_that_policies_were_not_evaluated_at(
     }
     site.agree(site.nodes["alpha"], until, **{"@id": "until"})
     run = site.open_run(agreements=["until"])
-    real = rounds.decision_time
-    monkeypatch.setattr(rounds, "decision_time", lambda *args: real(*args).replace(year=2020))
-    monkeypatch.setattr(rounds, "claim_reasons", lambda *_: [])
+    real = hearing.decision_time
+    monkeypatch.setattr(hearing, "decision_time", lambda *args: real(*args).replace(year=2020))
+    monkeypatch.setattr(hearing, "claim_reasons", lambda *_: [])
     site.authorize(run)
     ((rule, text),) = replayed(site, tmp_path)
     assert (rule, "dateTime: the log shows" in text) == ("left-value", True)
