@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,10 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from commands import tether
 from commands.errors import CommandFailed
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +80,25 @@ class Children:
         Raises:
             CommandFailed: the program is not there.
         """
-        log = self.logs / f"{name}.log"
-        try:
-            with log.open("ab") as output, _uninterrupted():
-                log_start = output.tell()
-                process = subprocess.Popen(
-                    list(command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **(env or {})},
-                    process_group=0,
-                    preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (we start no threads first)
-                )
-                child = Child(name=name, process=process, log=log, log_start=log_start)
-                self._running.append(child)
-        except FileNotFoundError as error:
+        program = shutil.which(command[0])
+        if program is None:
             raise CommandFailed(
                 f"{name}: expected the program {command[0]}, got none on the PATH; "
                 "install tdspace into a virtual environment and start `tds` from there"
-            ) from error
+            )
+        log = self.logs / f"{name}.log"
+        with log.open("ab") as output, _uninterrupted():
+            log_start = output.tell()
+            process = subprocess.Popen(
+                [*_tethered(os.getpid()), program, *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                process_group=0,
+            )
+            child = Child(name=name, process=process, log=log, log_start=log_start)
+            self._running.append(child)
         return child
 
     def check(self) -> None:
@@ -178,15 +175,9 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(arrived[0])
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    """For the child, between fork and exec: ask the kernel for SIGTERM when the parent dies."""
-
-    def prepare() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # the parent died before prctl
-            os._exit(1)
-
-    return prepare
+def _tethered(parent: int) -> list[str]:
+    """What to put before a program so that the kernel ends it when the parent dies."""
+    return [sys.executable, "-I", "-S", tether.__file__, str(parent)]
 
 
 def port_answers(address: str) -> bool:

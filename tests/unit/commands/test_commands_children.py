@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
@@ -183,3 +186,30 @@ def test_whether_a_port_answers() -> None:
 
 def test_the_interpreter_is_this_one() -> None:
     assert python("-m", "commands") == [sys.executable, "-m", "commands"]
+
+
+def test_children_start_while_grpc_is_at_work(children: Children) -> None:
+    """Forking Python code runs gRPC's fork handlers, and children then abort or hang at times."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=4))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    stop = threading.Event()
+
+    def call() -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            unknown = channel.unary_unary("/no/such")
+            while not stop.is_set():
+                with pytest.raises(grpc.RpcError):
+                    unknown(b"", timeout=5)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    try:
+        started = [children.start(f"child-{n}", python("-I", "-S", "-c", "")) for n in range(30)]
+        assert [child.process.wait(timeout=30) for child in started] == [0] * 30
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+        server.stop(None).wait()
