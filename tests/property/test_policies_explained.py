@@ -18,6 +18,7 @@ from policies.evaluate import Effect, Report, Request, Value, evaluate
 from policies.explain import explain_report
 from policies.odrl import Agreement, parse_datetime
 from policies.operands import ENVIRONMENTS, OPERANDS, PURPOSES, Right
+from policies.phrases import WORDS
 from policies.rows import Kind, Operand
 from policies.rules import Constraint, Rule
 from policies.values import value_from_json, value_to_json
@@ -84,6 +85,10 @@ def decided(kind: Literal["permission", "prohibition"], leaf: Constraint, left: 
 
 def wanted(row: Operand, sentence: str, left: Any) -> Any:
     """The value that the sentence asks for."""
+    plain = sentence.removesuffix(" (prohibition 1)")
+    for value, text in WORDS["en"].needed.get(row.term, {}).items():
+        if text == plain:
+            return value or "F-1"  # some number
     if found := re.fullmatch(r"(.*) would have to take part as well", sentence):
         coming = re.split(" and | or ", found[1])
         return tuple(sorted({*(left or ()), *coming}))
