@@ -16,6 +16,7 @@ from auditors.shares import replay_log
 from auditors.verify import Verified, verify_folder
 from commands.errors import BadInput, Exit
 from commands.output import STDERR, JsonFlag, print_json, say
+from commands.reading import read_bounded
 from policies.errors import DocumentError
 from policies.values import parse_datetime
 
@@ -215,13 +216,8 @@ def _key(text: str) -> str:
 
 
 def _read(path: Path, limit: int) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise BadInput(f"{path}: expected a readable file, got: {error.strerror}") from error
-    if len(data) > limit:
-        raise BadInput(f"{path}: expected at most {limit} bytes, got more")
+    """A text file, bounded."""
+    data = read_bounded(path, limit)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

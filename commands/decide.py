@@ -12,7 +12,8 @@ import typer
 
 from commands.errors import BadInput, Exit
 from commands.output import JsonFlag, print_json, say
-from commands.policyfile import read_bounded, read_policy
+from commands.policyfile import read_policy
+from commands.reading import read_bounded
 from commands.telling import LanguageOption, parse_language, say_explanation
 from policies.asking import MAX_REQUEST_BYTES, agreement_for, parse_asking
 from policies.baseline import Baseline, parse_baselines

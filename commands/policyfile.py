@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands.errors import BadInput
+from commands.reading import read_bounded
 from policies.canonical import parse_json
 from policies.errors import DocumentError
 from policies.intake import MAX_BYTES
@@ -37,15 +37,3 @@ def parse_policy(data: bytes) -> Agreement | Offer:
 def read_policy_bytes(path: Path) -> bytes:
     """A policy file's bytes, at most as many as intake takes."""
     return read_bounded(path, MAX_BYTES)
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """A file's bytes; BadInput if it cannot be read or holds more than `limit`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise BadInput(f"{path}: expected a readable file, got: {error.strerror}") from error
-    if len(data) > limit:
-        raise BadInput(f"{path}: expected at most {limit} bytes, got more")
-    return data
