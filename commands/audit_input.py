@@ -1,0 +1,58 @@
+"""What the commands of `tds audit` share: keys and notes, verifying first, telling faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import Progress
+
+from auditors.rules import Violation
+from auditors.verify import Verified, verify_folder
+from commands.errors import BadInput
+from commands.output import STDERR, say
+from commands.reading import read_bounded
+
+MAX_KEY_BYTES = 4096
+MAX_NOTE_BYTES = 1 << 20
+
+
+def verified_folder(folder: Path, key: str, heads: Sequence[str]) -> Verified:
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+        bar = progress.add_task("verifying entries")
+        return verify_folder(
+            folder,
+            verifier_key=read_key(key),
+            seen=heads,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+
+
+def violations_json(found: Sequence[Violation]) -> list[dict[str, object]]:
+    return [{"entry": one.index, "rule": one.rule, "text": one.text} for one in found]
+
+
+def tell_violations(found: Sequence[Violation]) -> None:
+    for one in found:
+        say(f"entry {one.index} breaks a rule ({one.rule}): {one.text}")
+
+
+def read_key(text: str) -> str:
+    """A verifier key as given, or from the file that is named."""
+    path = Path(text)
+    try:
+        is_file = path.exists()
+    except OSError:  # longer than a file's name may be
+        is_file = False
+    if "+" in text and not is_file:
+        return text.strip()
+    return read_text(path, MAX_KEY_BYTES).strip()
+
+
+def read_text(path: Path, limit: int) -> str:
+    """A text file, bounded."""
+    data = read_bounded(path, limit)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: expected UTF-8 text, got other bytes") from error
