@@ -15,7 +15,6 @@ from typing import Any, Final
 from auditors.errors import RuleViolated
 from auditors.snapshot import Snapshot
 from auditors.summary import summary_of
-from ledger.folder import ENTRIES
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.fields import parse_instant
@@ -66,8 +65,8 @@ def find_entries(folder: Path, wanted: Wanted, *, size: int | None = None) -> It
         RuleViolated: an entry cannot be read.
     """
     finder = _Finder(wanted)
-    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
-        if index == size:
+    for index, line in Snapshot.take(folder).entries():
+        if size is not None and index >= size:
             return
         try:
             entry = parse_entry(line)

@@ -18,7 +18,6 @@ from auditors.errors import AuditInputError, RuleViolated
 from auditors.reports import evaluate_again
 from auditors.snapshot import Snapshot
 from auditors.verdicts import Round, faults
-from ledger.folder import ENTRIES
 from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
@@ -172,7 +171,7 @@ def _replayed(past: _Past, logged: Mapping[str, Any], index: int) -> Report:
 
 
 def _entries(folder: Path) -> Iterator[tuple[int, Entry]]:
-    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
+    for index, line in Snapshot.take(folder).entries():
         try:
             yield index, parse_entry(line)
         except PolicyError as error:

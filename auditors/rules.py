@@ -34,7 +34,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from auditors.snapshot import Snapshot
 from auditors.spending import Spending
-from ledger.folder import ENTRIES
 from policies.account import metered_seconds, whole_seconds
 from policies.canonical import digest_of
 from policies.entries import Entry, parse_entry
@@ -73,11 +72,11 @@ def check_rules(folder: Path, *, size: int) -> list[Violation]:
         AuditInputError: the folder cannot be read.
     """
     checker = Rules()
-    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
+    for index, line in Snapshot.take(folder).entries():
         if index >= size:
             break
         try:
-            entry = parse_entry(line.rstrip(b"\n"))
+            entry = parse_entry(line)
         except PolicyError as error:
             checker.broken(index, "entry-readable", str(error))
             continue

@@ -16,9 +16,8 @@ from typing import Final
 from auditors.errors import AuditError, AuditInputError
 from auditors.snapshot import Snapshot
 from auditors.wholelog import MAX_VIOLATIONS, Progress, Replayed, replay_share
-from ledger.folder import ENTRIES
 
-_BYTES_A_PROCESS: Final = 8 << 20  # below that, starting one takes longer than it saves
+_ENTRIES_A_PROCESS: Final = 10_000  # below that, starting one takes longer than it saves
 
 
 def replay_log(
@@ -29,7 +28,7 @@ def replay_log(
     Args:
         jobs: processes, this one included; None is as many as there are processors, or fewer for
             a small log.
-        progress: called now and then with the bytes that are done and those in all.
+        progress: called now and then with the entries that are done and those in all.
 
     Raises:
         AuditInputError: the folder cannot be read, or one of the processes ended before its time.
@@ -37,7 +36,7 @@ def replay_log(
     """
     snapshot = Snapshot.take(folder)
     if jobs is None:
-        most = 1 + snapshot.sizes[ENTRIES] // _BYTES_A_PROCESS
+        most = 1 + snapshot.size // _ENTRIES_A_PROCESS
         jobs = min(len(os.sched_getaffinity(0)), most)
     if jobs == 1:
         return replay_share(snapshot, progress=progress)

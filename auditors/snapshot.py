@@ -1,22 +1,20 @@
-"""A log's folder as of one moment, also while the log is appending.
+"""A log's folder as of one moment, also while the log is appending: its checkpoint, read once.
 
-The growing files are read up to the length they had at that moment; `checkpoint` is held in memory.
+The entries are taken as they stand; that nobody changed them is for `auditors.verify` to say.
 """
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from auditors.errors import AuditInputError, IntegrityBroken
-from ledger.folder import CHECKPOINT, ENTRIES, HISTORY, LEAVES, MAX_ENTRY_BYTES
-from ledger.note import MAX_NOTE_BYTES
-
-# JSON escapes each newline of a note with one byte more.
-_MAX_LINE_BYTES = {ENTRIES: MAX_ENTRY_BYTES, LEAVES: 64, HISTORY: 2 * MAX_NOTE_BYTES}
+from ledger.checkpoint import parse_checkpoint
+from ledger.errors import LedgerError, ProofError
+from ledger.folder import CHECKPOINT, read_entries, read_note
+from ledger.tiles import ENTRIES, WIDTH, Tile
+from policies.parts import whole_entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,63 +23,67 @@ class Snapshot:
 
     Args:
         folder: a log's folder.
-        checkpoint: bytes of its `checkpoint`.
-        sizes: length in bytes of each growing file, by name.
+        checkpoint: the note that was in its `checkpoint`.
+        size: number of entries that it is of.
     """
 
     folder: Path
-    checkpoint: bytes
-    sizes: Mapping[str, int]
+    checkpoint: str
+    size: int
 
     @classmethod
     def take(cls, folder: Path) -> Snapshot:
         """The folder now.
 
         Raises:
-            AuditInputError: a file is missing or cannot be read.
+            AuditInputError: there is no checkpoint, or it cannot be read.
+            IntegrityBroken: it is not a checkpoint.
         """
-        for name in (ENTRIES, LEAVES, HISTORY, CHECKPOINT):
-            if not (folder / name).is_file():
-                raise AuditInputError(
-                    f"{folder}: expected a log's folder with a file {name}, got none; copy the "
-                    "whole folder"
-                )
         try:
-            # The log holds this lock while it publishes (FORMAT.md). A file system without locks
-            # has no running log on it either.
-            with (folder / ENTRIES).open("rb") as entries:
-                with suppress(OSError):
-                    fcntl.flock(entries, fcntl.LOCK_SH)
-                with (folder / CHECKPOINT).open("rb") as file:
-                    checkpoint = file.read(MAX_NOTE_BYTES + 1)
-                sizes = {name: (folder / name).stat().st_size for name in _MAX_LINE_BYTES}
+            note = read_note(folder / CHECKPOINT)
         except OSError as error:
-            raise _unreadable(folder, error) from error
-        return cls(folder=folder, checkpoint=checkpoint, sizes=sizes)
+            raise _unreadable(folder / CHECKPOINT, error) from error
+        except LedgerError as error:
+            raise IntegrityBroken(CHECKPOINT, "a signed note", str(error)) from error
+        if note is None:
+            raise AuditInputError(
+                f"{folder}: expected a log's folder with a file {CHECKPOINT}, got none; copy the "
+                "whole folder"
+            )
+        text = note[: note.rfind("\n\n") + 1]
+        try:
+            size = parse_checkpoint(text).size
+        except ProofError as error:
+            raise IntegrityBroken(CHECKPOINT, "a checkpoint", str(error)) from error
+        return cls(folder=folder, checkpoint=note, size=size)
 
-    def lines(self, name: str) -> Iterator[bytes]:
-        """The lines of a growing file from its beginning, without their newlines.
+    def lines(self, start: int = 0) -> Iterator[bytes]:
+        """The entries from `start` to the end, as they were appended.
 
         Raises:
-            IntegrityBroken: a line without its end, or longer than the format allows.
-            AuditInputError: the file cannot be read.
+            IntegrityBroken: a bundle is missing, or is not one.
+            AuditInputError: it cannot be read.
         """
-        limit, left, number = _MAX_LINE_BYTES[name], self.sizes[name], 0
+        at = start
         try:
-            with (self.folder / name).open("rb") as file:
-                while left:
-                    number += 1
-                    line = file.readline(min(left, limit + 1))
-                    if not line.endswith(b"\n"):
-                        raise IntegrityBroken(
-                            f"line {number} of {name}",
-                            f"at most {limit} bytes and a newline",
-                            f"{len(line)} bytes without one",
-                        )
-                    left -= len(line)
-                    yield line[:-1]
+            for line in read_entries(self.folder, self.size, start):
+                yield line
+                at += 1
+        except (ProofError, FileNotFoundError) as error:
+            index = at // WIDTH
+            bundle = Tile(ENTRIES, index, min(WIDTH, self.size - index * WIDTH))
+            raise IntegrityBroken(
+                f"entry {at}, {bundle.path}", f"a bundle of {bundle.width} entries", str(error)
+            ) from error
         except OSError as error:
-            raise _unreadable(self.folder / name, error) from error
+            raise _unreadable(self.folder, error) from error
+
+    def entries(self) -> Iterator[tuple[int, bytes]]:
+        """Whole entries, each with the index of its (last) line; errors as `lines`.
+
+        What was logged in parts (`policies.parts`) is put together again.
+        """
+        return whole_entries(self.lines())
 
 
 def _unreadable(path: Path, error: OSError) -> AuditInputError:

@@ -41,7 +41,6 @@ from auditors.rules import Rules, Violation
 from auditors.runs import Open, Run, Runs
 from auditors.snapshot import Snapshot
 from auditors.statements import check_new, check_statement
-from ledger.folder import ENTRIES
 from policies.entries import Entry, parse_entry
 from policies.errors import AccountError, PolicyError
 from policies.permit import PermitBody
@@ -90,18 +89,17 @@ def replay_share(
 
     Args:
         share: from 0 to `shares` - 1.
-        progress: called now and then with the bytes that are done and those in all.
+        progress: called now and then with the entries that are done and those in all.
 
     Raises:
         AuditInputError, IntegrityBroken: the folder cannot be read, or a line has no end.
     """
     replay = _Replay(lambda number: (number * 0x9E3779B1 >> 16) % shares == share)
-    done, total = 0, snapshot.sizes[ENTRIES]
-    for index, line in enumerate(snapshot.lines(ENTRIES)):
+    total = snapshot.size
+    for index, line in snapshot.entries():
         replay.take(index, line)
-        done += len(line) + 1
         if progress is not None and index % PROGRESS_EVERY == 0:
-            progress(done, total)
+            progress(index, total)
         if len(replay.rules.violations) >= MAX_VIOLATIONS:
             break
     replay.end()

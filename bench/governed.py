@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from auditors.snapshot import Snapshot
 from bench.processes import PeakMemory, cpu_seconds
 from bench.stock import Measured
 from clients.appbundle import build_bundle
@@ -81,7 +82,7 @@ def _round_seconds(entries: list[Entry]) -> list[float]:
 
 
 def _entries(folder: Path) -> list[Entry]:
-    return [parse_entry(line) for line in (folder / "entries.jsonl").read_bytes().splitlines()]
+    return [parse_entry(line) for _, line in Snapshot.take(folder).entries()]
 
 
 def _median(values: list[float]) -> float:

@@ -17,9 +17,10 @@ from typing import Protocol
 from clients.identity import NodeIdentity, open_own_log
 from ledger.checkpoint import Checkpoint, open_checkpoint
 from ledger.errors import LogUnavailable
-from ledger.log import Appended
 from ledger.note import NoteVerifier
+from ledger.turns import Appended
 from policies.entries import EntryType, entry_bytes
+from policies.parts import log_lines
 
 LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ class Journal:
         entry = entry_bytes(kind, time=time, body=body)
         with self._order:
             self._drain()
-            return self._log.append([entry], idempotency_key=idempotency_key).first_index
+            lines = log_lines(entry)
+            appended = self._log.append(lines, idempotency_key=idempotency_key)
+            return appended.first_index + len(lines) - 1
 
     def drain(self) -> int:
         """Append what other processes left in the state; returns how many entries that were."""
@@ -88,7 +91,7 @@ class Journal:
     def _drain(self) -> int:
         pending = self._state.pending_entries()
         for number, entry in pending:
-            self._log.append([entry], idempotency_key=f"journal-{number}")
+            self._log.append(log_lines(entry), idempotency_key=f"journal-{number}")
             # A crash here: the entry is in the log and still pending; the key keeps it single.
             self._state.drop_entry(number)
         return len(pending)

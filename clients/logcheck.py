@@ -40,7 +40,7 @@ def check_logged(permit: Permit, *, space: str, space_log: NoteVerifier) -> Seen
         verify_inclusion(
             index=place.index,
             size=place.size,
-            leaf=leaf_hash(permit.body.entry()),
+            leaf=leaf_hash(permit.body.line()),
             proof=[bytes.fromhex(digest) for digest in place.proof],
             root=checkpoint.root,
         )

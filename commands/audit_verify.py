@@ -48,7 +48,6 @@ def verify(
                 "origin": verified.origin,
                 "size": verified.size,
                 "root": verified.root_hex,
-                "checkpoints": verified.checkpoints,
                 "seen": len(heads),
                 "violations": violations_json(violations),
             }
@@ -56,8 +55,7 @@ def verify(
     else:
         say(
             f"verified: {verified.size} entries of {verified.origin}, root "
-            f"{verified.root_hex[:16]}…, {verified.checkpoints} signed checkpoints, "
-            f"{len(heads)} seen by others"
+            f"{verified.root_hex[:16]}…, {len(heads)} checkpoints seen by others"
         )
         tell_violations(violations)
         if not violations:

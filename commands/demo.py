@@ -15,6 +15,7 @@ from rich.live import Live
 
 from auditors.rules import check_rules
 from auditors.shares import replay_log
+from auditors.snapshot import Snapshot
 from auditors.verify import verify_folder
 from clients.appbundle import build_bundle
 from clients.identity import load_identity
@@ -218,7 +219,6 @@ def _audit(local: LocalSpace) -> dict[str, Any]:
         "key": str(key_file),
         "entries": verified.size,
         "root": verified.root_hex,
-        "checkpoints": verified.checkpoints,
         "seen_by_nodes": len(seen),
         "own_logs": own,
         "verified": True,
@@ -231,7 +231,7 @@ def _bytes_left(local: LocalSpace) -> dict[str, int]:
     models = local.space.consumer_folder / "models"
     size = max((path.stat().st_size for path in models.glob("*.safetensors")), default=0)
     left = dict.fromkeys(local.nodes, 0)
-    for line in (local.space.log_folder / "entries.jsonl").read_bytes().splitlines():
+    for _, line in Snapshot.take(local.space.log_folder).entries():
         entry = parse_entry(line)
         if entry.type == "ReceiptAccepted":
             body: dict[str, Any] = entry.body
@@ -278,7 +278,7 @@ def _show(summary: Summary) -> None:
     )
     log = summary.log
     say(
-        f"log verified: {log['entries']} entries, {log['checkpoints']} signed checkpoints, "
+        f"log verified: {log['entries']} entries, "
         f"consistent with what {log['seen_by_nodes']} nodes saw; every use had a permit"
     )
     say(f"log replayed: {log['decisions']} decisions recomputed from the log alone, all the same")
@@ -293,7 +293,7 @@ def _show(summary: Summary) -> None:
             f"  tds policy explain {summary.run} 1 {name} --log {log['folder']} --lang en   (or zh)"
         )
     say(f"  tds node status --node {summary.folder}/nodes/{WITHDRAWS}")
-    say(f"  {log['folder']}/entries.jsonl   (change a byte, then verify again)")
+    say(f"  {log['folder']}/tile/entries   (change a byte, then verify again)")
 
 
 def _fresh(folder: Path) -> Path:

@@ -14,28 +14,30 @@ from ledger.errors import LogUnavailable
 FILE_MODE = 0o644
 
 
-def write_at(descriptor: int, data: bytes, offset: int) -> None:
-    """Write all of `data` at `offset`; in the page cache only, until `os.fdatasync`."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+def place_file(path: Path, data: bytes, *, fresh: Path) -> None:
+    """`path` holds exactly `data`; the bytes are durable, the name once its folder is synced.
 
+    A crash leaves the old file or the new one, and at most `fresh` beside, which the next call
+    overwrites.
 
-def replace_file(path: Path, data: bytes) -> None:
-    """`path` holds exactly `data`, durably; after a crash it holds the old bytes or the new ones.
-
-    A crash leaves at most a file `.<name>.new` beside it, which the next call overwrites.
+    Args:
+        fresh: written first, then renamed; on the same file system.
     """
-    fresh = path.with_name(f".{path.name}.new")
     descriptor = open_file(fresh)
     try:
         os.ftruncate(descriptor, 0)
-        write_at(descriptor, data, 0)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     fresh.replace(path)
+
+
+def replace_file(path: Path, data: bytes, *, fresh: Path | None = None) -> None:
+    """As `place_file`, and the name is durable too; `fresh` is a hidden file beside it."""
+    place_file(path, data, fresh=fresh or path.with_name(f".{path.name}.new"))
     sync_folder(path.parent)
 
 

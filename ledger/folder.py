@@ -1,181 +1,53 @@
-"""The published folder (FORMAT.md): three files that only grow, and the newest checkpoint.
+"""The published folder (FORMAT.md, C2SP tlog-tiles): tiles that never change, and the checkpoint.
 
-All of it can be made again from the database, so that a crash or a full disk here loses nothing:
-`reconcile` adds what is missing. What it never does is to overwrite a complete line: a folder that
-says something else than the database is evidence, not a mistake to tidy up.
+All of it can be made again from the database, so that a crash or a full disk here loses nothing.
+What never happens is that a tile is overwritten with something else: a folder that says something
+else than the database is evidence, not a mistake to tidy up.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
+from typing import Final
 
-from ledger.durable import open_file, replace_file, sync_folder, write_at
+from ledger.durable import place_file, replace_file, sync_folder
 from ledger.errors import LogDamaged, ProofError
 from ledger.note import MAX_NOTE_BYTES
+from ledger.tiles import (
+    ENTRIES,
+    MAX_BUNDLE_BYTES,
+    WIDTH,
+    Tile,
+    parse_bundle,
+    parse_tile_path,
+)
 
-ENTRIES = "entries.jsonl"
-LEAVES = "leaves"
-HISTORY = "checkpoints.jsonl"
-CHECKPOINT = "checkpoint"
+CHECKPOINT: Final = "checkpoint"
+TILES: Final = "tile"
+NEW: Final = ".new"
+"""What is being written, until it is renamed to its place; a crash may leave one."""
 
-MAX_ENTRY_BYTES = 1 << 20
-
-_CHUNK_BYTES = 1 << 20
-
-
-def leaf_line(leaf: bytes) -> bytes:
-    """One line of `leaves`: the hash in lowercase hexadecimal."""
-    return leaf.hex().encode("ascii") + b"\n"
-
-
-def history_line(size: int, note: str) -> bytes:
-    """One line of `checkpoints.jsonl`: this and no other spelling."""
-    record = {"size": size, "note": note}
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8") + b"\n"
-
-
-def parse_history_line(line: bytes) -> tuple[int, str]:
-    """Size and note of one line without its newline; the note is not verified.
-
-    Raises:
-        ProofError: not the one spelling that `history_line` writes.
-    """
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ProofError(f"expected a JSON object with size and note, got {line[:80]!r}") from error
-    size, note = (record.get("size"), record.get("note")) if isinstance(record, dict) else (0, 0)
-    if type(size) is not int or type(note) is not str or _spelling(size, note) != line:
-        raise ProofError(f'expected {{"size":integer,"note":text}} and no more, got {line[:80]!r}')
-    return size, note
-
-
-def _spelling(size: int, note: str) -> bytes | None:
-    try:
-        return history_line(size, note)[:-1]
-    except UnicodeEncodeError:  # JSON can escape a lone surrogate, UTF-8 cannot hold it
-        return None
-
-
-class LineFile:
-    """A file of lines that only grows.
-
-    Args:
-        path: created if absent.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.descriptor = open_file(path)
-        # How far the file is known to equal the database.
-        self.lines = 0
-        self._good_bytes = 0
-
-    def reconcile(self, expected: Iterable[bytes]) -> None:
-        """Bring the file up to the expected lines, from line `self.lines` on, durably.
-
-        A crash during it leaves complete lines and at most one torn end, which the next call cuts.
-
-        Args:
-            expected: lines with their newline, from line `self.lines` (counted from 0) to the end.
-
-        Raises:
-            LogDamaged: the file holds another complete line, or more than was expected.
-            OSError: it cannot be written. After any error `self.lines` is what it was.
-        """
-        start = self.lines, self._good_bytes
-        try:
-            self._reconcile(iter(expected))
-        except BaseException:
-            self.lines, self._good_bytes = start
-            raise
-
-    def read(self, start: int, stop: int) -> bytes:
-        """The bytes from offset `start` to `stop`; safe beside an append."""
-        return os.pread(self.descriptor, stop - start, start)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self.descriptor)
-
-    def _reconcile(self, lines: Iterator[bytes]) -> None:
-        missing = self._skip_equal(lines)
-        size_bytes = os.fstat(self.descriptor).st_size
-        if missing is None:
-            if size_bytes > self._good_bytes:
-                raise self._damaged(f"expected the end after {self.lines} lines, got more")
-        else:
-            if size_bytes > self._good_bytes:
-                os.ftruncate(self.descriptor, self._good_bytes)
-            self._write(chain([missing], lines))
-        os.fdatasync(self.descriptor)
-
-    def _skip_equal(self, lines: Iterator[bytes]) -> bytes | None:
-        """Step over the lines that are there; the first one that is not, or None."""
-        with self.path.open("rb") as file:
-            file.seek(self._good_bytes)
-            for line in lines:
-                got = file.read(len(line))
-                if got != line:
-                    if self._holds_newline(got, file.read):
-                        raise self._damaged(
-                            f"line {self.lines + 1} is not the one in the database "
-                            f"(expected {line[:80]!r}, got {got[:80]!r})"
-                        )
-                    return line  # the end of the file, or a line torn by a crash
-                self.lines += 1
-                self._good_bytes += len(line)
-        return None
-
-    @staticmethod
-    def _holds_newline(got: bytes, read: Callable[[int], bytes]) -> bool:
-        while got and b"\n" not in got:
-            got = read(_CHUNK_BYTES)
-        return bool(got)
-
-    def _write(self, lines: Iterable[bytes]) -> None:
-        chunk, count = bytearray(), 0
-        for line in lines:
-            chunk += line
-            count += 1
-            if len(chunk) >= _CHUNK_BYTES:
-                self._add(bytes(chunk), count)
-                chunk, count = bytearray(), 0
-        self._add(bytes(chunk), count)
-
-    def _add(self, data: bytes, count: int) -> None:
-        write_at(self.descriptor, data, self._good_bytes)
-        self._good_bytes += len(data)
-        self.lines += count
-
-    def _damaged(self, what: str) -> LogDamaged:
-        return LogDamaged(
-            f"{self.path}: {what}: the folder and the database tell two stories. Keep both as "
-            "evidence and compare them with the copies that auditors hold. If the database is the "
-            "true one, move the folder away: it is published anew on the next start"
-        )
+Piece = tuple[Tile, bytes]
 
 
 class Folder:
-    """The open folder; its files are created if absent.
+    """The open folder; one thread writes, others may read meanwhile.
 
     Args:
-        path: the folder.
+        path: made if absent.
+        on_step: called with `placed` after each tile, `synced` and `dropped`; tests crash there.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, on_step: Callable[[str], None]) -> None:
+        (path / TILES).mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.entries = LineFile(path / ENTRIES)
-        self.leaves = LineFile(path / LEAVES)
-        self.history = LineFile(path / HISTORY)
+        self._on_step = on_step
+        (path / NEW).unlink(missing_ok=True)
         sync_folder(path)
+        self._known = {path / TILES}  # folders whose names are on the disk
 
     def read_checkpoint(self) -> str | None:
         """The published checkpoint; None if there is none yet."""
@@ -183,29 +55,129 @@ class Folder:
 
     def write_checkpoint(self, note: str) -> None:
         """Replace the published checkpoint, durably."""
-        replace_file(self.path / CHECKPOINT, note.encode("utf-8"))
+        replace_file(self.path / CHECKPOINT, note.encode("utf-8"), fresh=self.path / NEW)
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Around publishing: under a shared lock on `entries.jsonl` the folder is seen whole.
+    def publish(self, pieces: Iterable[Piece]) -> None:
+        """Put these tiles and bundles into their places; all are durable when this returns.
 
-        The lock is a courtesy to readers; one who holds it for long does not stop the log.
+        A crash during it leaves whole tiles and at most one file `.new`. Partial tiles go once
+        the full one is durable.
+
+        Raises:
+            LogDamaged: there is one already, and it is another.
+            OSError: it cannot be written; call again.
         """
-        descriptor = self.entries.descriptor
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            full = self._place(pieces)
+        except BaseException:
+            self._known = {self.path / TILES}
+            raise
+        self._on_step("synced")
+        for path in full:
+            partial = path.with_name(f"{path.name}.p")
+            shutil.rmtree(partial, ignore_errors=True)
+            self._known.discard(partial)
+        self._on_step("dropped")
 
-    def close(self) -> None:
-        """Let go of the files."""
-        for file in (self.entries, self.leaves, self.history):
-            file.close()
+    def _place(self, pieces: Iterable[Piece]) -> list[Path]:
+        """The paths of the full ones."""
+        touched: set[Path] = set()
+        full: list[Path] = []
+        for tile, data in pieces:
+            path = self.path / tile.path
+            touched |= {path.parent} | self._make(path.parent)
+            if not self._holds(path, data):
+                place_file(path, data, fresh=self.path / NEW)
+            self._on_step("placed")
+            if not tile.partial:
+                full.append(path)
+        for folder in touched:
+            sync_folder(folder)
+        return full
+
+    def check(self, size: int, last: Iterable[Piece]) -> None:
+        """Look for tiles that a log of this size cannot have published.
+
+        Args:
+            last: the rightmost bundle, and the rightmost tile of each level.
+
+        Raises:
+            LogDamaged: a tile beyond the end, or a partial one that the log did not grow from.
+        """
+        ends = {tile.level: (tile, data) for tile, data in last}
+        for tile in self._tiles():
+            end, data = ends.get(tile.level, (None, b""))
+            if end is None or (tile.index, tile.width) > (end.index, end.width):
+                raise self._damaged(tile.path, f"expected nothing beyond {size} entries, got it")
+            if tile.partial and tile.index == end.index:
+                found = _read(self.path / tile.path)
+                if not found or not data.startswith(found):
+                    raise self._damaged(tile.path, "it is not the one in the database")
+
+    def _tiles(self) -> Iterator[Tile]:
+        """Every tile and bundle that is there; files with other names are nobody's business."""
+        for folder, _, names in os.walk(self.path / TILES):
+            for name in names:
+                try:
+                    yield parse_tile_path(str((Path(folder) / name).relative_to(self.path)))
+                except ProofError:
+                    continue
+
+    def _holds(self, path: Path, data: bytes) -> bool:
+        try:
+            with path.open("rb") as file:
+                found = file.read(len(data) + 1)
+        except FileNotFoundError:
+            return False
+        if found != data:
+            tile = str(path.relative_to(self.path))
+            raise self._damaged(tile, "it is not the one in the database")
+        return True
+
+    def _make(self, folder: Path) -> set[Path]:
+        """Make a folder and those above it; the ones whose names are not on the disk yet."""
+        touched: set[Path] = set()
+        while folder not in self._known:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._known.add(folder)
+            folder = folder.parent
+            touched.add(folder)
+        return touched
+
+    def _damaged(self, where: str, what: str) -> LogDamaged:
+        return LogDamaged(
+            f"{self.path / where}: {what}: the folder and the database tell two stories. Keep both "
+            "as evidence and compare them with the copies that auditors hold. If the database is "
+            "the true one, move the folder away: it is published anew on the next start"
+        )
+
+
+def read_bundle(folder: Path, index: int, size: int) -> list[bytes]:
+    """The entries of one bundle of a log of this size, unverified.
+
+    Reads the full bundle in the place of a partial one that is gone: a log that grew meanwhile
+    deletes partial ones.
+
+    Raises:
+        ProofError: the file is not a bundle of this width.
+        OSError: it is missing or cannot be read.
+    """
+    width = min(WIDTH, size - index * WIDTH)
+    tile = Tile(ENTRIES, index, width)
+    try:
+        data = _read(folder / tile.path)
+    except FileNotFoundError:
+        if not tile.partial:
+            raise
+        return parse_bundle(_read(folder / tile.full.path), WIDTH)[:width]
+    return parse_bundle(data, width)
+
+
+def read_entries(folder: Path, size: int, start: int = 0) -> Iterator[bytes]:
+    """The entries from `start` to before `size`, unverified; errors as `read_bundle`."""
+    for index in range(start // WIDTH, -(-size // WIDTH)):
+        entries = read_bundle(folder, index, size)
+        yield from entries[max(0, start - index * WIDTH) :]
 
 
 def read_note(path: Path) -> str | None:
@@ -226,3 +198,11 @@ def read_note(path: Path) -> str | None:
     if len(raw) > MAX_NOTE_BYTES:
         raise LogDamaged(f"{path}: expected a note of at most {MAX_NOTE_BYTES} bytes, got more")
     return text
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_BUNDLE_BYTES + 1)
+    if len(data) > MAX_BUNDLE_BYTES:
+        raise ProofError(f"{path}: expected at most {MAX_BUNDLE_BYTES} bytes, got more")
+    return data

@@ -1,4 +1,7 @@
-"""The log: one writer, many readers. What each append promises, and to whom; how is in `writer`."""
+"""The log: one writer, many readers. What each append promises, and to whom.
+
+How the steps of an append are made durable is in `writer`, how callers share one in `turns`.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +9,21 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ledger.durable import lock_file
-from ledger.errors import LedgerError, LogDamaged, LogUnavailable
-from ledger.folder import MAX_ENTRY_BYTES, Folder
+from ledger.errors import LedgerError, LogDamaged, LogUnavailable, ProofError
+from ledger.folder import Folder, read_entries
 from ledger.note import NoteSigner
-from ledger.store import Store
+from ledger.stores import open_store
+from ledger.tiles import MAX_ENTRY_BYTES, WIDTH
 from ledger.tree import leaf_hash
+from ledger.turns import Appended, Assembled, Turns, Waiting
 from ledger.writer import Writer
 
 MAX_KEY_CHARS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What one `append` did.
-
-    Args:
-        first_index: index of the first of these entries.
-        count: how many they are.
-        checkpoint: the newest signed checkpoint; it covers them.
-        size: the size in that checkpoint.
-    """
-
-    first_index: int
-    count: int
-    checkpoint: str
-    size: int
 
 
 class Log:
@@ -50,6 +36,7 @@ class Log:
     def __init__(self, *, writer: Writer) -> None:
         self._writer = writer
         self._writing = threading.Lock()
+        self._turns = Turns(self._run)
         self._resources = ExitStack()
         self._closed = False
 
@@ -58,7 +45,7 @@ class Log:
         cls,
         *,
         folder: Path,
-        database: Path,
+        database: Path | str,
         last_signed: Path,
         signer: NoteSigner,
         on_step: Callable[[str], None] | None = None,
@@ -67,7 +54,8 @@ class Log:
 
         Args:
             folder: what is published; made if absent, made again if it was moved away.
-            database: SQLite file; `<database>.lock` beside it holds off other writers.
+            database: SQLite file, and `<database>.lock` beside it holds off other writers; or the
+                URL of a PostgreSQL database (`ledger.store_postgres`).
             last_signed: file of the last-signed record. Keep it outside `folder`, and outside the
                 backup that `database` is in: it is what tells a restored backup from the truth.
             signer: the log's key.
@@ -77,20 +65,20 @@ class Log:
             LogUnavailable: another process writes to it, or a file cannot be written.
             LogDamaged: database, record and folder do not tell one story.
         """
+        told = on_step if on_step is not None else _no_step
         with ExitStack() as stack, _disk("opening"):
-            for parent in (database.parent, last_signed.parent):
-                parent.mkdir(parents=True, exist_ok=True)
-            stack.callback(os.close, lock_file(database.with_name(f"{database.name}.lock")))
-            store = Store.open(database)
+            last_signed.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(database, Path):  # a server's database has a lock of its own
+                database.parent.mkdir(parents=True, exist_ok=True)
+                stack.callback(os.close, lock_file(database.with_name(f"{database.name}.lock")))
+            store = open_store(database)
             stack.callback(store.close)
-            published = Folder(folder)
-            stack.callback(published.close)
             writer = Writer(
                 store=store,
-                folder=published,
+                folder=Folder(folder, told),
                 last_signed=last_signed,
                 signer=signer,
-                on_step=on_step if on_step is not None else _no_step,
+                on_step=told,
             )
             writer.settle()
             log = cls(writer=writer)
@@ -100,8 +88,10 @@ class Log:
     def append(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> Appended:
         """Add entries, all or none; when this returns they are durable, signed and published.
 
+        Appends of several threads that wait for each other share one transaction and checkpoint.
+
         Args:
-            entries: at least one; each a line of UTF-8 without newline, at most 1 MiB.
+            entries: at least one; each a line of UTF-8 without newline, at most 65,535 bytes.
             idempotency_key: at most 200 characters; the same key with the same entries appends
                 nothing and returns their first index with the current checkpoint.
 
@@ -116,17 +106,25 @@ class Log:
             raise LedgerError("append: expected at least one entry, got none")
         if idempotency_key is not None:
             _check_key(idempotency_key)
-        with self._writing, _disk("appending"):
+        return self._turns.take(Waiting(lines, idempotency_key))
+
+    def add_cosignatures(self, size: int, lines: Sequence[str]) -> str | None:
+        """Publish the newest checkpoint with these cosignatures; durable when this returns.
+
+        Args:
+            size: of the checkpoint that they are for.
+            lines: signature lines of a note, each with its newline. Who made them, and whether they
+                hold, is for the caller to check.
+
+        Returns:
+            The checkpoint with all that came for it; None if the log has grown since.
+
+        Raises:
+            LedgerError: no signature lines, or too many of them; and as `append`.
+        """
+        with self._writing, _disk("cosigning"):
             self._require_open()
-            writer = self._writer
-            writer.settle()
-            if idempotency_key is not None:
-                found = writer.store.find(idempotency_key)
-                if found is not None:
-                    return self._same_again(idempotency_key, found, lines)
-            first_index = writer.tree.size
-            writer.append(lines, idempotency_key)
-            return Appended(first_index, len(lines), writer.head.note, writer.head.size)
+            return self._writer.cosign(size, lines)
 
     @property
     def size(self) -> int:
@@ -149,22 +147,28 @@ class Log:
             LogUnavailable: closed, or the file cannot be read.
             LogDamaged: the folder's file was changed while the log ran.
         """
-        if not 0 <= start <= stop <= self._writer.head.size:
+        head = self._writer.head
+        if not 0 <= start <= stop <= head.size:
             raise LedgerError(f"entries: expected a range up to {self.size}, got {start} to {stop}")
         self._require_open()
-        ends = self._writer.ends[start : stop + 1]
-        with _disk("reading"):
-            data = self._writer.folder.entries.read(ends[0], ends[-1])
-        found = [data[left - ends[0] : right - ends[0] - 1] for left, right in pairwise(ends)]
-        path = self._writer.folder.entries.path
-        for index, line in enumerate(found, start):
+        in_memory = head.size - len(head.tail)
+        found: list[bytes] = []
+        if start < in_memory:
+            found = self._read(start, min(stop, in_memory))
+        return found + list(head.tail[max(0, start - in_memory) : max(0, stop - in_memory)])
+
+    def _read(self, start: int, stop: int) -> list[bytes]:
+        """Entries of full bundles, from the folder."""
+        folder = self._writer.folder.path
+        try:
+            with _disk("reading"):
+                found = list(read_entries(folder, -(-stop // WIDTH) * WIDTH, start))
+        except ProofError as error:
+            raise _changed(folder, str(error)) from error
+        for index, line in enumerate(found[: stop - start], start):
             if leaf_hash(line) != self._writer.tree.leaf(index):
-                raise LogDamaged(
-                    f"{path}: entry {index} (line {index + 1}) was changed while "
-                    "the log ran; stop the log, keep the folder as evidence, move it away "
-                    "and start again: it is published anew from the database"
-                )
-        return found
+                raise _changed(folder, f"entry {index} is another")
+        return found[: stop - start]
 
     def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
         """The proof that entry `index` is in the tree of `size`; LedgerError beyond `self.size`."""
@@ -193,15 +197,16 @@ class Log:
     ) -> None:
         self.close()
 
-    def _same_again(self, key: str, found: tuple[int, int], lines: Sequence[bytes]) -> Appended:
-        first_index, count = found
-        old = [self._writer.tree.leaf(first_index + n) for n in range(count)]
-        if old != [leaf_hash(line) for line in lines]:
-            raise LedgerError(
-                f"idempotency key {key!r}: expected the entries it was first used with "
-                f"({count} from index {first_index} on), got others; use a new key for new entries"
-            )
-        return Appended(first_index, count, self._writer.head.note, self._writer.head.size)
+    def _run(self, waiting: Sequence[Waiting]) -> None:
+        """Append what several callers brought, in one batch; each gets its own answer."""
+        with self._writing, _disk("appending"):
+            self._require_open()
+            writer = self._writer
+            writer.settle()
+            batch = Assembled.of(waiting, tree=writer.tree, find=writer.store.find_many)
+            if batch.lines:
+                writer.append(batch.lines, batch.keys)
+            batch.answer(writer.head.note, writer.head.size)
 
     def _require_open(self) -> None:
         if self._closed:
@@ -210,6 +215,13 @@ class Log:
     def _require_published(self, size: int) -> None:
         if size > self.size:
             raise LedgerError(f"proof: expected a size up to {self.size}, got {size}")
+
+
+def _changed(folder: Path, what: str) -> LogDamaged:
+    return LogDamaged(
+        f"{folder}: {what}: it was changed while the log ran; stop the log, keep the folder as "
+        "evidence, move it away and start again: it is published anew from the database"
+    )
 
 
 @contextmanager

@@ -161,6 +161,26 @@ def open_note(note: str, verifiers: Sequence[NoteVerifier]) -> str:
     return text
 
 
+def add_signatures(note: str, lines: Sequence[str]) -> str:
+    """The note with these signature lines after its own; those it has already are not repeated.
+
+    Args:
+        lines: each with its newline. They are not verified.
+
+    Raises:
+        NoteError: not a note, not signature lines, or more than a note can carry.
+    """
+    for line in lines:
+        if not line.endswith("\n") or "\n" in line[:-1]:
+            raise NoteError(f"note: expected a signature line with its newline, got {line!r:.120}")
+        _signature(line[:-1])
+    there = note.split("\n")
+    fresh = [line for line in dict.fromkeys(lines) if line[:-1] not in there]
+    grown = note + "".join(fresh)
+    _split(grown)
+    return grown
+
+
 def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     """Text, and (key name, key hash with signature) of each line; nothing is verified yet."""
     _check_characters(note)

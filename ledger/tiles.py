@@ -115,14 +115,16 @@ def levels_of(size: int) -> int:
     return levels
 
 
+def last_tiles(size: int) -> Iterator[Tile]:
+    """The rightmost bundle of a tree of this size, and the rightmost tile of each level."""
+    for level in (ENTRIES, *range(levels_of(size))) if size else ():
+        last = size // WIDTH ** max(level, 0) - 1
+        yield Tile(level, last // WIDTH, last % WIDTH + 1)
+
+
 def partial_tiles(size: int) -> Iterator[Tile]:
-    """The partial tiles and the partial bundle of a tree of this size, the bundle first."""
-    if size % WIDTH:
-        yield Tile(ENTRIES, size // WIDTH, size % WIDTH)
-    for level in range(levels_of(size)):
-        count = size // WIDTH**level
-        if count % WIDTH:
-            yield Tile(level, count // WIDTH, count % WIDTH)
+    """The partial ones among `last_tiles`."""
+    return (tile for tile in last_tiles(size) if tile.partial)
 
 
 def new_tiles(old: int, size: int) -> Iterator[Tile]:

@@ -73,6 +73,25 @@ class Tree:
         self._require(0 <= index < self.size, f"a leaf below {self.size}", index)
         return self._at(0, index)
 
+    def hashes(self, level: int, start: int, stop: int) -> bytes:
+        """Back to back, the hashes of the complete subtrees `start` to `stop` over 2^level leaves.
+
+        Raises:
+            LedgerError: the tree has not that many.
+        """
+        have = len(self._levels[level]) // HASH_BYTES if level < len(self._levels) else 0
+        self._require(0 <= start <= stop <= have, f"a range up to {have}", stop)
+        return bytes(self._levels[level][start * HASH_BYTES : stop * HASH_BYTES])
+
+    def frontier(self) -> bytes:
+        """The hashes of the largest complete subtrees, left to right: what appending needs."""
+        peaks, start = b"", 0
+        for level in reversed(range(len(self._levels))):
+            if self.size >> level & 1:
+                peaks += self._at(level, start >> level)
+                start += 1 << level
+        return peaks
+
     def root(self, size: int | None = None) -> bytes:
         """MTH(D[0:size]); of all leaves unless a size is given.
 
@@ -83,8 +102,8 @@ class Tree:
         self._require(0 <= size <= self.size, f"a size up to {self.size}", size)
         return self._range(0, size) if size else EMPTY_ROOT
 
-    def root_with(self, leaf_hashes: Sequence[bytes]) -> bytes:
-        """The root as it would be with these leaves appended; nothing is appended."""
+    def ahead(self, leaf_hashes: Sequence[bytes]) -> tuple[bytes, bytes]:
+        """Root and frontier as they would be with these leaves appended; nothing is appended."""
         peaks: list[tuple[int, bytes]] = []
         start = 0
         for level in reversed(range(len(self._levels))):
@@ -97,12 +116,13 @@ class Tree:
                 value = node_hash(peaks.pop()[1], value)
                 level += 1
             peaks.append((level, value))
+        frontier = b"".join(value for _, value in peaks)
         if not peaks:
-            return EMPTY_ROOT
+            return EMPTY_ROOT, frontier
         root = peaks.pop()[1]
         while peaks:
             root = node_hash(peaks.pop()[1], root)
-        return root
+        return root, frontier
 
     def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
         """PATH(index, D[0:size]) of RFC 6962 section 2.1.1, nearest sibling first.

@@ -1,16 +1,16 @@
-"""The five durable steps of an append, and the way back after a crash.
+"""The durable steps of an append, and the way back after a crash.
 
-`Writer.advance` runs them from wherever the last one stopped:
+`Writer` runs them from wherever the last one stopped:
 
-1. committed  one database transaction: entries, idempotency key, signed checkpoint.
+1. committed  one database transaction: entries, idempotency keys, frontier, signed checkpoint.
               Crash before it: nothing happened. Crash after it: the entries are in the log, though
               the caller was not told; nobody has seen the new checkpoint yet.
 2. recorded   the last-signed record, kept outside the folder and outside what is backed up.
               Before it no checkpoint leaves the log, so that everything anyone ever saw is at most
               as large as the record. That is why a database that holds less than the record says is
               refused: going on from it would sign a second history.
-3. entries, leaves, history
-              the folder's growing files. A crash leaves complete lines and at most one torn end.
+3. placed     each new tile and bundle of the folder; then `synced`, and partial ones whose full
+              one is there are `dropped`. A crash leaves whole tiles that no checkpoint names yet.
 4. published  the folder's `checkpoint`, last, so that it never names an entry that is not there.
 5. the head in memory moves; only then is the caller told.
 
@@ -19,33 +19,43 @@ On opening, the same steps run over all of the database: recovery is the normal 
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from ledger.durable import replace_file
 from ledger.errors import LogDamaged, ProofError
-from ledger.folder import Folder, history_line, leaf_line, read_note
-from ledger.note import NoteSigner
-from ledger.store import Store
+from ledger.folder import Folder, Piece, read_note
+from ledger.note import NoteSigner, add_signatures
+from ledger.store import Batch, Store, StoredHead
+from ledger.tiles import ENTRIES, WIDTH, Tile, bundle_bytes, last_tiles, new_tiles
 from ledger.tree import Tree, leaf_hash
+
+_LEVELS_A_TILE = WIDTH.bit_length() - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest published checkpoint and its size."""
+    """The newest published checkpoint.
+
+    Attributes:
+        size: number of entries.
+        note: the checkpoint, with the cosignatures that came for it.
+        tail: the newest entries, those of the bundle that is not full yet.
+    """
 
     size: int
     note: str
+    tail: tuple[bytes, ...] = ()
 
 
 class Writer:
     """Everything that changes a log; one thread at a time.
 
-    `tree`, `ends` and `head` may be read by other threads meanwhile, up to `head.size`: what lies
-    below it never changes.
+    `tree` and `head` may be read by other threads meanwhile, up to `head.size`: what lies below it
+    never changes.
 
     Args:
         store: the database.
@@ -70,24 +80,33 @@ class Writer:
         self._signer = signer
         self._on_step = on_step
         self.tree = Tree()
-        self.ends = array("Q", [0])  # entry n ends before byte ends[n + 1] of entries.jsonl
         self.head = Head(0, "")
-        self._history_size = -1  # of the newest checkpoint known to be in the folder's history
+        self._tail: list[bytes] = []  # the entries since the last full bundle
+        self._published = 0  # up to here the folder's tiles are known to be there
         self._settled = False
 
-    def append(self, lines: Sequence[bytes], key: str | None) -> None:
+    def append(self, lines: Sequence[bytes], keys: Sequence[tuple[str, int, int]]) -> None:
         """Steps 1 to 5 for these entries; `settle` first.
+
+        Args:
+            keys: idempotency keys, each with the index and the number of its entries.
 
         Raises:
             OSError, LogUnavailable: a step failed; `settle` finds out which, and goes on from it.
             LogDamaged: somebody else wrote.
         """
         self._settled = False
-        self._commit(lines, key)
-        self._advance(self._load())
+        fresh = [*self._tail, *lines]
+        start = self.tree.size - len(self._tail)
+        leaves = [leaf_hash(line) for line in lines]
+        head = self._commit(lines, leaves, keys)
+        for leaf in leaves:
+            self.tree.append(leaf)
+        self._tail = fresh[head.size // WIDTH * WIDTH - start :]
+        self._advance(head, iter(fresh))
 
     def settle(self) -> None:
-        """Take over what the database holds, check it against record and folder, finish steps 2-5.
+        """Take over what the database holds, check it against record and folder, finish steps 2-4.
 
         Does nothing unless the log was just opened, or an append did not reach its end.
 
@@ -97,8 +116,8 @@ class Writer:
         """
         if self._settled:
             return
-        if self.store.newest() is None and next(self.store.lines(0), None) is None:
-            self._commit([], None)  # a new log: the checkpoint of no entries
+        if self.store.head() is None and next(self.store.lines(0), None) is None:
+            self._commit([], [], [])  # a new log: the checkpoint of no entries
         head = self._load()
         record = read_note(self._last_signed)
         if record is None and head.size > 0:
@@ -113,55 +132,104 @@ class Writer:
         published = self.folder.read_checkpoint()
         if published is not None:
             self._check(published, what=f"published checkpoint in {self.folder.path}")
-        self._advance(head)
+        if self._published == 0:
+            self.folder.check(head.size, self._last_pieces(head.size))
+        start = self._published // WIDTH * WIDTH
+        self._advance(head, self.store.lines(start))
 
-    def _commit(self, lines: Sequence[bytes], key: str | None) -> None:
+    def cosign(self, size: int, lines: Sequence[str]) -> str | None:
+        """Add cosignatures to the newest checkpoint, in the database and in the folder.
+
+        Args:
+            size: of the checkpoint that they are for.
+            lines: signature lines, each with its newline; verified by the caller.
+
+        Returns:
+            The checkpoint with them; None if the log has grown since.
+
+        Raises:
+            LedgerError: no signature lines, or too many.
+            OSError, LogUnavailable, LogDamaged: as `append`.
+        """
+        self.settle()
+        if size != self.head.size:
+            return None
+        note = add_signatures(self.head.note, lines)
+        if note != self.head.note:
+            self._settled = False
+            self.store.replace_note(size, note)
+            # A crash here leaves the database with more cosignatures: `settle` publishes them.
+            self.folder.write_checkpoint(note)
+            self.head = replace(self.head, note=note)
+            self._settled = True
+        return note
+
+    def _commit(
+        self, lines: Sequence[bytes], leaves: Sequence[bytes], keys: Sequence[tuple[str, int, int]]
+    ) -> StoredHead:
         # Signed before it is durable, but it leaves the database only after step 2.
-        size = self.tree.size + len(lines)
-        root = self.tree.root_with([leaf_hash(line) for line in lines])
+        first, size = self.tree.size, self.tree.size + len(lines)
+        root, frontier = self.tree.ahead(leaves)
         note = sign_checkpoint(Checkpoint(self._signer.name, size, root), self._signer)
         self._on_step("signed")
-        self.store.append(first_index=self.tree.size, lines=lines, key=key, size=size, note=note)
+        self.store.append(
+            Batch(
+                first_index=first, lines=lines, keys=keys, size=size, frontier=frontier, note=note
+            )
+        )
         self._on_step("committed")
+        return StoredHead(size, frontier, note)
 
-    def _load(self) -> Head:
+    def _load(self) -> StoredHead:
         """Bring the tree up to the database, and check it against the newest signed checkpoint."""
         for line in self.store.lines(self.tree.size):
-            self.ends.append(self.ends[-1] + len(line) + 1)
             self.tree.append(leaf_hash(line))
-        newest = self.store.newest()
-        size, note = newest if newest is not None else (-1, "")
-        checkpoint = self._check(note, what="newest checkpoint of the database")
-        if not size == checkpoint.size == self.tree.size:
+            self._tail.append(line)
+            if len(self._tail) == WIDTH:
+                self._tail = []
+        head = self.store.head() or StoredHead(-1, b"", "")
+        checkpoint = self._check(head.note, what="newest checkpoint of the database")
+        if not head.size == checkpoint.size == self.tree.size:
             raise LogDamaged(
                 f"database: expected a checkpoint of all its {self.tree.size} entries, got one of "
                 f"{checkpoint.size}: keep the file as evidence and restore the newest backup"
             )
-        return Head(size, note)
+        if head.frontier != self.tree.frontier():
+            raise LogDamaged(
+                f"database: expected the frontier of its {self.tree.size} entries, got another: "
+                "keep the file as evidence and restore the newest backup"
+            )
+        return head
 
-    def _advance(self, head: Head) -> None:
-        """Steps 2 to 5 for a head that the database holds; each step adds only what is missing."""
+    def _advance(self, head: StoredHead, lines: Iterator[bytes]) -> None:
+        """Steps 2 to 5 for a head that the database holds; each step adds only what is missing.
+
+        Args:
+            lines: the entries from the last full bundle before `_published` on.
+        """
         replace_file(self._last_signed, head.note.encode("utf-8"))
         self._on_step("recorded")
-        folder = self.folder
-        with folder.changing():
-            folder.entries.reconcile(
-                line + b"\n" for line in self.store.lines(folder.entries.lines)
-            )
-            self._on_step("entries")
-            folder.leaves.reconcile(
-                leaf_line(self.tree.leaf(n)) for n in range(folder.leaves.lines, head.size)
-            )
-            self._on_step("leaves")
-            folder.history.reconcile(
-                history_line(size, note) for size, note in self.store.history(self._history_size)
-            )
-            self._history_size = head.size
-            self._on_step("history")
-            folder.write_checkpoint(head.note)
+        self.folder.publish(self._pieces(new_tiles(self._published, head.size), lines))
+        self._published = head.size
+        self.folder.write_checkpoint(head.note)
         self._on_step("published")
-        self.head = head
+        self.head = Head(head.size, head.note, tuple(self._tail))
         self._settled = True
+
+    def _pieces(self, tiles: Iterator[Tile], lines: Iterator[bytes]) -> Iterator[Piece]:
+        for tile in tiles:
+            if tile.level == ENTRIES:
+                yield tile, bundle_bytes(list(islice(lines, tile.width)))
+            else:
+                yield tile, self._hashes(tile)
+
+    def _last_pieces(self, size: int) -> Iterator[Piece]:
+        last = (size - 1) // WIDTH * WIDTH if size else 0
+        return self._pieces(last_tiles(size), self.store.lines(last))
+
+    def _hashes(self, tile: Tile) -> bytes:
+        start = tile.index * WIDTH
+        return self.tree.hashes(_LEVELS_A_TILE * tile.level, start, start + tile.width)
 
     def _check(self, note: str, *, what: str) -> Checkpoint:
         """The checkpoint in `note`, which must be of this log and of a tree this one begins with.

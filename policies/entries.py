@@ -42,6 +42,9 @@ EntryType = Literal[
     "NegotiationStep",
     "TransferStep",
     "EnginesDisagreed",
+    # of an entry that is too long for a line (`policies.parts`)
+    "EntryPart",
+    "EntryWhole",
     # a node's own log
     "NodeCreated",
     "AppApproved",

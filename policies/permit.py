@@ -32,6 +32,7 @@ from policies.fields import (
     Sha256,
     Version,
 )
+from policies.parts import log_lines
 
 PERMIT_TYPE = "application/vnd.tdspace.permit+json"
 
@@ -127,6 +128,10 @@ class PermitBody(Document):
     def entry(self) -> bytes:
         """The log entry `PermitIssued` that holds this body."""
         return entry_bytes("PermitIssued", time=self.issued, body=self.to_json())
+
+    def line(self) -> bytes:
+        """The line of the log at that entry's place (`policies.parts`): what a proof is about."""
+        return log_lines(self.entry())[-1]
 
     def digest(self) -> str:
         """What receipts refer to."""

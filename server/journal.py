@@ -16,12 +16,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from itertools import chain
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from ledger.errors import LedgerError, LogDamaged, LogUnavailable
-from ledger.log import Appended
+from ledger.turns import Appended
+from policies.parts import Assembler, log_lines
 from server.errors import BadInput, RegistryDamaged, Unavailable
 from server.projection import apply
 from server.queries import applied
@@ -126,13 +129,18 @@ class Journal:
             key: the log's idempotency key.
             beside: further changes for the registry's transaction, once the entries are durable.
 
+        Returns:
+            What the log did; `first_index` is the place of the first entry, also where that one
+            is logged in parts (`policies.parts`).
+
         Raises:
             Unavailable: the log did not take them, or the registry could not follow; the same
                 request may be sent again and is then answered from what the log holds.
         """
+        lines = [log_lines(entry) for entry in entries]
         self._settled = False
         try:
-            appended = self.log.append(entries, idempotency_key=key)
+            appended = self.log.append(list(chain.from_iterable(lines)), idempotency_key=key)
         except (LogUnavailable, LogDamaged) as error:
             raise Unavailable(f"nothing was decided: {error}") from error
         except LedgerError as error:
@@ -141,7 +149,7 @@ class Journal:
         self._settled = True
         # A crash here leaves entries that are not applied yet: `_catch_up` does it at the start.
         self._catch_up(lambda connection: beside(connection, appended) if beside else None)
-        return appended
+        return replace(appended, first_index=appended.first_index + len(lines[0]) - 1)
 
     def _settle(self) -> None:
         """Learn whether an append that failed is in the log after all.
@@ -163,16 +171,21 @@ class Journal:
         while self._applied < self.log.size:
             start, stop = self._applied, min(self.log.size, self._applied + _BATCH)
             try:
-                entries = self.log.entries(start, stop)
+                lines = self.log.entries(start, stop)
             except LedgerError as error:
                 raise Unavailable(f"the log cannot be read: {error}") from error
+            assembler = Assembler()
+            entries = [
+                one for n, line in enumerate(lines, start) for one in assembler.take(n, line)
+            ]
+            stop -= assembler.pending  # parts whose last line is in the next batch, with them
             with self._registry.transaction() as connection:
-                kinds = [apply(connection, start + n, data) for n, data in enumerate(entries)]
+                kinds = [apply(connection, index, data) for index, data in entries]
                 set_applied(connection, stop)
                 if beside is not None and stop == self.log.size:
                     beside(connection)
             self._applied = stop
             _LOGGER.debug("applied entries %d to %d", start, stop - 1)
             if self._on_applied is not None:
-                for n, (kind, data) in enumerate(zip(kinds, entries, strict=True)):
-                    self._on_applied(start + n, kind, data)
+                for kind, (index, data) in zip(kinds, entries, strict=True):
+                    self._on_applied(index, kind, data)

@@ -17,8 +17,8 @@ from clients.journal import Journal
 from clients.records import ProductRecord, SeenCheckpoint, Use
 from clients.state import NodeState
 from ledger.errors import LogUnavailable
-from ledger.log import Appended
 from ledger.note import NoteSigner
+from ledger.turns import Appended
 from policies.entries import parse_entry
 from policies.permit import CohortMember
 

@@ -34,8 +34,9 @@ from clients.vault import OpenProduct
 from clients.watcher import StateWatcher
 from clients.work import Worker
 from ledger.errors import LogUnavailable
-from ledger.log import Appended, Log
+from ledger.log import Log
 from ledger.note import NoteSigner
+from ledger.turns import Appended
 from policies.canonical import sha256_hex
 from policies.entries import Entry, parse_entry
 from policies.fields import instant
