@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,23 +18,32 @@ from ledger_site import Site
 from auditors.verify import verify_folder
 from ledger.errors import LogUnavailable
 
-STEPS = ("signed", "committed", "recorded", "entries", "leaves", "history", "published")
+STEPS = ("signed", "committed", "recorded", "placed", "synced", "dropped", "published")
+FIRST = [b"first %d" % n for n in range(255)]
+LATER = [b"later %d" % n for n in range(4)]
+"""Ends a bundle and a level-0 tile and begins the next ones, and level 1."""
+
+POINTS = ("signed", "committed", "recorded", *["placed"] * 5, "synced", "dropped", "published")
+"""Each moment of that append at which a crash leaves something else behind."""
 
 
 class Crash(BaseException):
     """Stands for the process's end."""
 
 
-def crash_at(step: str, *, after: int = 0) -> Callable[[str], None]:
-    left = [after]
+class Points:
+    """Counts the fault points from when it is armed, and fails at one of them."""
 
-    def on_step(name: str) -> None:
-        if name == step:
-            if left[0] == 0:
-                raise Crash(step)
-            left[0] -= 1
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.armed = False
+        self.names: list[str] = []
 
-    return on_step
+    def __call__(self, name: str) -> None:
+        if self.armed:
+            self.names.append(name)
+            if len(self.names) - 1 == self.at:
+                raise Crash(name)
 
 
 def check(site: Site, expected: list[bytes]) -> None:
@@ -46,43 +55,62 @@ def check(site: Site, expected: list[bytes]) -> None:
     assert verified.size == len(expected) + 1
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_crash_in_an_append(site: Site, step: str) -> None:
-    with site.open() as log:
-        acknowledged = log.append([b"a", b"b"]).checkpoint
-    with site.open(crash_at(step, after=0 if step in STEPS[:2] else 1)) as log:
+def test_the_points_of_an_append(site: Site) -> None:
+    points = Points(at=99)
+    with site.open(points) as log:
+        log.append(FIRST)
+        points.armed = True
+        log.append(LATER)
+    assert tuple(points.names) == POINTS
+    assert set(POINTS) == set(STEPS)
+
+
+@pytest.mark.parametrize("at", range(len(POINTS)))
+def test_a_crash_in_an_append(site: Site, at: int) -> None:
+    points = Points(at)
+    with site.open(points) as log:
+        acknowledged = log.append(FIRST).checkpoint
+        points.armed = True
         with pytest.raises(Crash):
-            log.append([b"c", b"d"], idempotency_key="k")
-        assert (log.size, log.checkpoint()) == (2, acknowledged)
-    check(site, [b"a", b"b"] if step == "signed" else [b"a", b"b", b"c", b"d"])
+            log.append(LATER, idempotency_key="k")
+        assert (log.size, log.checkpoint()) == (255, acknowledged)
+    check(site, FIRST if at == 0 else [*FIRST, *LATER])
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_the_same_process_goes_on_after_a_failed_step(site: Site, step: str) -> None:
-    with site.open(crash_at(step, after=2)) as log:
-        log.append([b"a"])
+@pytest.mark.parametrize("at", range(len(POINTS)))
+def test_the_same_process_goes_on_after_a_failed_step(site: Site, at: int) -> None:
+    points = Points(at)
+    with site.open(points) as log:
+        log.append(FIRST)
+        points.armed = True
         with pytest.raises(Crash):
-            log.append([b"c"], idempotency_key="k")
-    with site.open() as log:
-        again = log.append([b"c"], idempotency_key="k")
-        assert (again.first_index, again.count, log.size) == (1, 1, 2)
-    check(site, [b"a", b"c"])
+            log.append(LATER, idempotency_key="k")
+        again = log.append(LATER, idempotency_key="k")
+        assert (again.first_index, again.count, log.size) == (255, 4, 259)
+    check(site, [*FIRST, *LATER])
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_crash_while_the_log_is_made(site: Site, step: str) -> None:
+@pytest.mark.parametrize("at", range(6))
+def test_a_crash_while_the_log_is_made(site: Site, at: int) -> None:
+    points = Points(at)
+    points.armed = True
     with pytest.raises(Crash):
-        site.open(crash_at(step))
+        site.open(points)
     check(site, [])
 
 
-@pytest.mark.parametrize("step", STEPS[2:])
-def test_a_crash_during_recovery(site: Site, step: str) -> None:
-    with site.open(crash_at("committed", after=1)) as log, pytest.raises(Crash):
-        log.append([b"a"])
+@pytest.mark.parametrize("at", range(len(POINTS) - 2))
+def test_a_crash_during_recovery(site: Site, at: int) -> None:
+    first, second = Points(1), Points(at)
+    with site.open(first) as log:
+        log.append(FIRST)
+        first.armed = True
+        with pytest.raises(Crash):
+            log.append(LATER)
+    second.armed = True
     with pytest.raises(Crash):
-        site.open(crash_at(step))
-    check(site, [b"a"])
+        site.open(second)
+    check(site, [*FIRST, *LATER])
 
 
 KILLED = """
@@ -94,33 +122,35 @@ from ledger.note import NoteSigner
 
 signer = NoteSigner("logs.example/test", Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32))
 
-def run(root, step):
+def run(root, at):
     armed = []
     def on_step(name):
-        if armed and name == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if armed:
+            armed.append(name)
+            if len(armed) - 2 == at:
+                os.kill(os.getpid(), signal.SIGKILL)
     log = Log.open(folder=root / "folder", database=root / "state" / "log.sqlite",
                    last_signed=root / "apart" / "last-signed", signer=signer, on_step=on_step)
-    log.append([b"a", b"b"])
+    log.append([b"first %d" % n for n in range(255)])
     armed.append(True)
-    log.append([b"c", b"d"])
+    log.append([b"later %d" % n for n in range(4)])
 
-for step in sys.argv[2:]:
+for at in range(int(sys.argv[2])):
     child = os.fork()
     if child == 0:
-        run(Path(sys.argv[1]) / step, step)
+        run(Path(sys.argv[1]) / str(at), at)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, step
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, at
 """
 
 
 def test_a_killed_process_leaves_a_log_that_opens(site: Site) -> None:
-    command = [sys.executable, "-c", KILLED, str(site.root), *STEPS]
+    command = [sys.executable, "-c", KILLED, str(site.root), str(len(POINTS))]
     source = Path(__file__).parents[3]
     subprocess.run(command, check=True, timeout=60, cwd=source, env=os.environ)
-    for step in STEPS:
-        kept = [b"a", b"b"] if step == "signed" else [b"a", b"b", b"c", b"d"]
-        check(Site(site.root / step, site.signer), kept)
+    for at in range(len(POINTS)):
+        kept = FIRST if at == 0 else [*FIRST, *LATER]
+        check(Site(site.root / str(at), site.signer), kept)
 
 
 @contextmanager
@@ -137,7 +167,7 @@ def files_up_to(size_bytes: int) -> Iterator[None]:
 # What is about to be written when the disk is found full, by the step before it.
 @pytest.mark.parametrize(
     ("step", "kept"),
-    [("signed", False), ("committed", True), ("recorded", True), ("leaves", True)],
+    [("signed", False), ("committed", True), ("recorded", True), ("dropped", True)],
 )
 def test_a_full_disk(site: Site, step: str, kept: bool) -> None:
     limits: list[int] = []
@@ -164,7 +194,7 @@ def test_a_full_disk(site: Site, step: str, kept: bool) -> None:
     check(site, [b"a", b"c" * 5000, b"d", b"e"] if kept else [b"a", b"e", b"c" * 5000, b"d"])
 
 
-def test_a_full_disk_in_the_middle_of_a_line(site: Site) -> None:
+def test_a_full_disk_in_the_middle_of_a_tile(site: Site) -> None:
     def on_step(name: str) -> None:
         if name == "recorded" and armed:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
@@ -177,7 +207,8 @@ def test_a_full_disk_in_the_middle_of_a_line(site: Site) -> None:
             with pytest.raises(LogUnavailable):
                 log.append([b"c" * 5000])
             armed.clear()
-        assert (site.folder / "entries.jsonl").stat().st_size == 1000
+        assert (site.folder / ".new").stat().st_size == 1000
+        assert not (site.folder / "tile/entries/000.p/2").exists()
         assert log.append([b"e"]).first_index == 2
     check(site, [b"a", b"c" * 5000, b"e"])
 
@@ -188,7 +219,7 @@ def test_a_disk_error_names_the_cause(site: Site, monkeypatch: pytest.MonkeyPatc
 
     with site.open() as log:
         with monkeypatch.context() as patched:
-            patched.setattr(os, "fdatasync", full)
+            patched.setattr(os, "fsync", full)
             with pytest.raises(LogUnavailable, match="No space left on device"):
                 log.append([b"a"])
         assert log.size == 0
@@ -197,7 +228,7 @@ def test_a_disk_error_names_the_cause(site: Site, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_locked_database(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.store.BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr("ledger.store_sqlite.BUSY_TIMEOUT_MS", 20)
     with site.open() as log:
         other = sqlite3.connect(site.database)
         other.execute("BEGIN IMMEDIATE")

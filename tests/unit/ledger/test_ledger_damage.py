@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,36 +12,45 @@ from ledger_site import Site
 
 from auditors.verify import verify_folder
 from ledger.checkpoint import Checkpoint, sign_checkpoint
-from ledger.errors import LogDamaged
-from ledger.folder import history_line
+from ledger.errors import LogDamaged, LogUnavailable
 from ledger.note import NoteSigner
 
-FILES = ("entries.jsonl", "leaves", "checkpoints.jsonl", "checkpoint")
+FILES = (
+    "checkpoint",
+    "tile/0/000",
+    "tile/0/001.p/4",
+    "tile/1/000.p/1",
+    "tile/entries/000",
+    "tile/entries/001.p/4",
+)
+"""What a log of 260 entries needs; the others are partial tiles that it grew through."""
 
 
 @pytest.fixture
 def full(site: Site) -> Site:
-    """Five entries in three appends; `old` holds a copy of everything as of three entries."""
+    """260 entries in four appends; `old` holds a copy of everything as of 200."""
     with site.open() as log:
-        log.append([b"a", b"b"])
-        log.append([b"c"])
+        log.append([b"entry %d" % n for n in range(100)])
+        log.append([b"entry %d" % n for n in range(100, 200)])
     for name in ("folder", "state", "apart"):
         shutil.copytree(site.root / name, site.root / "old" / name)
     with site.open() as log:
-        log.append([b"d", b"e"])
+        log.append([b"entry %d" % n for n in range(200, 258)])
+        log.append([b"entry %d" % n for n in range(258, 260)])
     return site
 
 
 def contents(site: Site) -> dict[str, bytes]:
-    return {name: (site.folder / name).read_bytes() for name in FILES}
+    return {
+        str(path.relative_to(site.folder)): path.read_bytes()
+        for path in site.folder.rglob("*")
+        if path.is_file()
+    }
 
 
-def cut(name: str, keep: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        path = folder / name
-        path.write_bytes(keep(path.read_bytes()))
-
-    return apply
+def test_partial_tiles_go_when_the_full_one_is_there(full: Site) -> None:
+    kept = ("tile/0/001.p/2", "tile/entries/001.p/2")
+    assert sorted(contents(full)) == sorted([*FILES, *kept])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -57,7 +65,7 @@ def test_a_folder_moved_away_is_published_again(full: Site) -> None:
     before = contents(full)
     shutil.rmtree(full.folder)
     full.open().close()
-    assert contents(full) == before
+    assert contents(full) == {name: before[name] for name in FILES}
 
 
 def test_an_older_folder_is_brought_up(full: Site) -> None:
@@ -65,27 +73,18 @@ def test_an_older_folder_is_brought_up(full: Site) -> None:
     shutil.rmtree(full.folder)
     shutil.copytree(full.root / "old" / "folder", full.folder)
     full.open().close()
-    assert contents(full) == before
+    assert contents(full) == {name: before[name] for name in FILES}
+    assert verify_folder(full.folder, verifier_key=full.signer.verifier_key).size == 260
 
 
-@pytest.mark.parametrize("name", FILES[:3])
-@pytest.mark.parametrize(
-    "keep",
-    [
-        pytest.param(lambda data: data[:-1], id="no-newline"),
-        pytest.param(lambda data: data[: data[:-1].rindex(b"\n") + 2], id="one-byte-of-a-line"),
-        pytest.param(lambda data: data[: data[:-1].rindex(b"\n") + 1], id="no-last-line"),
-        pytest.param(lambda data: data[: data[:-1].rindex(b"\n") + 1] + bytes(99), id="zeros"),
-        pytest.param(lambda data: data[: data[:-1].rindex(b"\n") + 1] + b"?", id="garbage"),
-        pytest.param(lambda _: b"", id="empty"),
-    ],
-)
-def test_a_torn_end_is_repaired(full: Site, name: str, keep: Callable[[bytes], bytes]) -> None:
+def test_what_a_crash_left_is_taken_away(full: Site) -> None:
     before = contents(full)
-    cut(name, keep)(full.folder)
+    (full.folder / ".new").write_bytes(b"half a ti")
+    for stale in ("tile/0/000.p/7", "tile/entries/000.p/7"):
+        (full.folder / stale).parent.mkdir()
+        (full.folder / stale).write_bytes(b"anything")
     full.open().close()
     assert contents(full) == before
-    assert verify_folder(full.folder, verifier_key=full.signer.verifier_key).size == 5
 
 
 def signed(site: Site, size: int, root: bytes, signer: NoteSigner | None = None) -> bytes:
@@ -96,26 +95,32 @@ def signed(site: Site, size: int, root: bytes, signer: NoteSigner | None = None)
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("entries.jsonl", lambda d: d.replace(b"b", b"B"), "line 2 is not the one"),
-        ("entries.jsonl", lambda d: d + b"f\n", "expected the end after 5 lines"),
-        ("entries.jsonl", lambda d: d + b"f", "expected the end after 5 lines"),
-        ("entries.jsonl", lambda d: d[:-4] + b"longer\n", "line 4 is not the one"),
-        ("entries.jsonl", lambda d: b"a\nc\n", "line 2 is not the one"),
-        ("leaves", lambda d: d.replace(b"a", b"b", 1), "is not the one"),
-        ("leaves", lambda d: d + d, "expected the end after 5 lines"),
-        ("checkpoints.jsonl", lambda d: d.replace(b"2,", b"3,", 1), "line 2 is not the one"),
-        ("checkpoints.jsonl", lambda d: d + history_line(6, "x"), "expected the end after 4"),
+        ("tile/entries/000", lambda d: d.replace(b"y 7", b"y 8"), "not the one in the database"),
+        ("tile/entries/000", lambda d: d[:-1], "not the one in the database"),
+        ("tile/entries/000", lambda d: d + b"x", "not the one in the database"),
+        ("tile/entries/001.p/4", lambda _: b"", "not the one in the database"),
+        ("tile/entries/001.p/2", lambda d: d.replace(b"6", b"7"), "not the one in the database"),
+        ("tile/entries/001.p/5", lambda _: b"x", "nothing beyond 260 entries"),
+        ("tile/entries/001", lambda _: b"x", "nothing beyond 260 entries"),
+        ("tile/0/000", lambda d: bytes(32) + d[32:], "not the one in the database"),
+        ("tile/0/001.p/2", lambda d: d[:-1] + b"x", "not the one in the database"),
+        ("tile/0/002.p/1", lambda _: bytes(32), "nothing beyond 260 entries"),
+        ("tile/1/000.p/1", lambda _: bytes(32), "not the one in the database"),
+        ("tile/1/000.p/2", lambda _: bytes(64), "nothing beyond 260 entries"),
+        ("tile/2/000.p/1", lambda _: bytes(32), "nothing beyond 260 entries"),
         ("checkpoint", lambda d: d[:-1], "published checkpoint"),
-        ("checkpoint", lambda d: b"", "published checkpoint"),
-        ("checkpoint", lambda d: b"\xff", "bytes that are no text"),
+        ("checkpoint", lambda _: b"", "published checkpoint"),
+        ("checkpoint", lambda _: b"\xff", "bytes that are no text"),
         ("checkpoint", lambda d: d * 9000, "at most 1000000 bytes"),
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_a_folder_that_says_something_else(
     full: Site, name: str, change: Callable[[bytes], bytes], message: str
 ) -> None:
-    cut(name, change)(full.folder)
+    path = full.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(change(path.read_bytes() if path.exists() else b""))
     before = contents(full)
     for _ in range(2):
         with pytest.raises(LogDamaged, match=message):
@@ -127,9 +132,9 @@ def test_a_folder_that_says_something_else(
 @pytest.mark.parametrize(
     ("size", "root", "message"),
     [
-        pytest.param(6, bytes(32), "covers 6 entries, the database holds 5", id="ahead"),
-        pytest.param(5, bytes(32), "two histories", id="fork"),
-        pytest.param(2, bytes(32), "two histories", id="old-fork"),
+        pytest.param(261, bytes(32), "covers 261 entries, the database holds 260", id="ahead"),
+        pytest.param(260, bytes(32), "two histories", id="fork"),
+        pytest.param(100, bytes(32), "two histories", id="old-fork"),
     ],
 )
 def test_a_signed_head_of_another_history(
@@ -143,7 +148,7 @@ def test_a_signed_head_of_another_history(
 @pytest.mark.parametrize("where", ["folder/checkpoint", "apart/last-signed"])
 def test_a_head_by_another_key(full: Site, where: str) -> None:
     other = NoteSigner("logs.example/test", Ed25519PrivateKey.from_private_bytes(bytes([8]) * 32))
-    (full.root / where).write_bytes(signed(full, 5, bytes(32), other))
+    (full.root / where).write_bytes(signed(full, 260, bytes(32), other))
     with pytest.raises(LogDamaged, match="start with the old ones"):
         full.open()
 
@@ -168,7 +173,7 @@ def test_a_restored_backup_of_everything_but_the_record(full: Site) -> None:
 
 def test_a_lost_database(full: Site) -> None:
     shutil.rmtree(full.database.parent)
-    with pytest.raises(LogDamaged, match="covers 5 entries, the database holds 0"):
+    with pytest.raises(LogDamaged, match="covers 260 entries, the database holds 0"):
         full.open()
 
 
@@ -185,13 +190,13 @@ def test_a_lost_record_names_the_way_back(full: Site) -> None:
         full.open()
     shutil.copy(full.folder / "checkpoint", full.last_signed)
     with full.open() as log:
-        assert log.size == 5
+        assert log.size == 260
 
 
 def test_an_older_record_is_what_a_crash_leaves(full: Site) -> None:
     restore(full, "apart")
     with full.open() as log:
-        assert log.size == 5
+        assert log.size == 260
     assert full.last_signed.read_bytes() == (full.folder / "checkpoint").read_bytes()
 
 
@@ -200,16 +205,15 @@ def test_an_older_record_is_what_a_crash_leaves(full: Site) -> None:
     [
         ("UPDATE entries SET line = CAST('B' AS BLOB) WHERE position = 1", "two histories"),
         ("DELETE FROM entries WHERE position = 1", "expected entry 1, got entry 2"),
-        ("DELETE FROM entries WHERE position = 4", "covers 5 entries, the database holds 4"),
-        ("DELETE FROM checkpoints WHERE size = 5", "a checkpoint of all its 5 entries"),
-        ("DELETE FROM checkpoints", "newest checkpoint of the database"),
-        ("UPDATE checkpoints SET size = 9 WHERE size = 5", "a checkpoint of all its 5 entries"),
-        ("UPDATE checkpoints SET note = '' WHERE size = 5", "newest checkpoint of the database"),
-        ("DELETE FROM checkpoints WHERE size = 2", "line 2 is not the one"),
-        ("PRAGMA user_version = 2", "expected version 1 of its tables, got 2"),
-        ("DROP TABLE checkpoints", "no such table"),
+        ("DELETE FROM entries WHERE position = 259", "covers 260 entries, the database holds 259"),
+        ("DELETE FROM head", "newest checkpoint of the database"),
+        ("UPDATE head SET size = 9", "a checkpoint of all its 260 entries"),
+        ("UPDATE head SET note = ''", "newest checkpoint of the database"),
+        ("UPDATE head SET frontier = zeroblob(64)", "expected the frontier of its 260 entries"),
+        ("PRAGMA user_version = 1", "expected version 2 of its tables, got 1"),
+        ("DROP TABLE head", "no such table"),
     ],
-    ids=range(10),
+    ids=range(9),
 )
 def test_a_changed_database(full: Site, sql: str, message: str) -> None:
     connection = sqlite3.connect(full.database)
@@ -229,18 +233,26 @@ def test_a_file_that_is_no_database(full: Site) -> None:
 def test_a_second_writer_that_ignored_the_lock(full: Site) -> None:
     with full.open() as log:
         connection = sqlite3.connect(full.database)
-        connection.execute("INSERT INTO entries VALUES (5, CAST('x' AS BLOB))")
+        connection.execute("INSERT INTO entries VALUES (260, CAST('x' AS BLOB))")
         connection.commit()
         connection.close()
         for _ in range(2):
             with pytest.raises(LogDamaged):
                 log.append([b"f"])
-        assert log.size == 5
+        assert log.size == 260
 
 
 def test_an_entry_changed_while_the_log_runs(full: Site) -> None:
     with full.open() as log:
-        cut("entries.jsonl", lambda data: data.replace(b"b", b"B"))(full.folder)
-        assert log.entry(0) == b"a"
-        with pytest.raises(LogDamaged, match=r"entry 1 \(line 2\) was changed"):
-            log.entries(0, 3)
+        path = full.folder / "tile/entries/000"
+        path.write_bytes(path.read_bytes().replace(b"entry 7", b"entry 8"))
+        assert log.entries(259, 260) == [b"entry 259"]
+        assert log.entry(0) == b"entry 0"
+        with pytest.raises(LogDamaged, match=r"entry 7 is another: it was changed while the log"):
+            log.entries(0, 30)
+        path.write_bytes(b"")
+        with pytest.raises(LogDamaged, match="expected 256 entries in 0 bytes"):
+            log.entries(0, 30)
+        path.unlink()
+        with pytest.raises(LogUnavailable, match="reading failed"):
+            log.entries(0, 30)

@@ -7,27 +7,36 @@ import hashlib
 import re
 from pathlib import Path
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auditors.verify import verify_folder
-from ledger.errors import ProofError
-from ledger.folder import history_line, parse_history_line
+from ledger.folder import read_entries
 from ledger.log import Log
 from ledger.note import NoteSigner
+from ledger.tiles import parse_bundle, parse_tile_path
 from ledger.tree import leaf_hash
 
-FORMAT = Path(__file__).parents[3] / "ledger" / "FORMAT.md"
-FILES = ("entries.jsonl", "leaves", "checkpoints.jsonl", "checkpoint")
+PAGE = (Path(__file__).parents[3] / "ledger" / "FORMAT.md").read_text(encoding="utf-8")
 
 
-def example() -> dict[str, str]:
-    """File name (or `key`) to the block that the page shows for it."""
-    page = FORMAT.read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"^`([a-z.]+)`\n\n```\n(.*?)```$", page, re.DOTALL | re.MULTILINE))
-    key = re.search(r"public key:\n\n```\n(.*?)\n```", page)
-    assert key is not None
-    return blocks | {"key": key.group(1)}
+def block(before: str) -> str:
+    found = re.search(re.escape(before) + r"\n\n```\n(.*?)```", PAGE, re.DOTALL)
+    assert found is not None, before
+    return found.group(1)
+
+
+KEY = block("The log's public key:").strip()
+ENTRIES = [line.encode() for line in block("The entries, one a line:").splitlines()]
+
+
+def example() -> dict[str, bytes]:
+    """Path to contents of every file that the page shows."""
+    paths = re.findall(r"^`([a-z0-9./]+)`\n\n```$", PAGE, re.MULTILINE)
+    shown = {path: block(f"`{path}`") for path in paths}
+    return {
+        path: text.encode() if path == "checkpoint" else bytes.fromhex(text)
+        for path, text in shown.items()
+    }
 
 
 def example_signer() -> NoteSigner:
@@ -35,73 +44,40 @@ def example_signer() -> NoteSigner:
     return NoteSigner("logs.example/space", Ed25519PrivateKey.from_private_bytes(seed))
 
 
-def test_the_page_shows_all_files_first() -> None:
-    assert sorted(example()) == sorted([*FILES, "key"])
-
-
 def test_the_log_writes_the_example(tmp_path: Path) -> None:
-    shown = example()
-    entries = [line.encode() for line in shown["entries.jsonl"].splitlines()]
+    folder = tmp_path / "folder"
     with Log.open(
-        folder=tmp_path / "folder",
+        folder=folder,
         database=tmp_path / "log.sqlite",
         last_signed=tmp_path / "last-signed",
         signer=example_signer(),
     ) as log:
-        log.append(entries[:2])
-        log.append(entries[2:])
-    written = {name: (tmp_path / "folder" / name).read_text(encoding="utf-8") for name in FILES}
-    assert written == {name: shown[name] for name in FILES}
-    assert (tmp_path / "last-signed").read_text(encoding="utf-8") == shown["checkpoint"]
-    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == sorted(FILES)
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "folder").iterdir()} == {0o644}
+        log.append(ENTRIES[:2])
+        log.append(ENTRIES[2:])
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(folder)): path.read_bytes() for path in files} == example()
+    assert (tmp_path / "last-signed").read_bytes() == example()["checkpoint"]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o644}
 
 
 def test_the_example_verifies(tmp_path: Path) -> None:
-    shown = example()
-    for name in FILES:
-        (tmp_path / name).write_text(shown[name], encoding="utf-8")
-    verified = verify_folder(tmp_path, verifier_key=shown["key"])
-    assert (verified.origin, verified.size, verified.checkpoints) == ("logs.example/space", 3, 3)
-    assert shown["key"] == example_signer().verifier_key
+    for path, data in example().items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    verified = verify_folder(tmp_path, verifier_key=KEY)
+    assert (verified.origin, verified.size) == ("logs.example/space", 3)
+    assert list(read_entries(tmp_path, 3)) == ENTRIES
+    assert example_signer().verifier_key == KEY
 
 
 def test_the_sum_by_hand() -> None:
     shown = example()
-    entries, leaves = shown["entries.jsonl"].splitlines(), shown["leaves"].splitlines()
-    assert leaf_hash(entries[1].encode()).hex() == leaves[1]
-    _, note = parse_history_line(shown["checkpoints.jsonl"].encode().splitlines()[1])
-    root = hashlib.sha256(b"\x01" + bytes.fromhex(leaves[0] + leaves[1])).digest()
-    assert note.splitlines()[2].encode() == base64.b64encode(root)
-
-
-GOOD = history_line(2, "a\n— b\n")[:-1]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"[]",
-        b"2",
-        b'{"size":2}',
-        b'{"note":"a","size":2}',
-        b'{"size": 2,"note":"a"}',
-        b'{"size":2,"note":"a"} ',
-        b'{"size":2,"note":"a","x":1}',
-        b'{"size":2,"size":2,"note":"a"}',
-        b'{"size":"2","note":"a"}',
-        b'{"size":true,"note":"a"}',
-        b'{"size":2.0,"note":"a"}',
-        b'{"size":2,"note":"\\u0061"}',
-        b'{"size":2,"note":"\\ud800"}',
-        b'{"size":2,"note":"\xff"}',
-        b"[" * 100_000,
-        GOOD + b"\n",
-    ],
-    ids=range(17),
-)
-def test_history_lines_of_another_spelling(line: bytes) -> None:
-    assert parse_history_line(GOOD) == (2, "a\n— b\n")
-    with pytest.raises(ProofError):
-        parse_history_line(line)
+    leaves = shown["tile/0/000.p/3"]
+    assert parse_bundle(shown["tile/entries/000.p/3"], 3) == ENTRIES
+    assert shown["tile/entries/000.p/3"].startswith(shown["tile/entries/000.p/2"])
+    assert b"\x00\x21" + ENTRIES[1] in shown["tile/entries/000.p/3"]
+    assert leaf_hash(ENTRIES[1]) == leaves[32:64]
+    pair = hashlib.sha256(b"\x01" + leaves[:64]).digest()
+    root = hashlib.sha256(b"\x01" + pair + leaves[64:]).digest()
+    assert base64.b64encode(root) in shown["checkpoint"].splitlines()
+    assert all(parse_tile_path(path).path == path for path in shown if path != "checkpoint")

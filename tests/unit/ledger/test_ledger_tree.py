@@ -40,8 +40,9 @@ def test_every_root_is_the_definitions(size: int) -> None:
 @pytest.mark.parametrize("more", range(6))
 def test_the_root_ahead_is_the_root_after(old: int, more: int) -> None:
     tree = Tree(LEAVES[:old])
-    ahead = tree.root_with(LEAVES[old : old + more])
-    assert ahead == Tree(LEAVES[: old + more]).root()
+    ahead, frontier = tree.ahead(LEAVES[old : old + more])
+    after = Tree(LEAVES[: old + more])
+    assert (ahead, frontier) == (after.root(), after.frontier())
     assert tree.size == old
 
 
@@ -82,3 +83,13 @@ def test_out_of_range_is_refused(wrong) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(LedgerError, match="expected"):
         wrong(tree)
     assert tree.size == 5
+
+
+def test_the_hashes_of_a_level() -> None:
+    tree = Tree(LEAVES)
+    assert tree.hashes(0, 3, 5) == LEAVES[3] + LEAVES[4]
+    assert tree.hashes(2, 1, 2) == Tree(LEAVES[4:8]).root()
+    assert tree.hashes(4, 0, 1) == Tree(LEAVES[:16]).root()
+    for level, start, stop in ((0, 0, 21), (2, 4, 6), (9, 0, 1), (0, 3, 2), (0, -1, 2)):
+        with pytest.raises(LedgerError, match="expected a range up to"):
+            tree.hashes(level, start, stop)
