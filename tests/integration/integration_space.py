@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from auditors.snapshot import Snapshot
 from clients.appbundle import build_bundle
 from clients.owner import open_owner
 from commands.contract_draft import draft_offer
@@ -221,9 +222,8 @@ def ended(local: LocalSpace, run: str, *, timeout_s: float = 60.0) -> pb.Run:
 
 
 def read_log(folder: Path) -> list[Entry]:
-    """The entries of a log folder so far; a line in the making is left out."""
-    data = (folder / "entries.jsonl").read_bytes()
-    return [parse_entry(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+    """The entries of a log folder so far."""
+    return [parse_entry(line) for _, line in Snapshot.take(folder).entries()]
 
 
 def of_run(entries: Sequence[Entry], run: str, kind: str, **fields: object) -> list[Entry]:

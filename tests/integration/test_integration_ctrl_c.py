@@ -13,6 +13,7 @@ import psutil
 import pytest
 from integration_space import alive, cmdline, descendants, wait_for
 
+from auditors.snapshot import Snapshot
 from commands.children import python
 
 pytestmark = pytest.mark.process
@@ -45,8 +46,10 @@ class Demo:
 
     def log_has(self, kind: str) -> bool:
         """Whether the space's log has an entry of this type."""
-        path = self.folder / "space" / "log" / "entries.jsonl"
-        return path.exists() and f'"type":"{kind}"'.encode() in path.read_bytes()
+        log = self.folder / "space" / "log"
+        return (log / "checkpoint").exists() and any(
+            f'"type":"{kind}"'.encode() in line for line in Snapshot.take(log).lines()
+        )
 
     @property
     def output(self) -> str:

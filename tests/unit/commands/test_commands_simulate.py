@@ -16,6 +16,7 @@ from commands_site import Tds
 from flwr.app import ConfigRecord, Message, RecordDict
 
 import clients
+from auditors.snapshot import Snapshot
 from commands.inprocess import FLOWER_RUN
 from commands.rounds_table import rounds_of
 from commands.simulate import NOT_ISOLATED, SimulatedNode
@@ -75,7 +76,7 @@ def refusal(reply: Reply) -> str:
 
 
 def entries(log: Path) -> list[Entry]:
-    return [parse_entry(line) for line in (log / "entries.jsonl").read_bytes().splitlines()]
+    return [parse_entry(line) for _, line in Snapshot.take(log).entries()]
 
 
 def confinements(log: Path) -> list[object]:

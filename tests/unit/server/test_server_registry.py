@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from server.projection import apply
 from server.registry import Registry
 from server.rounds import RoundAnswer
 
-LOG_STEPS = ("signed", "committed", "recorded", "entries", "leaves", "history", "published")
+LOG_STEPS = ("signed", "committed", "recorded", "placed", "synced", "dropped", "published")
 
 
 def crash_at(site: Site, step: str) -> None:
@@ -171,7 +172,7 @@ def test_an_append_that_broke_off_is_counted_before_the_next_decision(empty: Sit
 def test_a_repeated_request_gets_what_an_unavailable_log_had_taken(site: Site) -> None:
     run = site.open_run()
     ask = site.ask(run)
-    full_disk_at(site, "history")
+    full_disk_at(site, "dropped")
     with pytest.raises(Unavailable):
         site.governance.rounds.authorize(CONSUMER, ask)
     with pytest.raises(Unavailable):
@@ -206,8 +207,10 @@ def test_the_registry_can_be_made_again_from_the_log(site: Site) -> None:
 def test_a_registry_ahead_of_its_log_refuses_to_run(site: Site) -> None:
     site.close()
     log = site.space.log_database
-    for path in (*log.parent.glob("ledger.db*"), *site.space.log_folder.iterdir()):
+    for path in log.parent.glob("ledger.db*"):
         path.unlink()
+    shutil.rmtree(site.space.log_folder)
+    site.space.log_folder.mkdir()
     site.space.last_signed.unlink()
     with pytest.raises(RegistryDamaged, match="older copy"):
         site.open()
