@@ -33,24 +33,26 @@ _LINES_AT_ONCE = 1000
 _KEYS_AT_ONCE = 500
 
 METADATA = MetaData()
+# SQLite's row numbers are an INTEGER key; any other integer type would make a second index.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _ENTRIES = Table(
     "entries",
     METADATA,
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", _NUMBER, primary_key=True, autoincrement=False),
     Column("line", LargeBinary, nullable=False),
 )
 _KEYS = Table(
     "idempotency",
     METADATA,
     Column("key", Text, primary_key=True),
-    Column("first_index", BigInteger, nullable=False),
-    Column("count", BigInteger, nullable=False),
+    Column("first_index", _NUMBER, nullable=False),
+    Column("count", _NUMBER, nullable=False),
 )
 _HEAD = Table(
     "head",
     METADATA,
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
-    Column("size", BigInteger, nullable=False),
+    Column("size", _NUMBER, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
     Column("note", Text, nullable=False),
 )
@@ -122,9 +124,9 @@ class SqlStore(ABC):
         )
         if moved.rowcount == 1:
             return
-        row = connection.execute(_READ_HEAD).first()
-        if row is not None or batch.first_index != 0:
-            got = "none" if row is None else f"one of size {row.size}"
+        head = self._read_head(connection)
+        if head is not None or batch.first_index != 0:
+            got = "none" if head is None else f"one of size {head.size}"
             raise self._damaged(
                 f"expected a head of size {batch.first_index}, got {got}: somebody else wrote"
             )
@@ -140,6 +142,8 @@ class SqlStore(ABC):
             for found, line in rows:
                 if found != start:
                     raise self._damaged(f"expected entry {start}, got entry {found}")
+                if type(line) is not bytes:
+                    raise self._damaged(f"entry {start}: expected bytes, got {type(line).__name__}")
                 yield line
                 start += 1
             if len(rows) < _LINES_AT_ONCE:
@@ -148,7 +152,7 @@ class SqlStore(ABC):
     def head(self) -> StoredHead | None:
         """As the port."""
         with self._transaction() as connection:
-            return read_head(connection)
+            return self._read_head(connection)
 
     def find(self, key: str) -> tuple[int, int] | None:
         """As the port."""
@@ -163,6 +167,8 @@ class SqlStore(ABC):
             for start in range(0, len(keys), _KEYS_AT_ONCE):
                 wanted = keys[start : start + _KEYS_AT_ONCE]
                 for key, first_index, count in connection.execute(_FIND, {"wanted": wanted}):
+                    if type(first_index) is not int or type(count) is not int:
+                        raise self._damaged(f"idempotency key {key!r:.80}: expected two numbers")
                     found[key] = (first_index, count)
         return found
 
@@ -174,8 +180,11 @@ class SqlStore(ABC):
                     f"expected a head of size {size} to put cosignatures on, got another or none"
                 )
 
-
-def read_head(connection: Connection) -> StoredHead | None:
-    """The head in this transaction; None in a new database."""
-    row = connection.execute(_READ_HEAD).first()
-    return None if row is None else StoredHead(row.size, row.frontier, row.note)
+    def _read_head(self, connection: Connection) -> StoredHead | None:
+        row = connection.execute(_READ_HEAD).first()
+        if row is None:
+            return None
+        kinds = tuple(type(value) for value in row)
+        if kinds != (int, bytes, str):  # SQLite takes any type in any column
+            raise self._damaged(f"head: expected a size, bytes and a text, got {kinds}")
+        return StoredHead(row.size, row.frontier, row.note)

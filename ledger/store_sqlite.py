@@ -81,8 +81,10 @@ class SqliteStore(SqlStore):
             with self._engine.begin() as connection:
                 yield connection
         except OperationalError as error:
-            if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
-                raise self._damaged(str(error.orig)) from error  # no such table
+            # No such table; or no code at all: sqlite3's own, of text that is not UTF-8.
+            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code == sqlite3.SQLITE_ERROR:
+                raise self._damaged(str(error.orig)) from error
             # Full, locked, read-only, an I/O error.
             raise LogUnavailable(
                 f"database {self._path}: expected to read and write it, got: {error.orig}; "
