@@ -15,6 +15,7 @@ from commands.reading import read_bounded
 
 MAX_KEY_BYTES = 4096
 MAX_NOTE_BYTES = 1 << 20
+MAX_TOLD = 100
 
 
 def verified_folder(folder: Path, key: str, heads: Sequence[str]) -> Verified:
@@ -33,8 +34,11 @@ def violations_json(found: Sequence[Violation]) -> list[dict[str, object]]:
 
 
 def tell_violations(found: Sequence[Violation]) -> None:
-    for one in found:
+    """One line each, up to as many as anybody reads."""
+    for one in found[:MAX_TOLD]:
         say(f"entry {one.index} breaks a rule ({one.rule}): {one.text}")
+    if len(found) > MAX_TOLD:
+        say(f"... and {len(found) - MAX_TOLD} more; --json lists them all")
 
 
 def read_key(text: str) -> str:
