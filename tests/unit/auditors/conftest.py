@@ -6,24 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from auditors_folder import BATCHES, ENTRIES, SIGNER
-
-from ledger.log import Log
+from auditors_folder import write_log
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("log")
-    with Log.open(
-        folder=root / "folder",
-        database=root / "log.sqlite",
-        last_signed=root / "last-signed",
-        signer=SIGNER,
-    ) as log:
-        done = 0
-        for count in BATCHES:
-            done = log.append(ENTRIES[done : done + count]).size
-    return root / "folder"
+    return write_log(tmp_path_factory.mktemp("log"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,189 +12,343 @@ from auditors_folder import (
     SIGNER,
     Change,
     both,
+    bundle,
+    copied,
     current,
-    drop_last,
+    drop,
     edit,
     entry,
+    flip,
     head,
     leaf,
+    put,
+    put_hash,
     rewrite,
     together,
     verify,
 )
 
 from auditors.errors import IntegrityBroken
-from auditors.verify import Verified, verify_folder
-from ledger.folder import history_line
+from auditors.frontier import subtree_root
+from auditors.verify import verify_folder
 from ledger.tree import Tree, leaf_hash
+
+LEAVES = [leaf_hash(line) for line in ENTRIES]
+FILES = [
+    "checkpoint",
+    "tile/0/000",
+    "tile/0/001",
+    "tile/0/002.p/8",
+    "tile/0/002.p/88",
+    "tile/1/000.p/1",
+    "tile/1/000.p/2",
+    "tile/entries/000",
+    "tile/entries/001",
+    "tile/entries/002.p/8",
+    "tile/entries/002.p/88",
+]
 
 
 def test_an_untouched_folder_verifies(folder: Path) -> None:
+    there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    assert there == FILES
     steps: list[tuple[int, int]] = []
     verified = verify_folder(
         folder,
         verifier_key=SIGNER.verifier_key + "\n",
-        seen=[head(ENTRIES[:n]) for n in (19, 0, 7, 7, 20)],
+        seen=[head(ENTRIES[:n]) for n in (599, 0, 1, 1, 255, 256, 257, 512, 600)],
         progress=lambda done, total: steps.append((done, total)),
     )
-    root = Tree(leaf_hash(line) for line in ENTRIES).root().hex()
-    assert verified == Verified("logs.example/audit", 20, root, 12)
-    assert steps == [(20, 20)]
+    assert (verified.origin, verified.size) == ("logs.example/audit", 600)
+    assert verified.root_hex == Tree(LEAVES).root().hex()
+    assert (verified.cosigners, verified.ahead, verified.beside) == ((), 0, ())
+    assert verified.note == (folder / "checkpoint").read_text(encoding="utf-8")
+    assert verified.frontier.root() == verified.root
+    assert steps == [(600, 600)]
 
 
 def test_progress_is_told_on_the_way(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditors.verify.PROGRESS_EVERY", 8)
+    monkeypatch.setattr("auditors.growth.PROGRESS_EVERY", 1)
     steps: list[int] = []
     verify_folder(
         folder,
         verifier_key=SIGNER.verifier_key,
         progress=lambda done, _total: steps.append(done),
     )
-    assert steps == [8, 16, 20]
+    assert steps == [256, 512, 600, 600]
 
 
-TAMPERED = {
-    "an entry": (entry(17, b"{}"), "entry 17, line 18 of entries.jsonl"),
-    "the first entry": (entry(0, b"{}"), "entry 0, line 1 of entries.jsonl"),
-    "the last entry": (entry(19, b"{}"), "entry 19, line 20 of entries.jsonl"),
-    "two entries": (together(entry(3, b"{}"), entry(9, b"{}")), "entry 3, line 4 of"),
-    "a space": (entry(5, b'{"entry": 5}'), "entry 5, line 6 of entries.jsonl"),
-    "a carriage return": (entry(5, b'{"entry":5}\r'), "entry 5, line 6 of entries.jsonl"),
-    "an empty line": (entry(5, b""), "entry 5, line 6 of entries.jsonl"),
-    "an entry twice": (
-        edit("entries.jsonl", lambda d: [*d[:6], d[5], *d[6:]]),
-        "entry 6, line 7 of entries.jsonl",
-    ),
-    "an entry left out": (
-        edit("entries.jsonl", lambda d: [*d[:6], *d[7:]]),
-        "entry 6, line 7 of entries.jsonl",
-    ),
-    "entries swapped": (
-        edit("entries.jsonl", lambda d: [*d[:6], d[7], d[6], *d[8:]]),
-        "entry 6, line 7 of entries.jsonl",
-    ),
-    "a leaf": (leaf(17, bytes(32).hex().encode()), "leaf 17, line 18 of leaves"),
-    "a leaf in capitals": (
-        leaf(17, leaf_hash(ENTRIES[17]).hex().upper().encode()),
-        "leaf 17, line 18 of leaves",
-    ),
-    "leaves cut": (edit("leaves", lambda d: d[:-1]), "leaf 19, line 20 of leaves"),
-    "a leaf more": (edit("leaves", lambda d: [*d, d[0]]), "line 21 of leaves"),
-    "a long leaf": (leaf(17, b"0" * 65), "line 18 of leaves"),
-    "entry and leaf, alone under a head": (both(0, b"{}"), "entry 0, line 1 of entries.jsonl"),
-    "last entry and leaf": (both(19, b"{}"), "entry 19, line 20 of entries.jsonl"),
-    "entry and leaf, one of two": (
-        both(17, b"{}"),
-        "entries 17 to 18, lines 18 to 19 of entries.jsonl",
-    ),
-    "entry and leaf, and an entry": (
-        together(both(18, b"{}"), entry(17, b"[]")),
-        "entry 17, line 18 of entries.jsonl",
-    ),
-    "an entry more": (
-        together(
-            edit("entries.jsonl", lambda d: [*d, b"{}\n"]),
-            edit("leaves", lambda d: [*d, leaf_hash(b"{}").hex().encode() + b"\n"]),
-        ),
-        "entry 20, line 21 of entries.jsonl",
-    ),
-    "a line without its end": (
-        lambda folder: (folder / "entries.jsonl").write_bytes(b"\n".join(ENTRIES)) and None,
-        "line 20 of entries.jsonl",
-    ),
-    "a leaf, and a line torn under the same head": (
-        together(
-            leaf(17, b"0" * 64),
-            edit("entries.jsonl", lambda d: [*d[:18], d[18][:-1]]),
-        ),
-        "entry 17, line 18 of entries.jsonl",
-    ),
-    "the last entry dropped": (
-        edit("entries.jsonl", lambda d: d[:-1]),
-        "entry 19, line 20 of entries.jsonl",
-    ),
-    "entries dropped, older checkpoint": (
-        drop_last(3, heads=0),
-        "entry 17, line 18 of entries.jsonl",
-    ),
-    "only an older checkpoint": (current(head(ENTRIES[:17])), "checkpoint"),
-    "history cut": (edit("checkpoints.jsonl", lambda d: d[:-1]), "checkpoints.jsonl"),
-    "no history": (edit("checkpoints.jsonl", lambda d: []), "checkpoints.jsonl"),
-    "history out of order": (
-        edit("checkpoints.jsonl", lambda d: [*d[:4], d[5], d[4], *d[6:]]),
-        "line 6 of checkpoints.jsonl",
-    ),
-    "a history line by another key": (
-        edit(
-            "checkpoints.jsonl",
-            lambda d: [*d[:2], history_line(3, head(ENTRIES[:3], OTHER)), *d[3:]],
-        ),
-        "line 3 of checkpoints.jsonl",
-    ),
-    "a history line with another size": (
-        edit("checkpoints.jsonl", lambda d: [*d[:2], history_line(2, head(ENTRIES[:3])), *d[3:]]),
-        "line 3 of checkpoints.jsonl",
-    ),
-    "a history line of another spelling": (
-        edit("checkpoints.jsonl", lambda d: [*d[:2], d[2].replace(b":", b": ", 1), *d[3:]]),
-        "line 3 of checkpoints.jsonl",
-    ),
-    "a signed head of another history": (
-        edit(
-            "checkpoints.jsonl",
-            lambda d: [*d[:2], history_line(3, head([b"x", b"y", b"z"])), *d[3:]],
-        ),
-        "entries 1 to 2, lines 2 to 3 of entries.jsonl",
-    ),
-    "a current checkpoint of another history": (
-        current(head([b"x"] * 20)),
-        "checkpoints.jsonl",
-    ),
-    "a checkpoint by another key": (current(head(ENTRIES, OTHER)), "checkpoint"),
-    "a changed checkpoint": (current(head(ENTRIES).replace("20", "21")), "checkpoint"),
-    "no text in the checkpoint": (current(""), "checkpoint"),
+HARMLESS: dict[str, Change] = {
+    "no stale partial files": drop("tile/0/002.p/8", "tile/entries/002.p/8", "tile/1/000.p/1"),
+    "what was being written": put(".new"),
+    "a folder that is empty": lambda folder: (folder / "tile/0/x000").mkdir(),
+    "another stale partial file": copied("tile/0/002.p/8", "tile/0/002.p/8"),
 }
 
 
-@pytest.mark.parametrize(("change", "place"), TAMPERED.values(), ids=TAMPERED.keys())
-def test_tampering_is_found_and_placed(folder: Path, change: Change, place: str) -> None:
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS.keys())
+def test_what_is_as_a_log_may_leave_it(folder: Path, change: Change) -> None:
+    change(folder)
+    verified = verify(folder)
+    assert (verified.size, verified.ahead, verified.beside) == (600, 0, ())
+
+
+def test_what_lies_beside_the_log_is_named(folder: Path) -> None:
+    put("entries.jsonl")(folder)
+    put("notes/mine.txt")(folder)
+    assert verify(folder).beside == ("entries.jsonl", "notes")
+
+
+def _again(number: int) -> Change:
+    """A bundle's first entry changed, with everything above it but the checkpoint."""
+
+    def apply(folder: Path) -> None:
+        start = 256 * number
+        both(start, b"{}")(folder)
+        if number < 2:
+            leaves = [leaf_hash(b"{}"), *LEAVES[start + 1 : start + 256]]
+            put_hash("tile/1/000.p/2", number, subtree_root(leaves))(folder)
+            if number == 0:
+                put_hash("tile/1/000.p/1", 0, subtree_root(leaves))(folder)
+        else:
+            together(
+                bundle("tile/entries/002.p/8", 8, lambda old: [b"{}", *old[1:]]),
+                put_hash("tile/0/002.p/8", 0, leaf_hash(b"{}")),
+            )(folder)
+
+    return apply
+
+
+TAMPERED: dict[str, tuple[Change, str, str]] = {
+    "an entry": (
+        entry(17, b"{}"),
+        "entry 17, byte 228 of tile/entries/000",
+        "byte 544 of tile/0/000, which fits the level above",
+    ),
+    "the first entry": (entry(0, b"{}"), "entry 0, byte 0 of tile/entries/000", "fits"),
+    "the last entry": (
+        entry(599, b"{}"),
+        "entry 599, byte 1305 of tile/entries/002.p/88",
+        "byte 2784 of tile/0/002.p/88, which fits the level above",
+    ),
+    "two entries": (together(entry(300, b"{}"), entry(3, b"{}")), "entry 3, byte 39 of", ""),
+    "a space": (entry(5, b'{"entry": 5}'), "entry 5, byte 65 of tile/entries/000", ""),
+    "a length": (
+        flip("tile/entries/000", 1),
+        "entry 0, byte 0 of tile/entries/000",
+        "one with",
+    ),
+    "the last length": (
+        flip("tile/entries/002.p/88", -14),
+        "entry 599, byte 1305 of tile/entries/002.p/88",
+        "an entry with hash",
+    ),
+    "an entry twice": (
+        bundle("tile/entries/001", 256, lambda d: [*d[:6], d[5], *d[6:]]),
+        "entry 262, byte 90 of tile/entries/001",
+        "",
+    ),
+    "an entry left out": (
+        bundle("tile/entries/001", 256, lambda d: [*d[:6], *d[7:]]),
+        "entry 262, byte 90 of tile/entries/001",
+        "",
+    ),
+    "the last entry of a bundle left out": (
+        bundle("tile/entries/001", 256, lambda d: d[:-1]),
+        "entry 511, byte 3825 of tile/entries/001",
+        "expected an entry of 1 to 65535 bytes, got the end of the file",
+    ),
+    "entries swapped": (
+        bundle("tile/entries/001", 256, lambda d: [d[1], d[0], *d[2:]]),
+        "entry 256, byte 0 of tile/entries/001",
+        "",
+    ),
+    "an entry more": (
+        bundle("tile/entries/002.p/88", 88, lambda d: [*d, b"{}"]),
+        "entry 600, byte 1320 of tile/entries/002.p/88",
+        "expected the end after 88 entries, got 4 bytes more",
+    ),
+    "a torn bundle": (
+        edit("tile/entries/001", lambda data: data[:-1]),
+        "entry 511, byte 3825 of tile/entries/001",
+        "a length of 13 where 12 bytes are left",
+    ),
+    "half a length": (
+        edit("tile/entries/002.p/88", lambda data: data[:1306]),
+        "entry 599, byte 1305 of tile/entries/002.p/88",
+        "the end of the file",
+    ),
+    "an empty entry": (
+        edit("tile/entries/002.p/88", lambda data: data[:1305] + bytes(15)),
+        "entry 599, byte 1305 of tile/entries/002.p/88",
+        "a length of 0 where 13 bytes are left",
+    ),
+    "an empty bundle": (
+        edit("tile/entries/000", lambda data: b""),
+        "byte 0 of tile/entries/000",
+        "a file of 768 to 16777472 bytes, got 0 bytes",
+    ),
+    "a leaf": (
+        leaf(17, bytes(32)),
+        "byte 544 of tile/0/000, the hash of entry 17",
+        "the entry in tile/entries/000, which fits the level above",
+    ),
+    "a leaf in the last tile": (
+        leaf(599, bytes(32)),
+        "byte 2784 of tile/0/002.p/88, the hash of entry 599",
+        "the entry in tile/entries/002.p/88, which fits the level above",
+    ),
+    "an entry and another's leaf": (
+        together(entry(18, b"{}"), leaf(17, bytes(32))),
+        "entry 17, byte 228 of tile/entries/000, and byte 544 of tile/0/000",
+        "neither of which fits the level above",
+    ),
+    "a leaf, and the hash above": (
+        together(leaf(17, bytes(32)), put_hash("tile/1/000.p/2", 0, bytes(32))),
+        "entry 17, byte 228 of tile/entries/000, and byte 544 of tile/0/000",
+        "neither",
+    ),
+    "a leaf, and no tile above": (
+        together(leaf(17, bytes(32)), drop("tile/1/000.p/2")),
+        "entry 17, byte 228 of tile/entries/000, and byte 544 of tile/0/000",
+        "neither",
+    ),
+    "a leaf, and half a tile above": (
+        together(leaf(17, bytes(32)), edit("tile/1/000.p/2", lambda data: data[:-1])),
+        "entry 17, byte 228 of tile/entries/000, and byte 544 of tile/0/000",
+        "neither",
+    ),
+    "a torn tile": (
+        edit("tile/0/001", lambda data: data[:-1]),
+        "byte 8191 of tile/0/001",
+        "expected a file of 8192 bytes, got 8191 bytes",
+    ),
+    "a longer tile": (
+        edit("tile/0/002.p/88", lambda data: data + bytes(32)),
+        "byte 2816 of tile/0/002.p/88",
+        "expected a file of 2816 bytes, got 2848 bytes",
+    ),
+    "a tile of the level above": (
+        put_hash("tile/1/000.p/2", 1, bytes(32)),
+        "byte 32 of tile/1/000.p/2",
+        "the root of the tile below",
+    ),
+    "an entry with its leaf": (
+        both(300, b"{}"),
+        "entries 256 to 511, tile/entries/001",
+        "entries and their hashes were changed together",
+    ),
+    "an entry with its leaf, in the last bundle": (
+        both(599, b"{}"),
+        "entries 0 to 599, tile/entries/000 to tile/entries/002.p/88",
+        "as checkpoint signed for size 600",
+    ),
+    "an entry with all above it": (_again(0), "entries 0 to 599, tile/entries/000 to", "root"),
+    "an entry of the second bundle with all above it": (_again(1), "entries 0 to 599", "root"),
+    "an entry of the last bundle with all of its files": (_again(2), "entries 0 to 599", "root"),
+    "bundles swapped": (
+        together(copied("tile/entries/000", "x"), copied("tile/entries/001", "tile/entries/000")),
+        "entry 0, byte 0 of tile/entries/000",
+        "",
+    ),
+    "a stale partial bundle": (
+        flip("tile/entries/002.p/8", 2),
+        "byte 2 of tile/entries/002.p/8",
+        "the bytes that tile/entries/002.p/88 begins with",
+    ),
+    "a stale partial bundle cut": (
+        edit("tile/entries/002.p/8", lambda data: data[:-1]),
+        "byte 119 of tile/entries/002.p/8",
+        "the end of the file",
+    ),
+    "a stale partial bundle longer": (
+        edit("tile/entries/002.p/8", lambda data: data + b"x"),
+        "byte 120 of tile/entries/002.p/8",
+        "got 78",
+    ),
+    "a stale partial tile": (flip("tile/0/002.p/8", 0), "byte 0 of tile/0/002.p/8", ""),
+    "a stale partial tile cut": (
+        edit("tile/0/002.p/8", lambda data: data[:-1]),
+        "byte 255 of tile/0/002.p/8",
+        "256 bytes",
+    ),
+    "a stale partial tile above": (flip("tile/1/000.p/1", 31), "byte 31 of tile/1/000.p/1", ""),
+    "a stale partial of a full tile": (
+        copied("tile/0/002.p/8", "tile/0/001.p/8"),
+        "byte 0 of tile/0/001.p/8",
+        "the bytes that tile/0/001 begins with",
+    ),
+    "a bundle gone": (
+        drop("tile/entries/001"),
+        "tile/entries/001",
+        "a file (the log signed 600 entries), got none",
+    ),
+    "the last bundle gone": (drop("tile/entries/002.p/88"), "tile/entries/002.p/88", ""),
+    "a tile gone": (drop("tile/0/000"), "tile/0/000", "got none"),
+    "the last tile gone": (drop("tile/0/002.p/88"), "tile/0/002.p/88", "got none"),
+    "a tile above gone": (drop("tile/1/000.p/2"), "tile/1/000.p/2", "got none"),
+    "the checkpoint gone": (drop("checkpoint"), "checkpoint", "expected a file, got none"),
+    "an older checkpoint and files": (
+        together(current(head(ENTRIES[:520])), flip("tile/0/002.p/88", 40)),
+        "byte 40 of tile/0/002.p/88",
+        "a file that begins as tile/0/002.p/8",
+    ),
+    "a checkpoint of another history": (current(head([b"x"] * 600)), "entries 0 to 599", "root"),
+    "a checkpoint by another key": (current(head(ENTRIES, OTHER)), "checkpoint", "signed by"),
+    "a changed checkpoint": (current(head(ENTRIES).replace("600", "601")), "checkpoint", ""),
+    "no text in the checkpoint": (current(""), "checkpoint", "signed by"),
+    "bytes in the checkpoint": (put("checkpoint", b"\xff"), "checkpoint", "signed by"),
+    "a huge checkpoint": (
+        put("checkpoint", bytes(1_000_001)),
+        "byte 1000000 of checkpoint",
+        "got 1000001 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "place", "says"), TAMPERED.values(), ids=TAMPERED.keys())
+def test_tampering_is_found_and_placed(folder: Path, change: Change, place: str, says: str) -> None:
     change(folder)
     with pytest.raises(IntegrityBroken) as broken:
         verify(folder)
-    assert broken.value.place.startswith(place)
-    assert str(broken.value).startswith(f"{broken.value.place}: expected {broken.value.expected}")
-    assert broken.value.got in str(broken.value)
+    text = str(broken.value)
+    assert broken.value.place.startswith(place), text
+    assert text.startswith(f"{broken.value.place}: expected {broken.value.expected}, got")
+    assert says in text
+    assert broken.value.hint
 
 
-def test_bytes_that_are_no_checkpoint(folder: Path) -> None:
-    (folder / "checkpoint").write_bytes(b"\xff")
-    with pytest.raises(IntegrityBroken, match=f"checkpoint: expected .* by {SIGNER.name}"):
-        verify(folder)
-
-
-SEEN = {
+REWRITTEN = rewrite([*ENTRIES[:8], b"{}", *ENTRIES[9:]])
+SEEN: dict[str, tuple[Change, list[list[bytes]], str, str]] = {
     # Everything in the folder fits together; only what somebody else saw tells.
-    "entries and heads dropped": (
-        drop_last(3, heads=2),
+    "an older checkpoint": (
+        current(head(ENTRIES[:520])),
         [ENTRIES],
-        "entry 17, line 18 of entries.jsonl",
+        "checkpoint",
         "rolled back",
     ),
+    "entries dropped": (rewrite(ENTRIES[:300]), [ENTRIES[:301]], "checkpoint", "rolled back"),
     "written again": (
-        rewrite([*ENTRIES[:8], b"{}", *ENTRIES[9:]]),
+        REWRITTEN,
         [ENTRIES[:5], ENTRIES[:8], ENTRIES[:11], ENTRIES],
-        "entries 8 to 10, lines 9 to 11 of entries.jsonl",
+        "entries 8 to 10, tile/entries/000",
         "two histories",
     ),
     "written again, seen one by one": (
-        rewrite([*ENTRIES[:8], b"{}", *ENTRIES[9:]]),
+        REWRITTEN,
         [ENTRIES[:9], ENTRIES[:8]],
-        "entry 8, line 9 of entries.jsonl",
+        "entry 8, tile/entries/000",
+        "two histories",
+    ),
+    "written again, seen at the end": (
+        REWRITTEN,
+        [ENTRIES[:5], ENTRIES],
+        "entries 5 to 599, tile/entries/000 to tile/entries/002.p/88",
         "two histories",
     ),
     "two heads of one size": (
         together(),
-        [ENTRIES[:5], [b"x"] * 5],
+        [ENTRIES[:256], [b"x"] * 256],
         "seen checkpoint 2",
         "two histories",
     ),
@@ -209,3 +364,34 @@ def test_what_others_saw(
     with pytest.raises(IntegrityBroken, match=message) as broken:
         verify(folder, tuple(head(entries) for entries in seen))
     assert broken.value.place == place
+
+
+STRAY: dict[str, Callable[[Path], object]] = {
+    "tile/0/0": put("tile/0/0"),
+    "tile/0/000.p/0": put("tile/0/000.p/0"),
+    "tile/0/000.p/256": put("tile/0/000.p/256"),
+    "tile/64/000": put("tile/64/000"),
+    "tile/hashes": put("tile/hashes/000"),
+    "tile/00": put("tile/00/000"),
+    "tile/0/000.bak": put("tile/0/000.bak"),
+    "tile/0/.new": put("tile/0/.new"),
+    "tile/entries/README": put("tile/entries/README"),
+    "tile/checkpoint": put("tile/checkpoint"),
+    "tile/0/x000/000": put("tile/0/x000/000"),
+    "tile/0/003": lambda folder: (folder / "tile/0/003").mkdir(),
+    "tile/0/004": lambda folder: (folder / "tile/0/004").symlink_to("000"),
+    "tile/1/x000": lambda folder: (folder / "tile/1/x000").symlink_to(folder / "tile/0"),
+    "tile": lambda folder: [
+        (folder / "tile").rename(folder / "moved"),
+        (folder / "tile").symlink_to(folder / "moved"),
+    ],
+    "tile/0/\udcff": put("tile/0/\udcff"),
+}
+
+
+@pytest.mark.parametrize(("path", "change"), STRAY.items(), ids=map(ascii, STRAY))
+def test_a_name_that_no_log_has(folder: Path, path: str, change: Callable[[Path], object]) -> None:
+    change(folder)
+    with pytest.raises(IntegrityBroken, match="somebody put it there") as broken:
+        verify(folder)
+    assert broken.value.place == path
