@@ -1,8 +1,13 @@
 """Signed notes with Ed25519 (C2SP signed-note, v1.0.0): text, an empty line, signature lines.
 
+Two types of signature are known: a log's own (0x01) and a witness's timestamped cosignature (0x04,
+`ledger.cosignature`). A key is its name and the hash of name, type and public key: keys may share
+either one.
+
 Invariants: one spelling of everything (names, base64, line ends); a note is read only together with
 the keys it must be signed by; an empty list of keys is refused, for "signed by all of nobody" is
-not a promise.
+not a promise. A note of more than `MAX_SIGNATURES` lines is refused unread, as the format allows
+(it asks for at least 16).
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import IntEnum
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,10 +29,18 @@ MAX_NOTE_BYTES = 1_000_000
 MAX_SIGNATURES = 100
 MAX_NAME_CHARS = 255
 
-_ED25519 = b"\x01"  # signature type identifier
+MAX_TIMESTAMP = 2**63 - 1  # of a cosignature, POSIX seconds
+
 _HASH_BYTES = 4
-_SIGNATURE_BYTES = 64
+_TIMESTAMP_BYTES = 8
 _DASH = "\u2014 "  # em dash, space
+
+
+class SignatureType(IntEnum):
+    """Type identifier bytes of C2SP signed-note."""
+
+    ED25519 = 0x01
+    COSIGNATURE = 0x04
 
 
 class NoteSigner:
@@ -44,7 +58,9 @@ class NoteSigner:
         raw = public_bytes(private.public_key())
         self._private = private
         self._verifier = NoteVerifier(
-            name=_key_name(name), key_hash=_key_hash(name, raw), public=load_public_key(raw)
+            name=_key_name(name),
+            key_hash=key_hash(name, SignatureType.ED25519, raw),
+            public=load_public_key(raw),
         )
 
     @property
@@ -64,48 +80,123 @@ class NoteSigner:
 
     def sign(self, text: str) -> str:
         """One signature line over `text`, with its newline; `sign_note` makes the whole note."""
-        raw = self._verifier.key_hash + self._private.sign(text.encode("utf-8"))
-        return f"{_DASH}{self.name} {base64.b64encode(raw).decode('ascii')}\n"
+        raw = self._private.sign(text.encode("utf-8"))
+        return SignatureLine(self.name, self._verifier.key_hash, raw).text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NoteVerifier:
     """A name and the public key that verifies for it; make one with `parse`.
+
+    Equal are those of one name, type and public key: the hash is short, and can be made to fit.
 
     Args:
         name: key name.
         key_hash: the 4 bytes that, with the name, say whose a signature line is.
         public: the key.
+        kind: what it signs.
     """
 
     name: str
     key_hash: bytes
-    public: Ed25519PublicKey = field(compare=False)
+    public: Ed25519PublicKey
+    kind: SignatureType = SignatureType.ED25519
 
     @classmethod
-    def parse(cls, text: str) -> NoteVerifier:
+    def parse(cls, text: str, kind: SignatureType = SignatureType.ED25519) -> NoteVerifier:
         """A verifier from `name+hash+base64` (8 hexadecimal digits; type byte and key).
 
+        Args:
+            kind: the only type that is taken here: a log's key is no witness's.
+
         Raises:
-            KeyRefused: malformed, the hash is not this key's, or the key is one to refuse.
+            KeyRefused: malformed, of another type, the hash is not this key's, or the key is one
+                to refuse.
         """
         parts = text.split("+", 2)  # base64 may hold a plus itself
         if len(parts) != 3:
             raise KeyRefused(f"expected a key of the form name+hash+base64, got {text!r:.120}")
         name, hash_hex, encoded = _key_name(parts[0]), parts[1], parts[2]
-        data = _decode(encoded)
-        if data is None or len(data) != 1 + KEY_BYTES or data[:1] != _ED25519:
-            raise KeyRefused(f"key {name}: expected base64 of byte 1 and 32 bytes, got {encoded!r}")
-        key_hash = _key_hash(name, data[1:])
-        if hash_hex != key_hash.hex():
-            raise KeyRefused(f"key {name}: expected hash {key_hash.hex()}, got {hash_hex!r:.40}")
-        return cls(name=name, key_hash=key_hash, public=load_public_key(data[1:]))
+        data = decode_base64(encoded)
+        if data is None or len(data) != 1 + KEY_BYTES or data[0] != kind:
+            raise KeyRefused(
+                f"key {name}: expected base64 of byte {int(kind)} and 32 bytes, got {encoded!r:.80}"
+            )
+        expected = key_hash(name, kind, data[1:])
+        if hash_hex != expected.hex():
+            raise KeyRefused(f"key {name}: expected hash {expected.hex()}, got {hash_hex!r:.40}")
+        return cls(name=name, key_hash=expected, public=load_public_key(data[1:]), kind=kind)
 
     @property
     def text(self) -> str:
         """The spelling that `parse` takes."""
-        encoded = base64.b64encode(_ED25519 + public_bytes(self.public)).decode("ascii")
-        return f"{self.name}+{self.key_hash.hex()}+{encoded}"
+        raw = bytes([self.kind]) + public_bytes(self.public)
+        return f"{self.id}+{base64.b64encode(raw).decode('ascii')}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NoteVerifier) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.key_hash))
+
+    @property
+    def id(self) -> str:
+        """Name and key hash, for people."""
+        return f"{self.name}+{self.key_hash.hex()}"
+
+    def verify(self, text: str, signature: bytes) -> int | None:
+        """Returns only if this key made the signature (a line's bytes after the hash) over `text`.
+
+        Returns:
+            A cosignature's time in POSIX seconds; None for a log's signature, which has none.
+
+        Raises:
+            NoteError: it did not.
+        """
+        message, time = text.encode("utf-8"), None
+        if self.kind is SignatureType.COSIGNATURE:
+            time = int.from_bytes(signature[:_TIMESTAMP_BYTES], "big")
+            signature = signature[_TIMESTAMP_BYTES:]
+            if time > MAX_TIMESTAMP:
+                raise NoteError(f"note: expected a time below 2^63 by {self.name}, got {time}")
+            message = cosigned_message(text, time)
+        try:
+            self.public.verify(signature, message)
+        except InvalidSignature as error:
+            raise NoteError(
+                f"note: the signature by {self.name} does not fit the text: "
+                "the note was changed after signing"
+            ) from error
+        return time
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureLine:
+    """One signature as it stands in a note; nothing is verified yet.
+
+    Args:
+        name, key_hash: whose it says it is.
+        signature: what follows the hash.
+    """
+
+    name: str
+    key_hash: bytes
+    signature: bytes
+
+    def is_by(self, verifier: NoteVerifier) -> bool:
+        """Whether it says it is this key's."""
+        return self.name == verifier.name and self.key_hash == verifier.key_hash
+
+    @property
+    def text(self) -> str:
+        """The line, with its newline."""
+        encoded = base64.b64encode(self.key_hash + self.signature).decode("ascii")
+        return f"{_DASH}{self.name} {encoded}\n"
+
+
+def cosigned_message(text: str, time: int) -> bytes:
+    """What cosignature/v1 signs over a note's text (C2SP tlog-cosignature)."""
+    return f"cosignature/v1\ntime {time}\n{text}".encode()
 
 
 def sign_note(text: str, signer: NoteSigner) -> str:
@@ -140,29 +231,21 @@ def open_note(note: str, verifiers: Sequence[NoteVerifier]) -> str:
     """
     if not verifiers:
         raise NoteError("note: expected at least one key to check with, got none")
-    text, signatures = _split(note)
+    text, lines = split_note(note)
     for verifier in verifiers:
-        own = [raw for name, raw in signatures if name == verifier.name]
-        own = [raw[_HASH_BYTES:] for raw in own if raw[:_HASH_BYTES] == verifier.key_hash]
+        own = [line.signature for line in lines if line.is_by(verifier)]
         if not own:
-            there = ", ".join(f"{name}+{raw[:_HASH_BYTES].hex()}" for name, raw in signatures)
+            there = ", ".join(f"{line.name}+{line.key_hash.hex()}" for line in lines)
             raise NoteError(
-                f"note: expected a signature by {verifier.name}+{verifier.key_hash.hex()}, "
-                f"got {there[:300]}"
+                f"note: expected a signature by {verifier.id}, got {there[:300] or 'none'}"
             )
         for signature in own:
-            try:
-                verifier.public.verify(signature, text.encode("utf-8"))
-            except InvalidSignature as error:
-                raise NoteError(
-                    f"note: the signature by {verifier.name} does not fit the text: "
-                    "the note was changed after signing"
-                ) from error
+            verifier.verify(text, signature)
     return text
 
 
 def add_signatures(note: str, lines: Sequence[str]) -> str:
-    """The note with these signature lines after its own; those it has already are not repeated.
+    """The note with these signature lines after its own; a key that signed it keeps its first line.
 
     Args:
         lines: each with its newline. They are not verified.
@@ -170,19 +253,27 @@ def add_signatures(note: str, lines: Sequence[str]) -> str:
     Raises:
         NoteError: not a note, not signature lines, or more than a note can carry.
     """
-    for line in lines:
-        if not line.endswith("\n") or "\n" in line[:-1]:
-            raise NoteError(f"note: expected a signature line with its newline, got {line!r:.120}")
-        _signature(line[:-1])
-    there = note.split("\n")
-    fresh = [line for line in dict.fromkeys(lines) if line[:-1] not in there]
-    grown = note + "".join(fresh)
-    _split(grown)
-    return grown
+    _, there = split_note(note)
+    signed = {(line.name, line.key_hash) for line in there}
+    grown = [note]
+    for text in lines:
+        if not text.endswith("\n"):
+            raise NoteError(f"note: expected a signature line with its newline, got {text!r:.120}")
+        line = parse_signature(text[:-1])
+        if (line.name, line.key_hash) not in signed:
+            signed.add((line.name, line.key_hash))
+            grown.append(text)
+    made = "".join(grown)
+    split_note(made)
+    return made
 
 
-def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
-    """Text, and (key name, key hash with signature) of each line; nothing is verified yet."""
+def split_note(note: str) -> tuple[str, list[SignatureLine]]:
+    """Text and signature lines of a well-formed note; nothing is verified: see `open_note`.
+
+    Raises:
+        NoteError: malformed, too large, or too many lines.
+    """
     _check_characters(note)
     end = note.rfind("\n\n")
     if end < 0 or not note.endswith("\n"):
@@ -190,15 +281,20 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     text, lines = note[: end + 1], note[end + 2 : -1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NoteError(f"note: expected at most {MAX_SIGNATURES} signatures, got {len(lines)}")
-    return text, [_signature(line) for line in lines]
+    return text, [parse_signature(line) for line in lines]
 
 
-def _signature(line: str) -> tuple[str, bytes]:
+def parse_signature(line: str) -> SignatureLine:
+    """A signature line without its newline.
+
+    Raises:
+        NoteError: not the one spelling of one.
+    """
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
-    raw = _decode(encoded)
+    raw = decode_base64(encoded)
     if not line.startswith(_DASH) or not _name_ok(name) or raw is None or len(raw) <= _HASH_BYTES:
         raise NoteError(f"note: expected a line '— name base64', got {line!r:.120}")
-    return name, raw
+    return SignatureLine(name, raw[:_HASH_BYTES], raw[_HASH_BYTES:])
 
 
 def _check_characters(text: str) -> None:
@@ -229,11 +325,13 @@ def _key_name(name: str) -> str:
     return name
 
 
-def _key_hash(name: str, raw: bytes) -> bytes:
-    return hashlib.sha256(name.encode("utf-8") + b"\n" + _ED25519 + raw).digest()[:_HASH_BYTES]
+def key_hash(name: str, kind: SignatureType, raw: bytes) -> bytes:
+    """The 4 bytes that, with the name, identify a key in signature lines."""
+    data = name.encode("utf-8") + b"\n" + bytes([kind]) + raw
+    return hashlib.sha256(data).digest()[:_HASH_BYTES]
 
 
-def _decode(encoded: str) -> bytes | None:
+def decode_base64(encoded: str) -> bytes | None:
     """Standard base64 in its one spelling, else None."""
     try:
         raw = base64.b64decode(encoded.encode("ascii"), validate=True)
