@@ -205,7 +205,7 @@ class StoreContract:
         place.execute("DELETE FROM head")
         with pytest.raises(LogDamaged, match="head of size 2, got none"):
             store.append(batch(2, [b"c"]))
-        with pytest.raises(LogDamaged, match="(?i)unique"):
+        with pytest.raises(LogDamaged, match=r"(?i)unique"):
             store.append(batch(0, [b"c"]))
         assert store.head() is None
         store.close()
@@ -224,7 +224,7 @@ class StoreContract:
         store = place.open()
         store.append(batch(0, [b"a"]))
         place.execute("INSERT INTO entries (position, line) SELECT 2, line FROM entries")
-        with pytest.raises(LogDamaged, match="(?i)unique"):
+        with pytest.raises(LogDamaged, match=r"(?i)unique"):
             store.append(batch(1, [b"b", b"c"]))
         assert store.head() == head(1)
         store.close()
