@@ -7,15 +7,8 @@ from typing import Annotated
 
 import typer
 
-from auditors.rules import check_rules
-from commands.audit_input import (
-    MAX_NOTE_BYTES,
-    read_text,
-    tell_violations,
-    verified_folder,
-    violations_json,
-)
-from commands.errors import Exit
+from auditors.verify import Verified
+from commands.audit_input import MAX_NOTE_BYTES, read_text, verified_folder
 from commands.output import JsonFlag, print_json, say
 
 
@@ -30,35 +23,48 @@ def verify(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Verify that nothing was changed, dropped or rewritten, and that the entries keep the rules.
+    """Verify that nothing in a log was changed, dropped or rewritten since it was signed.
 
-    Ends with 0 when all holds, 3 when the log's integrity is broken (the place is named), 4 when
-    the log is intact but records a broken rule (a use without a permit, a use after withdrawal).
-    Dropping the newest entries together with their checkpoints can only be seen against a later
-    checkpoint: keep one from each audit, and ask the nodes for theirs (--seen).
+    Every entry is hashed again, every tile compared, and the signed root computed. Ends with 0 when
+    all holds, with 3 when not: entry, file and byte are named. What the entries say is for
+    `tds audit replay`. Dropping the newest entries with an older checkpoint can only be seen
+    against a later one: keep one from each audit, and ask the nodes for theirs (--seen).
 
     Example: tds audit verify ./log --key log-key.txt --seen clinic/log-seen.txt
     """
     heads = [read_text(path, MAX_NOTE_BYTES) for path in seen or []]
     verified = verified_folder(folder, key, heads)
-    violations = check_rules(folder, size=verified.size)
     if as_json:
-        print_json(
-            {
-                "origin": verified.origin,
-                "size": verified.size,
-                "root": verified.root_hex,
-                "seen": len(heads),
-                "violations": violations_json(violations),
-            }
-        )
+        print_json(verified_json(verified) | {"seen": len(heads)})
     else:
+        tell_verified(verified, len(heads))
+
+
+def verified_json(verified: Verified) -> dict[str, object]:
+    """What was verified, for programs."""
+    return {
+        "origin": verified.origin,
+        "size": verified.size,
+        "root": verified.root_hex,
+        "cosigners": list(verified.cosigners),
+        "ahead": verified.ahead,
+        "beside": list(verified.beside),
+        "checkpoint": verified.note,
+    }
+
+
+def tell_verified(verified: Verified, seen: int) -> None:
+    """What was verified, and what not, for people."""
+    say(
+        f"verified: {verified.size} entries of {verified.origin}, root {verified.root_hex[:16]}…, "
+        f"{seen} checkpoints seen by others"
+    )
+    if verified.cosigners:
+        say(f"cosigned by {', '.join(verified.cosigners)}")
+    if verified.ahead:
         say(
-            f"verified: {verified.size} entries of {verified.origin}, root "
-            f"{verified.root_hex[:16]}…, {len(heads)} checkpoints seen by others"
+            f"not verified: {verified.ahead} files of newer entries, which no checkpoint here "
+            "covers: copy again for those"
         )
-        tell_violations(violations)
-        if not violations:
-            say("rules kept: every use had a permit, no permit after a withdrawal, rounds chained")
-    if violations:
-        raise typer.Exit(Exit.RULE_BROKEN)
+    if verified.beside:
+        say(f"not looked into, for they are no part of a log: {', '.join(verified.beside)}")

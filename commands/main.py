@@ -2,83 +2,68 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import click
 import typer
 
-from auditors.errors import AuditError, AuditInputError, IntegrityBroken, RuleViolated
-from clients.errors import ClientError, ProductError
-from commands import (
-    app,
-    audit,
-    contract,
-    demo,
-    node,
-    policy,
-    product,
-    run,
-    serve,
-    simulate,
-    space,
-    voucher,
-)
-from commands.errors import BadInput, CommandFailed, Exit
+from commands.errors import Exit
 from commands.output import complain
-from ledger.errors import LedgerError, LogDamaged
-from policies.errors import DocumentError, PolicyError
-from server.errors import ServerError
 
 INTERRUPTED = 130
 
-# The first kind that fits decides.
-EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (IntegrityBroken, Exit.LOG_BROKEN),
-    (LogDamaged, Exit.LOG_BROKEN),
-    (RuleViolated, Exit.RULE_BROKEN),
-    (BadInput, Exit.USAGE),
-    (AuditInputError, Exit.USAGE),
-    (DocumentError, Exit.USAGE),
-    (ProductError, Exit.USAGE),
-    (CommandFailed, Exit.FAILED),
-    (AuditError, Exit.FAILED),
-    (ClientError, Exit.FAILED),
-    (LedgerError, Exit.FAILED),
-    (PolicyError, Exit.FAILED),
-    (ServerError, Exit.FAILED),
-    (OSError, Exit.FAILED),
+# The first kind that fits decides. By name: a verb that needs no server imports none, so that an
+# auditor's machine need not have it, and an error whose module was never imported was never raised.
+EXIT_CODES: Final[tuple[tuple[str, str, int], ...]] = (
+    ("auditors.errors", "IntegrityBroken", Exit.LOG_BROKEN),
+    ("ledger.errors", "LogDamaged", Exit.LOG_BROKEN),
+    ("auditors.errors", "RuleViolated", Exit.RULE_BROKEN),
+    ("commands.errors", "BadInput", Exit.USAGE),
+    ("auditors.errors", "AuditInputError", Exit.USAGE),
+    ("policies.errors", "DocumentError", Exit.USAGE),
+    ("clients.errors", "ProductError", Exit.USAGE),
+    ("commands.errors", "CommandFailed", Exit.FAILED),
+    ("auditors.errors", "AuditError", Exit.FAILED),
+    ("clients.errors", "ClientError", Exit.FAILED),
+    ("ledger.errors", "LedgerError", Exit.FAILED),
+    ("policies.errors", "PolicyError", Exit.FAILED),
+    ("server.errors", "ServerError", Exit.FAILED),
+    ("builtins", "OSError", Exit.FAILED),
 )
-KNOWN = tuple(kind for kind, _ in EXIT_CODES)
 
-cli = typer.Typer(
-    name="tds",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    help="A trusted data space for federated computation: every training round is decided by a "
-    "policy and logged. Exit codes: 0 done, 1 refused or failed, 2 wrong usage or input, "
-    "3 the log's integrity is broken, 4 the log is intact but records a broken rule.",
-)
-cli.add_typer(space.cli, name="space")
-cli.add_typer(node.cli, name="node")
-cli.add_typer(product.cli, name="product")
-cli.add_typer(app.cli, name="app")
-cli.add_typer(policy.cli, name="policy")
-cli.add_typer(contract.cli, name="contract")
-cli.add_typer(voucher.cli, name="voucher")
-cli.add_typer(run.cli, name="run")
-cli.add_typer(audit.cli, name="audit")
-cli.command("serve")(serve.serve)
-cli.command("demo")(demo.demo)
-cli.command("simulate")(simulate.simulate)
+# Each is a module of `commands` with a group `cli`, or with a function of its name.
+GROUPS: Final = ("space", "node", "product", "app", "policy", "contract", "voucher", "run", "audit")
+VERBS: Final = ("serve", "demo", "simulate")
 
 
-@cli.callback()
+def build_cli(names: Sequence[str] = (*GROUPS, *VERBS)) -> typer.Typer:
+    """The command with these groups and verbs; nothing else is imported."""
+    cli = typer.Typer(
+        name="tds",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        help="A trusted data space for federated computation: every training round is decided by a "
+        "policy and logged. Exit codes: 0 done, 1 refused or failed, 2 wrong usage or input, "
+        "3 the log's integrity is broken, 4 the log is intact but records a broken rule.",
+    )
+    cli.callback()(options)
+    for name in names:
+        module = importlib.import_module(f"commands.{name}")
+        if name in GROUPS:
+            cli.add_typer(module.cli, name=name)
+        else:
+            cli.command(name)(getattr(module, name))
+    return cli
+
+
 def options(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell more on standard error.")
@@ -102,7 +87,7 @@ def main() -> None:
 def _run() -> int:
     try:
         # typer returns the code of a typer.Exit, and 130 after Ctrl-C; a verb itself returns None.
-        code = cli(standalone_mode=False) or Exit.DONE
+        code = _cli_for(sys.argv[1:])(standalone_mode=False) or Exit.DONE
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
@@ -110,12 +95,29 @@ def _run() -> int:
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except KNOWN as error:
+    except Exception as error:
+        known = _exit_code(error)
+        if known is None:
+            raise
         complain(_sentence(error))
-        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        return known
     if code == INTERRUPTED:
         complain("interrupted; everything that was started has been ended")
     return int(code)
+
+
+def _cli_for(arguments: Sequence[str]) -> typer.Typer:
+    """With what the first word names, or with everything where it names nothing."""
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    return build_cli([first]) if first in GROUPS or first in VERBS else build_cli()
+
+
+def _exit_code(error: Exception) -> int | None:
+    for module, name, code in EXIT_CODES:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            return code
+    return None
 
 
 def _sentence(error: BaseException) -> str:

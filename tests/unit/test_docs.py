@@ -11,7 +11,7 @@ import click
 import pytest
 import typer
 
-from commands.main import cli
+from commands.main import build_cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,7 +34,7 @@ def _shown() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "command"), sorted(set(_shown())))
 def test_a_shown_command_exists(page: str, command: str) -> None:
     words = shlex.split(command)[1:]
-    node: click.Command = typer.main.get_command(cli)
+    node: click.Command = typer.main.get_command(build_cli())
     while isinstance(node, click.Group) and words and not words[0].startswith("-"):
         assert words[0] in node.commands, f"{page}: no such verb: {command}"
         node = node.commands[words.pop(0)]

@@ -1,9 +1,7 @@
-"""`tds audit verify`: its four exit codes, on a log of three entries."""
+"""`tds audit replay` and `find`, on a log of three entries."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 from commands_site import Tds
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.log import Log
 from ledger.note import NoteSigner
 from policies.entries import EntryType, entry_bytes
@@ -26,10 +23,6 @@ GOOD: Story = [
     ("AgreementConcluded", {"agreement": "a1", "product": "clinic/p"}),
     ("RoundClosed", {"run": "run-1", "permit": "0" * 64, "accepted": [], "previous": None}),
     ("ConsentWithdrawn", {"agreement": "a1"}),
-]
-BROKEN: Story = [
-    *GOOD,
-    ("RoundClosed", {"run": "run-1", "permit": "0" * 64, "accepted": [], "previous": 0}),
 ]
 
 
@@ -50,123 +43,6 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "key.txt").write_text(SIGNER.verifier_key + "\n", encoding="utf-8")
     return write_log(tmp_path, GOOD)
-
-
-def flip(name: str, offset: int) -> Callable[[Path], None]:
-    """One bit of one byte, counted from the end if negative."""
-
-    def change(folder: Path) -> None:
-        data = bytearray((folder / name).read_bytes())
-        data[offset] ^= 1
-        (folder / name).write_bytes(data)
-
-    return change
-
-
-@pytest.mark.parametrize("key", ["key.txt", SIGNER.verifier_key])
-def test_a_good_log(tds: Tds, log: Path, key: str) -> None:
-    ran = tds("audit", "verify", "log", "--key", key)
-    assert (ran.code, ran.err) == (0, "")
-    assert "verified: 3 entries of logs.example/commands" in ran.out
-    assert "rules kept" in ran.out
-
-
-def test_a_key_whose_name_is_longer_than_a_files_may_be(
-    tds: Tds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    signer = NoteSigner("n" * 250, Ed25519PrivateKey.from_private_bytes(bytes([5]) * 32))
-    write_log(tmp_path, GOOD, signer)
-    assert tds("audit", "verify", "log", "--key", signer.verifier_key).code == 0
-
-
-def test_the_verdict_for_programs(tds: Tds, log: Path) -> None:
-    (log.parent / "seen.txt").write_bytes((log / "checkpoint").read_bytes())
-    ran = tds("audit", "verify", "log", "--key", "key.txt", "--seen", "seen.txt", "--json")
-    assert (ran.code, ran.err) == (0, "")
-    found = ran.json()
-    root = base64.b64decode((log / "checkpoint").read_text("utf-8").splitlines()[2])
-    assert found == {
-        "origin": NAME,
-        "size": 3,
-        "root": root.hex(),
-        "checkpoints": 2,
-        "seen": 1,
-        "violations": [],
-    }
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (flip("entries.jsonl", 40), "entry 0, line 1 of entries.jsonl"),
-        (flip("entries.jsonl", -10), "entry 2, line 3 of entries.jsonl"),
-        (flip("leaves", 0), "leaf 0, line 1 of leaves"),
-        (flip("checkpoint", -3), "checkpoint"),
-    ],
-    ids=["first entry", "last entry", "leaf", "checkpoint"],
-)
-def test_a_flipped_bit_ends_with_3_and_its_place(
-    tds: Tds, log: Path, change: Callable[[Path], None], says: str
-) -> None:
-    change(log)
-    ran = tds("audit", "verify", "log", "--key", "key.txt")
-    assert ran.code == 3
-    assert ran.err.startswith(f"error: {says}")
-    assert ran.out == ""
-
-
-def test_entries_dropped_together_with_their_heads_show_against_a_seen_one(
-    tds: Tds, log: Path
-) -> None:
-    head = sign_checkpoint(Checkpoint(NAME, 9, bytes(32)), SIGNER)
-    (log.parent / "seen.txt").write_text(head, encoding="utf-8")
-    ran = tds("audit", "verify", "log", "--key", "key.txt", "--seen", "seen.txt")
-    assert ran.code == 3
-    assert "rolled back" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("folder", "key", "seen", "code", "says"),
-    [
-        ("log", "gone.txt", None, 2, "gone.txt: expected a readable file"),
-        ("log", "log", None, 2, "log: expected a readable file, got: Is a directory"),
-        ("log", "a+b+c", None, 2, "the log's key"),
-        ("log", "binary", None, 2, "binary: expected UTF-8 text"),
-        ("log", "huge", None, 2, "huge: expected at most 4096 bytes"),
-        ("log", "key.txt", "gone.txt", 2, "gone.txt: expected a readable file"),
-        ("log", "key.txt", "key.txt", 2, "proves nothing"),
-        ("log", OTHER.verifier_key, None, 3, "make sure that the key handed in"),
-        ("gone", "key.txt", None, 2, "got none"),
-        (".", "key.txt", None, 2, "got none"),
-    ],
-)
-def test_what_cannot_be_verified(
-    tds: Tds, log: Path, folder: str, key: str, seen: str | None, code: int, says: str
-) -> None:
-    (log.parent / "binary").write_bytes(b"\xff\xfe")
-    (log.parent / "huge").write_bytes(b"x" * 5000)
-    call = ["audit", "verify", folder, "--key", key, *(["--seen", seen] if seen else [])]
-    ran = tds(*call)
-    assert ran.code == code
-    assert says in ran.err
-    assert ran.err.startswith("error: ")
-
-
-def test_a_broken_rule_ends_with_4(
-    tds: Tds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_log(tmp_path, BROKEN)
-    call = ("audit", "verify", "log", "--key", SIGNER.verifier_key)
-    ran = tds(*call)
-    assert ran.code == 4
-    assert "verified: 4 entries" in ran.out
-    assert "entry 3 breaks a rule (close-chained): run-1: expected the previous close" in ran.out
-    assert "rules kept" not in ran.out
-    found = tds(*call, "--json")
-    assert found.code == 4
-    assert [(v["entry"], v["rule"]) for v in found.json()["violations"]] == [(3, "close-chained")]
 
 
 # -- replay ----------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import pytest
 import typer
 from commands_site import Tds
 
-from commands.main import cli
+from commands.main import build_cli
 
-ROOT = typer.main.get_command(cli)
+ROOT = typer.main.get_command(build_cli())
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
