@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from auditors.errors import AuditInputError, IntegrityBroken
 from ledger.checkpoint import Checkpoint, open_checkpoint
-from ledger.errors import KeyRefused, ProofError
+from ledger.errors import KeyRefused, PolicyRefused, ProofError
 from ledger.note import NoteVerifier
+from ledger.tlogpolicy import NONE, Policy, parse_policy
 
 
 class Trust(Protocol):
@@ -31,6 +33,10 @@ class Trust(Protocol):
     @property
     def asked(self) -> str:
         """Whose signatures are asked for, in words."""
+
+    @property
+    def hint(self) -> str:
+        """What else could explain that they are not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,61 @@ class KeyTrust:
     def asked(self) -> str:
         return self.verifier.name
 
+    @property
+    def hint(self) -> str:
+        return "make sure that the key handed in is this log's"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTrust:
+    """A policy (C2SP tlog-policy): one of its logs, cosigned as its quorum asks.
+
+    Args:
+        policy: its witnesses are those whose cosignatures are looked at.
+        log: the log's key, where the policy names no logs.
+    """
+
+    policy: Policy
+    log: NoteVerifier | None = None
+
+    @classmethod
+    def parse(cls, data: bytes, verifier_key: str | None = None) -> PolicyTrust:
+        """From a policy file, and the log's key if it is not in there.
+
+        Raises:
+            AuditInputError: malformed, or it says not which log.
+        """
+        try:
+            policy = parse_policy(data)
+        except PolicyRefused as error:
+            raise AuditInputError(str(error)) from error
+        log = None if verifier_key is None else KeyTrust.parse(verifier_key).verifier
+        if log is None and not policy.logs:
+            raise AuditInputError(
+                "policy: expected a line 'log KEY', or the log's key beside the policy, got neither"
+            )
+        return cls(policy, log)
+
+    def open(self, note: str) -> tuple[Checkpoint, tuple[str, ...]]:
+        opened = self.policy.open(note, self.log)
+        return opened.checkpoint, tuple(sorted(one.name for one in opened.witnesses))
+
+    def open_seen(self, note: str) -> Checkpoint:
+        return replace(self.policy, quorum=NONE).open(note, self.log).checkpoint
+
+    @property
+    def asked(self) -> str:
+        logs = [self.log] if self.log else [one.verifier for one in self.policy.logs]
+        quorum = "" if self.policy.quorum == NONE else f" and cosigned by {self.policy.quorum}"
+        return " or ".join(log.name for log in logs) + quorum
+
+    @property
+    def hint(self) -> str:
+        return (
+            "make sure that the policy is the one for this log; a head that was signed a moment "
+            "ago may not be cosigned yet: copy the checkpoint again"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -90,12 +151,12 @@ def open_head(data: bytes, place: str, trust: Trust) -> Head:
             place,
             f"a checkpoint signed by {trust.asked}",
             str(error),
-            "make sure that the key handed in is this log's",
+            trust.hint,
         ) from error
     return Head(place, checkpoint, cosigners)
 
 
-def open_seen(notes: tuple[str, ...], trust: Trust) -> list[Head]:
+def open_seen(notes: Sequence[str], trust: Trust) -> list[Head]:
     """The heads that others saw, the smallest first.
 
     Raises:
@@ -109,3 +170,17 @@ def open_seen(notes: tuple[str, ...], trust: Trust) -> list[Head]:
         except ProofError as error:
             raise AuditInputError(f"{place}: {error}; it proves nothing about this log") from error
     return sorted(heads, key=lambda head: head.checkpoint.size)
+
+
+def require_same_log(head: Head, seen: Sequence[Head]) -> None:
+    """A policy may name several logs; heads of one say nothing about another.
+
+    Raises:
+        AuditInputError: a seen head is of another log than `head`.
+    """
+    for one in seen:
+        if one.checkpoint.origin != head.checkpoint.origin:
+            raise AuditInputError(
+                f"{one.place}: expected one of {head.checkpoint.origin}, got one of "
+                f"{one.checkpoint.origin}; it proves nothing about this log"
+            )

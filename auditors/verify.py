@@ -21,7 +21,7 @@ from auditors.errors import AuditInputError, IntegrityBroken
 from auditors.frontier import Frontier
 from auditors.growth import Progress, check_growth
 from auditors.tilefolder import COPY_AGAIN, TileFolder, read_file
-from auditors.trust import Head, KeyTrust, Trust, open_head, open_seen
+from auditors.trust import Head, KeyTrust, Trust, open_head, open_seen, require_same_log
 from ledger.folder import CHECKPOINT
 from ledger.note import MAX_NOTE_BYTES
 
@@ -82,10 +82,11 @@ def verify_folder(
     """
     # 1. What was handed in.
     trust = _trust(verifier_key, trust)
-    seen_heads = open_seen(tuple(seen), trust)
+    seen_heads = open_seen(seen, trust)
     # 2. The signed head, before anything that it may cover.
     note = _checkpoint(folder)
     head = open_head(note, CHECKPOINT, trust)
+    require_same_log(head, seen_heads)
     # 3. Nothing newer was ever signed.
     _check_newest(head, seen_heads)
     # 4. Every name in the folder.

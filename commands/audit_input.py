@@ -4,29 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.progress import Progress
 
 from auditors.rules import Violation
+from auditors.trust import KeyTrust, PolicyTrust, Trust
 from auditors.verify import Verified, verify_folder
 from commands.errors import BadInput
 from commands.output import STDERR, say
 from commands.reading import read_bounded
+from ledger.tlogpolicy import MAX_POLICY_BYTES
 
 MAX_KEY_BYTES = 4096
 MAX_NOTE_BYTES = 1 << 20
+
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", help="The log's public key (name+hash+base64), or a file that holds it."),
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        help="Which logs, and how many cosignatures of which witnesses (C2SP tlog-policy).",
+    ),
+]
 MAX_TOLD = 100
 
 
-def verified_folder(folder: Path, key: str, heads: Sequence[str]) -> Verified:
+def verified_folder(
+    folder: Path, key: str | None, heads: Sequence[str], policy: Path | None = None
+) -> Verified:
+    """Verify a folder with a bar on the terminal; see `auditors.verify`.
+
+    Args:
+        key: the log's key, or the name of a file that holds it.
+        policy: a file of the C2SP tlog-policy.
+    """
+    trust = read_trust(key, policy)
     with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
         bar = progress.add_task("verifying entries")
         return verify_folder(
             folder,
-            verifier_key=read_key(key),
+            trust=trust,
             seen=heads,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
+
+
+def read_trust(key: str | None, policy: Path | None) -> Trust:
+    """Whose signatures are believed: those of a key, or those that a policy asks for."""
+    if policy is not None:
+        own = None if key is None else read_key(key)
+        return PolicyTrust.parse(read_bounded(policy, MAX_POLICY_BYTES), own)
+    if key is None:
+        raise BadInput(
+            "expected the log's public key (--key) or a policy (--policy), got neither; take it "
+            "from a source that you trust, not from the log's folder"
+        )
+    return KeyTrust.parse(read_key(key))
 
 
 def violations_json(found: Sequence[Violation]) -> list[dict[str, object]]:

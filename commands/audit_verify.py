@@ -8,15 +8,20 @@ from typing import Annotated
 import typer
 
 from auditors.verify import Verified
-from commands.audit_input import MAX_NOTE_BYTES, read_text, verified_folder
+from commands.audit_input import (
+    MAX_NOTE_BYTES,
+    KeyOption,
+    PolicyOption,
+    read_text,
+    verified_folder,
+)
 from commands.output import JsonFlag, print_json, say
 
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
-    key: Annotated[
-        str, typer.Option(help="The log's public key (name+hash+base64), or a file that holds it.")
-    ],
+    key: KeyOption = None,
+    policy: PolicyOption = None,
     seen: Annotated[
         list[Path] | None,
         typer.Option(help="A signed checkpoint that somebody else saw (a node, another auditor)."),
@@ -28,12 +33,13 @@ def verify(
     Every entry is hashed again, every tile compared, and the signed root computed. Ends with 0 when
     all holds, with 3 when not: entry, file and byte are named. What the entries say is for
     `tds audit replay`. Dropping the newest entries with an older checkpoint can only be seen
-    against a later one: keep one from each audit, and ask the nodes for theirs (--seen).
+    against a later one: keep one from each audit, and ask the nodes for theirs (--seen); or have
+    the witnesses of a policy cosign each head (--policy).
 
     Example: tds audit verify ./log --key log-key.txt --seen clinic/log-seen.txt
     """
     heads = [read_text(path, MAX_NOTE_BYTES) for path in seen or []]
-    verified = verified_folder(folder, key, heads)
+    verified = verified_folder(folder, key, heads, policy)
     if as_json:
         print_json(verified_json(verified) | {"seen": len(heads)})
     else:

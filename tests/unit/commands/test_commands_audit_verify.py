@@ -13,6 +13,7 @@ from commands_site import Tds
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.cosignature import Cosigner
 from ledger.log import Log
 from ledger.note import NoteSigner
 
@@ -95,6 +96,27 @@ def test_the_verdict_for_programs(tds: Tds, log: Path) -> None:
         "checkpoint": note,
         "seen": 1,
     }
+
+
+def test_a_policy_instead_of_a_key(tds: Tds, log: Path) -> None:
+    witness = Cosigner("clinic", Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32))
+    note = (log / "checkpoint").read_text(encoding="utf-8")
+    (log.parent / "policy").write_text(
+        f"log {SIGNER.verifier_key}\nwitness w {witness.verifier.text}\nquorum w\n", "utf-8"
+    )
+    ran = tds("audit", "verify", "log", "--policy", "policy")
+    assert ran.code == 3
+    assert "expected the quorum 'w' of the policy, got cosignatures by nobody" in ran.err
+    (log / "checkpoint").write_text(note + witness.cosign(note, time=1), encoding="utf-8")
+    ran = tds("audit", "verify", "log", "--policy", "policy")
+    assert (ran.code, ran.err) == (0, "")
+    assert "cosigned by clinic" in ran.out
+    assert tds("audit", "verify", "log", "--policy", "policy", "--key", "key.txt").code == 0
+    (log.parent / "policy").write_bytes(b"quorum none\n")
+    assert "got neither" in tds("audit", "verify", "log", "--policy", "policy").err
+    ran = tds("audit", "verify", "log")
+    assert (ran.code, ran.out) == (2, "")
+    assert "expected the log's public key (--key) or a policy (--policy), got neither" in ran.err
 
 
 @pytest.mark.parametrize(
