@@ -33,6 +33,7 @@ _CONNECT = {
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
     "application_name": "tdspace log",
+    "client_encoding": "utf8",  # also against a database of no encoding, which is then refused
 }
 # SQLSTATE classes of contents that the log did not write; 42501 is a missing privilege.
 _DAMAGED = ("22", "23", "42", "XX001", "XX002")

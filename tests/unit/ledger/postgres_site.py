@@ -15,6 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -130,10 +132,10 @@ class Server:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def url(self, schema: str, *, user: str = "tds", more: str = "") -> str:
+    def url(self, schema: str, *, database: str = "postgres") -> str:
         """Through the socket."""
-        at = f"host={self.folder}&port={self.port}&schema={schema}{more}"
-        return f"postgresql+psycopg://{user}@/postgres?{at}"
+        at = f"host={self.folder}&port={self.port}&schema={schema}"
+        return f"postgresql+psycopg://tds@/{database}?{at}"
 
     def connect(self, schema: str = "public") -> psycopg.Connection[Any]:
         """As the superuser."""
@@ -153,6 +155,34 @@ class Server:
             for statement in statements:
                 cursor = connection.execute(statement.encode())
             return [] if cursor is None or cursor.description is None else cursor.fetchall()
+
+    def set(self, name: str, value: str | None) -> None:
+        """A setting of the whole server; None: as it was."""
+        how = f"RESET {name}" if value is None else f"SET {name} = '{value}'"
+        before = self.execute(f"SHOW {name}")
+        self.execute(f"ALTER SYSTEM {how}", "SELECT pg_reload_conf()")
+        until = time.monotonic() + 20
+        while self.execute(f"SHOW {name}") == before:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    def end_connections(self) -> None:
+        """Each log's connection is lost, from the server's side."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE application_name = 'tdspace log'"
+        )
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server that is started, and removed at the end."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 def _free_port() -> int:

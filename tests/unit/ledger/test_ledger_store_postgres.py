@@ -7,13 +7,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from postgres_site import Server
+from ledger_site import Site
+from postgres_site import Server, running
+from sqlalchemy import text
 from store_contract import Place, StoreContract, batch, head
 
+from auditors.verify import verify_folder
 from ledger.errors import LogDamaged, LogUnavailable
+from ledger.log import Log
 from ledger.postgres_session import lock_key
 from ledger.store import Store
 from ledger.store_postgres import PostgresStore
@@ -41,12 +46,8 @@ class Schema(Place):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    server = Server()
-    try:
-        server.start()
+    with running() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture
@@ -101,6 +102,16 @@ def test_a_second_writer_is_refused(place: Schema) -> None:
     second.close()
 
 
+def test_a_second_writer_that_ends_before_it_is_named(
+    place: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.open()
+    monkeypatch.setattr("ledger.postgres_session._HOLDER", text("SELECT 1 WHERE :key = 0.5"))
+    with pytest.raises(LogUnavailable, match="holds its lock: one that ended meanwhile"):
+        place.open()
+    store.close()
+
+
 def test_a_second_writer_that_ignored_the_lock(place: Schema) -> None:
     store = place.open()
     store.append(batch(0, [b"a"]))
@@ -117,19 +128,11 @@ def test_lock_keys_are_signed_and_of_64_bits() -> None:
     assert min(keys) < 0 < max(keys)
 
 
-def end(place: Schema) -> None:
-    """End the store's connection from the server's side."""
-    place.server.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-        "WHERE application_name = 'tdspace log'"
-    )
-
-
 def test_a_lost_connection_is_made_again_with_its_lock(place: Schema) -> None:
     store = place.open()
     store.append(batch(0, [b"a"]))
     for size in (1, 2):
-        end(place)
+        place.server.end_connections()
         with pytest.raises(LogUnavailable, match="the next call connects again"):
             store.append(batch(size, [b"b"]))
         assert store.head() == head(size)
@@ -145,7 +148,7 @@ def test_a_connection_lost_while_reading(place: Schema) -> None:
     store.append(batch(0, [b"%d" % n for n in range(1500)]))
     lines = store.lines(0)
     assert next(lines) == b"0"
-    end(place)
+    place.server.end_connections()
     with pytest.raises(LogUnavailable, match="the next call connects again"):
         list(lines)
     assert sum(1 for _ in store.lines(0)) == 1500
@@ -155,7 +158,7 @@ def test_a_connection_lost_while_reading(place: Schema) -> None:
 def test_somebody_else_wrote_while_the_connection_was_lost(place: Schema) -> None:
     store = place.open()
     store.append(batch(0, [b"a"]))
-    end(place)
+    place.server.end_connections()
     other = place.open()
     with pytest.raises(LogUnavailable, match="the next call"):
         store.head()
@@ -169,6 +172,28 @@ def test_somebody_else_wrote_while_the_connection_was_lost(place: Schema) -> Non
     store.close()
 
 
+def test_an_append_whose_answer_was_lost(place: Schema) -> None:
+    """A commit that waits for a standby is on the disk already: the connection ends just then."""
+    store = place.open()
+    store.append(batch(0, [b"a"]))
+    place.server.set("synchronous_standby_names", "nobody")
+    try:
+        waiting = threading.Thread(target=_append_and_lose, args=(store,))
+        waiting.start()
+        _wait_for(place, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        place.server.end_connections()
+        waiting.join(timeout=20)
+        assert not waiting.is_alive()
+    finally:
+        place.server.set("synchronous_standby_names", None)
+    assert store.head() == head(2)
+    with pytest.raises(LogDamaged, match="head of size 1, got one of size 2"):
+        store.append(batch(1, [b"b"]))
+    store.append(batch(2, [b"c"]))
+    assert list(store.lines(0)) == [b"a", b"b", b"c"]
+    store.close()
+
+
 def test_a_connection_lost_in_the_middle_of_an_append(place: Schema) -> None:
     """The connection ends while the append waits inside its transaction."""
     store = place.open()
@@ -178,7 +203,7 @@ def test_a_connection_lost_in_the_middle_of_an_append(place: Schema) -> None:
         connection.execute("LOCK TABLE entries")
         waiting.start()
         _wait_for(place, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        end(place)
+        place.server.end_connections()
         waiting.join(timeout=20)
     assert not waiting.is_alive()
     assert store.head() == head(1)
@@ -264,15 +289,42 @@ def test_a_table_that_somebody_holds(place: Schema, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_server_that_forgets(place: Schema, setting: str) -> None:
-    place.server.execute(f"ALTER SYSTEM SET {setting} = off", "SELECT pg_reload_conf()")
+    place.server.set(setting, "off")
     try:
-        _wait_for(place, f"SELECT 1 WHERE current_setting('{setting}') = 'off'")
         with pytest.raises(LogUnavailable, match=f"a server with {setting} = on, got off"):
             place.open()
     finally:
-        place.server.execute(f"ALTER SYSTEM RESET {setting}", "SELECT pg_reload_conf()")
-        _wait_for(place, f"SELECT 1 WHERE current_setting('{setting}') = 'on'")
+        place.server.set(setting, None)
     place.open().close()
+
+
+def test_a_database_of_another_encoding(place: Schema) -> None:
+    place.server.execute("CREATE DATABASE ascii ENCODING SQL_ASCII TEMPLATE template0")
+    with pytest.raises(LogUnavailable, match="server_encoding = UTF8, got SQL_ASCII"):
+        PostgresStore.open(place.server.url("log", database="ascii"))
+
+
+def test_an_old_server(place: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.postgres_session._OLDEST_SERVER", 99)
+    with pytest.raises(LogUnavailable, match="expected PostgreSQL 99 or newer, got 1"):
+        place.open()
+
+
+def test_a_standby_is_refused_until_it_is_the_primary(place: Schema) -> None:
+    store = place.open()
+    store.append(batch(0, [b"a"]))
+    place.server.stop()
+    (place.server.data / "standby.signal").touch()
+    place.server.start()
+    with pytest.raises(LogUnavailable, match="the next call connects again"):
+        store.head()
+    with pytest.raises(LogUnavailable, match="expected the primary server, got a standby"):
+        store.head()
+    place.server.execute("SELECT pg_promote()")
+    assert store.head() == head(1)
+    store.append(batch(1, [b"b"]))
+    assert store.head() == head(2)
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -358,6 +410,34 @@ def _whole(error: BaseException | None) -> str:
 def test_no_server(there: str) -> None:
     with pytest.raises(LogUnavailable, match="see that the server runs"):
         PostgresStore.open(f"postgresql+psycopg://tds@/postgres?{there}")
+
+
+def test_a_log_that_many_append_to(place: Schema, site: Site) -> None:
+    """The log over this store: callers share transactions, and a lost connection tells them."""
+    log = Log.open(
+        folder=site.folder,
+        database=place.database(),
+        last_signed=site.last_signed,
+        signer=site.signer,
+    )
+
+    def append(n: int) -> int:
+        while True:
+            try:
+                return log.append([b"entry %d" % n], idempotency_key=f"k{n}").first_index
+            except LogUnavailable:
+                time.sleep(0.01)
+
+    with log, ThreadPoolExecutor(20) as pool:
+        places = [pool.submit(append, n) for n in range(300)]
+        place.server.end_connections()
+        indexes = [one.result(timeout=60) for one in places]
+        assert sorted(indexes) == list(range(300))
+        assert log.entries(0, 300) == [
+            b"entry %d" % n for n in sorted(range(300), key=indexes.__getitem__)
+        ]
+    verified = verify_folder(site.folder, verifier_key=site.signer.verifier_key)
+    assert verified.size == 300
 
 
 def test_many_rows_go_fast(place: Schema) -> None:
