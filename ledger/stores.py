@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ledger.errors import LedgerError
+from ledger.postgres_url import is_postgres_url
 from ledger.store import Store
+from ledger.store_postgres import PostgresStore
 from ledger.store_sqlite import SqliteStore
 
 
@@ -13,7 +15,7 @@ def open_store(database: Path | str) -> Store:
     """Open a log's database, or make it.
 
     Args:
-        database: a path for SQLite.
+        database: a path for SQLite; a URL, as `ledger.postgres_url` says, for PostgreSQL.
 
     Raises:
         LedgerError: neither a path nor a URL that is understood.
@@ -22,4 +24,9 @@ def open_store(database: Path | str) -> Store:
     """
     if isinstance(database, Path):
         return SqliteStore.open(database)
-    raise LedgerError("database: expected a path")
+    if is_postgres_url(database):
+        return PostgresStore.open(database)
+    raise LedgerError(
+        "database: expected a path, or postgresql+psycopg://USER@HOST:PORT/DATABASE, got "
+        "something else (not shown: it may hold a password)"
+    )

@@ -57,7 +57,7 @@ def test_a_path_chooses_sqlite(place: File) -> None:
 
 
 def test_a_text_that_is_no_url(place: File) -> None:
-    with pytest.raises(LedgerError, match="expected a path"):
+    with pytest.raises(LedgerError, match="expected a path, or postgresql"):
         open_store(str(place.path))
 
 
