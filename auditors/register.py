@@ -64,13 +64,18 @@ class Filing:
 
 @dataclass(slots=True)
 class Concluded:
-    """An agreement with its consent and its account."""
+    """An agreement with its consent and its account.
+
+    Attributes:
+        withdrawn, withdrawn_entry: of the first withdrawal.
+    """
 
     agreement: Agreement
     document: str
     assigner: str
     entry: int
     withdrawn: str | None = None
+    withdrawn_entry: int | None = None
     account: Account = field(default_factory=Account)
 
 
@@ -211,10 +216,11 @@ class Register:
         )
         self.by_digest[agreement.digest] = agreement
 
-    def ConsentWithdrawn(self, _index: int, time: str, body: Body) -> None:  # noqa: N802
+    def ConsentWithdrawn(self, index: int, time: str, body: Body) -> None:  # noqa: N802
         """The first withdrawal counts."""
         found = self.agreements[body["agreement"]]
-        found.withdrawn = found.withdrawn or time
+        if found.withdrawn is None:
+            found.withdrawn, found.withdrawn_entry = time, index
 
     def _enrolled(self, index: int, body: Body) -> None:
         self.people[body["participant"]] = Person(

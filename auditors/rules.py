@@ -133,7 +133,7 @@ class Rules:
         self.spending.opened(body)
 
     def _on_VoucherIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self.spending.issued(body)
+        self.spending.issued(index, body)
 
     def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
         self._decision = (index, body)

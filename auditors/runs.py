@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditors.ledgerbook import Link, RunBook
 from policies.canonical import digest_of
 from policies.derived import NOTHING_DERIVED
 from policies.permit import PermitBody
@@ -82,11 +83,51 @@ class Run:
         return self.asked[2] + 1 if self.asked[:2] == (kind, round_) else 1
 
 
+@dataclass(slots=True)
+class Course:
+    """What is told of a run in the end, also when it is completed; see `RunBook`."""
+
+    run: Run
+    decisions: int = 0
+    permits: int = 0
+    receipts: int = 0
+    refused: int = 0
+    abandoned: int = 0
+    chain: list[Link] = field(default_factory=list)
+
+    def book(self) -> RunBook:
+        """As it stands now."""
+        run, spec = self.run, self.run.spec
+        return RunBook(
+            run=run.id,
+            consumer=run.consumer,
+            purpose=spec.purpose,
+            app=spec.app,
+            agreements=tuple(spec.agreements),
+            entry=run.entry,
+            state=run.state,
+            planned=spec.rounds,
+            rounds=run.closed_rounds,
+            decisions=self.decisions,
+            permits=self.permits,
+            receipts=self.receipts,
+            refused=self.refused,
+            abandoned=self.abandoned,
+            chain=tuple(self.chain),
+        )
+
+
 class Runs:
-    """All that have not completed, which nothing follows upon."""
+    """How far each run is.
+
+    Attributes:
+        known: all that have not completed, which nothing follows upon.
+        courses: of all.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, Run] = {}
+        self.courses: dict[str, Course] = {}
         self.last_decided: str | None = None
         self._transfers: dict[str, Transfer] = {}
 
@@ -110,15 +151,37 @@ class Runs:
     def opened(self, index: int, body: Body) -> None:
         """`RunOpened`."""
         spec, config = RunSpec.from_json(body["spec"]), digest_of(body["config"])
-        self.known[body["run"]] = Run(body["run"], index, body["consumer"], spec, config)
+        run = Run(body["run"], index, body["consumer"], spec, config)
+        self.known[run.id] = run
+        self.courses[run.id] = Course(run)
 
     def decided(self, run: Run, time: str, body: Body) -> None:
         """`RoundDecided`."""
         run.asked = (body["kind"], body["round"], body["attempt"])
+        self.courses[run.id].decisions += 1
         self.last_decided = max(time, self.last_decided or time)
+
+    def permitted(self, run: Run, permit: PermitBody) -> None:
+        """`PermitIssued`."""
+        run.permit = Open(permit)
+        self.courses[run.id].permits += 1
+
+    def accepted(self, run: Run, body: Body) -> None:
+        """`ReceiptAccepted` that answers the run's open permit."""
+        assert run.permit is not None
+        self.courses[run.id].receipts += 1
+        run.permit.accepted.append(
+            {
+                "participant": body["participant"],
+                "product": body["product"],
+                "rows": body["rows_used"],
+                "receipt": body["receipt"],
+            }
+        )
 
     def refused(self, run: Run, body: Body) -> None:
         """`ReceiptRefused`."""
+        self.courses[run.id].refused += 1
         if run.permit is not None and run.permit.body.id == body["permit_id"]:
             run.permit.last[body["participant"]] = (body["code"], body["text"])
 
@@ -129,6 +192,21 @@ class Runs:
             run.closed_rounds, run.model = body["round"], body["model"]
         else:
             run.evaluated = True
+        self.courses[run.id].chain.append(
+            Link(
+                entry=index,
+                kind=body["kind"],
+                round=body["round"],
+                model=body["model"],
+                result=body["quorum_met"],
+                accepted=len(body["accepted"]),
+            )
+        )
+
+    def abandoned(self, run: Run) -> None:
+        """`RoundAbandoned`."""
+        run.permit = None
+        self.courses[run.id].abandoned += 1
 
     def ended(self, run: Run, body: Body) -> None:
         """`RunEnded`; one that is completed is forgotten."""

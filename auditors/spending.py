@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from auditors.ledgerbook import VoucherBook, voucher_book
 from policies.account import Voucher
 from policies.errors import AccountError
 from policies.permit import PermitBody
@@ -20,16 +21,22 @@ class Spending:
         self._specs: dict[str, RunSpec] = {}
         self._consumers: dict[str, str] = {}
         self._vouchers: dict[str, Voucher] = {}
+        self._issued: dict[str, int] = {}
 
     def opened(self, body: dict[str, Any]) -> None:
         """`RunOpened`."""
         self._specs[body["run"]] = RunSpec.from_json(body["spec"])
         self._consumers[body["run"]] = body["consumer"]
 
-    def issued(self, body: dict[str, Any]) -> None:
+    def issued(self, index: int, body: dict[str, Any]) -> None:
         """`VoucherIssued`."""
         id, amount = body["voucher"], Decimal(body["amount"])
         self._vouchers[id] = Voucher(id, body["consumer"], amount)
+        self._issued[id] = index
+
+    def books(self) -> dict[str, VoucherBook]:
+        """Every voucher as it stands now."""
+        return {id: voucher_book(one, self._issued[id]) for id, one in self._vouchers.items()}
 
     def voucher(self, id: str, consumer: str) -> Voucher | None:
         """A consumer's voucher, as far as it is spent by now."""

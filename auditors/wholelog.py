@@ -34,11 +34,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
+from auditors.ledgerbook import Book, agreement_book
 from auditors.outcomes import check_close, check_ended, check_opened, check_permit
 from auditors.register import Register
 from auditors.rounds import Fault, Known, check_decision, check_turn
 from auditors.rules import Rules, Violation
-from auditors.runs import Open, Run, Runs
+from auditors.runs import Run, Runs
 from auditors.snapshot import Snapshot
 from auditors.statements import check_new, check_statement
 from policies.entries import Entry, parse_entry
@@ -68,6 +69,7 @@ class Replayed:
     Attributes:
         entries, decisions, permits, receipts: how many there are.
         violations: in the log's order; `MAX_VIOLATIONS` at most, and the replay ends with them.
+        book: what was added up by then.
         unreadable: whether an entry could not be parsed at all.
     """
 
@@ -76,6 +78,7 @@ class Replayed:
     permits: int
     receipts: int
     violations: tuple[Violation, ...]
+    book: Book
     unreadable: bool = False
 
 
@@ -136,8 +139,14 @@ class _Replay:
             permits=self._counts["PermitIssued"],
             receipts=self._counts["ReceiptAccepted"],
             violations=tuple(self.rules.violations),
+            book=self._book(),
             unreadable=self._unreadable,
         )
+
+    def _book(self) -> Book:
+        agreements = {id: agreement_book(one) for id, one in self._register.agreements.items()}
+        runs = {id: course.book() for id, course in self._runs.courses.items()}
+        return Book(self._entries, agreements, self.rules.spending.books(), runs)
 
     def end(self) -> None:
         """The log ends here."""
@@ -273,7 +282,7 @@ class _Replay:
         self, _index: int, entry: Entry, body: dict[str, Any]
     ) -> Iterable[Fault]:
         run, permit = self._run(body), PermitBody.from_json(body)
-        run.permit = Open(permit)
+        self._runs.permitted(run, permit)
         try:
             if self._decided is not None:  # else `auditors.rules` says so
                 yield from check_permit(self._register, run, self._decided[1], entry)
@@ -286,14 +295,7 @@ class _Replay:
         run = self._run(body)
         if run.permit is None or run.permit.body.id != body["permit_id"]:
             return  # named by `auditors.rules`
-        run.permit.accepted.append(
-            {
-                "participant": body["participant"],
-                "product": body["product"],
-                "rows": body["rows_used"],
-                "receipt": body["receipt"],
-            }
-        )
+        self._runs.accepted(run, body)
         for member in run.permit.body.cohort:
             if member.participant == body["participant"]:
                 try:
@@ -327,7 +329,8 @@ class _Replay:
         self, _index: int, _entry: Entry, body: dict[str, Any]
     ) -> Iterable[Fault]:
         run = self._run(body)
-        open_, run.permit = run.permit, None
+        open_ = run.permit
+        self._runs.abandoned(run)
         if open_ is None or open_.body.id != body["permit_id"]:
             text = f"{run.id}: expected an open permit, got {body['permit_id']}"
             yield "close-follows", text

@@ -12,13 +12,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
 
 from policies.errors import DocumentError
 
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_UNREAD: Final = object()
+_WRITER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_READER: Final = json.JSONDecoder()
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
@@ -30,7 +35,7 @@ def canonical_bytes(value: object) -> bytes:
         DocumentError: a float, a large integer, a lone surrogate, a key above U+D7FF, or
             nesting deeper than `MAX_DEPTH`; the error names the JSON path.
     """
-    if not _fits(value, 0):
+    if not _fits(value):
         _check(value, "$", 0)
     return _encoded(value)
 
@@ -57,7 +62,7 @@ def parse_json(data: bytes, *, max_bytes: int) -> Json:
         raise DocumentError("$", "UTF-8", f"byte {error.start} that is not") from error
     except ValueError as error:
         raise DocumentError("$", "JSON", str(error)[:200]) from error
-    if not _fits(value, 0):
+    if not _fits(value):
         _check(value, "$", 0)
     return value
 
@@ -68,10 +73,26 @@ def parse_canonical(data: bytes, *, max_bytes: int) -> Json:
     Raises:
         DocumentError: as `parse_json`, or the bytes are not the canonical spelling.
     """
+    if len(data) <= max_bytes:
+        found = _read_canonical(data)
+        if found is not _UNREAD:
+            return found  # type: ignore[no-any-return]
     value = parse_json(data, max_bytes=max_bytes)
     if _encoded(value) != data:
         raise DocumentError("$", "canonical JSON (RFC 8785)", "another spelling of the value")
     return value
+
+
+def _read_canonical(data: bytes) -> Any:
+    """The value if the bytes are canonical, `_UNREAD` if they may not be.
+
+    Needs no look at the keys as they are read: one that stands twice is not written twice again.
+    """
+    try:
+        value = _READER.decode(data.decode("utf-8"))
+        return value if _fits(value) and _encoded(value) == data else _UNREAD
+    except (ValueError, RecursionError):
+        return _UNREAD
 
 
 def sha256_hex(data: bytes) -> str:
@@ -86,25 +107,45 @@ def digest_of(value: object) -> str:
 
 def _encoded(value: object) -> bytes:
     """`canonical_bytes` of a value that was checked."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8")
+    return _WRITER.encode(value).encode("utf-8")
 
 
-def _fits(value: object, depth: int) -> bool:
-    """Whether `_check` would accept the value; quicker, since it needs no paths."""
-    if depth > MAX_DEPTH:
-        return False
-    if isinstance(value, str):
-        return value.isascii() or not _SURROGATE.search(value)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not (isinstance(key, str) and key.isascii() and _fits(item, depth + 1)):
+def _fits(value: object) -> bool:
+    """Whether `_check` would accept the value, for sure; quicker, since it needs no paths.
+
+    Looks level by level, and only at the types that JSON is read as.
+    """
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is str:
+                if not item.isascii() and _SURROGATE.search(item):
+                    return False
+            elif kind is dict:
+                if not _plain(item):
+                    return False
+                deeper += item.values()
+            elif kind is list:
+                deeper += item
+            elif kind is int:
+                if not -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER:
+                    return False
+            elif item is not None and kind is not bool:
                 return False
-        return True
-    if isinstance(value, list):
-        return all(_fits(item, depth + 1) for item in value)
-    whole = isinstance(value, int) and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
-    return whole or value is None  # a boolean is an int to Python
+        if not deeper:
+            return True
+        level = deeper
+    return False
+
+
+def _plain(keys: Iterable[Any]) -> bool:
+    """Whether all keys are ASCII strings."""
+    try:
+        return "".join(keys).isascii()
+    except TypeError:
+        return False
 
 
 def _check(value: object, where: str, depth: int) -> None:

@@ -20,15 +20,16 @@ opened again with the agreement of one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
-from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
+from policies.canonical import Json, digest_of, sha256_hex
 from policies.contenders import Standing
 from policies.errors import PolicyError
-from policies.evaluate import Effect, Reason, Report, Request, Value
+from policies.evaluate import Effect, Reason, Report, Request, State, Value, evaluate
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
@@ -86,7 +87,7 @@ class Verdict:
     document: bytes | None = field(init=False)
 
     def __post_init__(self) -> None:
-        document = canonical_bytes(self.report.to_json()) if self.report else None
+        document = self.report.document() if self.report else None
         object.__setattr__(self, "document", document)
 
     def to_json(self) -> dict[str, Json]:
@@ -136,12 +137,14 @@ def decide_round(
     min_cohort: int = 1,
     purposes: Purposes = PURPOSES,
     baseline: tuple[Baseline, ...] = (),
+    evaluate: Callable[..., Report] = evaluate,
 ) -> RoundDecision:
     """Decide who takes part in one round; the order of the candidates does not matter.
 
     Args:
         min_cohort: distinct participants below which nobody takes part.
         purposes, baseline: as for `evaluate`.
+        evaluate: `policies.evaluate.evaluate`, or that of a `policies.memory.Memory`.
 
     Raises:
         PolicyError: a candidate stands twice, or `min_cohort` is below 1.
@@ -156,7 +159,9 @@ def decide_round(
                 f"{one.participant} twice; give one agreement for it"
             )
     while True:
-        decision = _decided(ordered, min_cohort, purposes, baseline)
+        decision = _decided(
+            ordered, min_cohort, partial(evaluate, purposes=purposes, baseline=baseline)
+        )
         large = {
             (one.participant, one.product)
             for one in decision.verdicts
@@ -186,8 +191,7 @@ def _cut(text: str) -> str:
 def _decided(
     ordered: Sequence[Candidate],
     min_cohort: int,
-    purposes: Purposes,
-    baseline: tuple[Baseline, ...],
+    evaluate: Callable[[Agreement, Request, State], Report],
 ) -> RoundDecision:
     standing = {
         place: Standing(
@@ -196,8 +200,7 @@ def _decided(
             one.request,
             one.state,
             one.rows,
-            purposes=purposes,
-            baseline=baseline,
+            evaluate=evaluate,
         )
         for place, one in enumerate(ordered)
         if one.agreement and not one.facts

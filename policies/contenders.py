@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from policies.company import Company, least_total
-from policies.evaluate import Effect, Report, Request, State, Value, evaluate
-from policies.law import Baseline
+from policies.evaluate import Effect, Report, Request, State, Value
 from policies.odrl import Agreement
-from policies.relations import Purposes
 
 
 class Standing:
@@ -20,9 +18,8 @@ class Standing:
     """
 
     __slots__ = (
-        "_baseline",
+        "_evaluate",
         "_known",
-        "_purposes",
         "_request",
         "_seen",
         "_state",
@@ -41,8 +38,7 @@ class Standing:
         state: State,
         rows: int,
         *,
-        purposes: Purposes,
-        baseline: tuple[Baseline, ...],
+        evaluate: Callable[[Agreement, Request, State], Report],
     ) -> None:
         self.participant = participant
         self.agreement = agreement
@@ -52,8 +48,7 @@ class Standing:
         self.report: Report
         self._request = request
         self._state = state
-        self._purposes = purposes
-        self._baseline = baseline
+        self._evaluate = evaluate
         self._known: dict[tuple[object, ...], bool] = {}
         self._seen: Mapping[str, Value] = {}
 
@@ -91,11 +86,6 @@ class Standing:
 
     def _evaluated(self, values: Mapping[str, Value]) -> bool:
         self._seen = values
-        self.report = evaluate(
-            self.agreement,
-            self._request,
-            {**self._state, **values},
-            purposes=self._purposes,
-            baseline=self._baseline,
-        )
+        state = {**self._state, **values} if values else self._state
+        self.report = self._evaluate(self.agreement, self._request, state)
         return self.report.effect is Effect.PERMIT

@@ -10,12 +10,13 @@ its canonical JSON, so that a decision can be replayed from the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from types import MappingProxyType
 
-from policies.canonical import Json, digest_of
+from policies.canonical import Json, canonical_bytes, sha256_hex
 from policies.comparison import compare
 from policies.law import Baseline
 from policies.odrl import Agreement
@@ -32,14 +33,17 @@ from policies.results import (
     State,
     Value,
 )
-from policies.rules import Constraint, Duty, Logic, Rule
+from policies.rules import Constraint, Duty, Logic, Rule, leaves
 from policies.sentences import reasons_barred, reasons_forbidden, reasons_owed, reasons_unmet
+
+Look = Callable[[Rule, bool, str, State, Purposes], RuleResult]
 
 __all__ = [
     "ConstraintResult",
     "DutyResult",
     "Effect",
     "LogicResult",
+    "Look",
     "Outcome",
     "Reason",
     "Report",
@@ -47,9 +51,11 @@ __all__ = [
     "RuleResult",
     "State",
     "Value",
+    "asked_by",
     "barred",
     "compare",
     "evaluate",
+    "result_of",
 ]
 
 
@@ -106,10 +112,38 @@ class Report:
             ],
         }
 
+    def document(self) -> bytes:
+        """Canonical JSON of `to_json`; what is known of each rule already is not made again.
+
+        Raises:
+            DocumentError: see `RuleResult.encoded`.
+        """
+        laws = (
+            b'{"policy":%b,"policyDigest":%b,"rules":[%b]}'
+            % (_quoted(law.id), _quoted(law.digest), _listed(results))
+            for law, results in self.laws
+        )
+        duties = (canonical_bytes(result.to_json()) for result in self.duties)
+        return (
+            b'{"action":%b,"agreement":%b,"agreementDigest":%b,"assignee":%b,"baseline":[%b],'
+            b'"duties":[%b],"effect":%b,"rules":[%b],"target":%b}'
+            % (
+                _quoted(self.request.action),
+                _quoted(self.agreement.id),
+                _quoted(self.agreement.digest),
+                _quoted(self.request.assignee),
+                b",".join(laws),
+                b",".join(duties),
+                _quoted(self.effect.value),
+                _listed(self.rules),
+                _quoted(self.request.target),
+            )
+        )
+
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON; computed anew at each access."""
-        return digest_of(self.to_json())
+        return sha256_hex(self.document())
 
     def reasons(self) -> tuple[Reason, ...]:
         """Why, for people: never empty; a permit names the permission that carried it."""
@@ -139,6 +173,15 @@ class Report:
         return tuple(dict.fromkeys(found))
 
 
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> bytes:
+    return canonical_bytes(text)
+
+
+def _listed(results: tuple[RuleResult, ...]) -> bytes:
+    return b",".join([result.encoded() for result in results])
+
+
 def evaluate(
     agreement: Agreement,
     request: Request,
@@ -146,6 +189,7 @@ def evaluate(
     *,
     purposes: Purposes = PURPOSES,
     baseline: tuple[Baseline, ...] = (),
+    look: Look | None = None,
 ) -> Report:
     """Decide one request under one agreement.
 
@@ -154,25 +198,28 @@ def evaluate(
         purposes: the taxonomy for `isA`; a space with its own table must log it, or its
             decisions cannot be replayed.
         baseline: the space's laws, which hold whatever was agreed.
+        look: what gives the result of one rule: `result_of`, or who remembers what it gave
+            (`policies.memory`).
     """
+    look = look or result_of
     concerns = request.target == agreement.target and request.assignee == agreement.assignee
     action = request.action
     permitted = False
     stopped = False
     results = []
     for rule in agreement.permissions:
-        result = _rule(rule, concerns, action, state, purposes)
+        result = look(rule, concerns, action, state, purposes)
         permitted = permitted or result.outcome is Outcome.SATISFIED
         results.append(result)
     for rule in agreement.prohibitions:
-        result = _rule(rule, concerns, action, state, purposes)
+        result = look(rule, concerns, action, state, purposes)
         stopped = stopped or _bars(result)
         results.append(result)
     duties: tuple[DutyResult, ...] = ()
     if concerns and agreement.obligations:
         duties = tuple([_duty(duty, state, purposes) for duty in agreement.obligations])
         stopped = stopped or any(_owed(duty) for duty in duties)
-    laws = tuple([(law, _law(law, action, state, purposes)) for law in baseline])
+    laws = tuple([(law, _law(law, action, state, purposes, look)) for law in baseline])
     stopped = stopped or any(_bars(result) for _, found in laws for result in found)
     effect = Effect.PERMIT if permitted and not stopped else Effect.DENY
     return Report(agreement, request, effect, tuple(results), duties, laws)
@@ -182,7 +229,7 @@ def barred(
     baseline: tuple[Baseline, ...], action: str, state: State, *, purposes: Purposes = PURPOSES
 ) -> tuple[Reason, ...]:
     """Why the space's laws forbid an action, or may forbid it; empty where they do not."""
-    laws = tuple((law, _law(law, action, state, purposes)) for law in baseline)
+    laws = tuple((law, _law(law, action, state, purposes, result_of)) for law in baseline)
     return tuple(dict.fromkeys(_forbidden(laws)))
 
 
@@ -193,8 +240,10 @@ def _forbidden(laws: tuple[tuple[Baseline, tuple[RuleResult, ...]], ...]) -> Ite
                 yield from reasons_forbidden(law, result)
 
 
-def _law(law: Baseline, action: str, state: State, purposes: Purposes) -> tuple[RuleResult, ...]:
-    return tuple([_rule(rule, True, action, state, purposes) for rule in law.prohibitions])
+def _law(
+    law: Baseline, action: str, state: State, purposes: Purposes, look: Look
+) -> tuple[RuleResult, ...]:
+    return tuple([look(rule, True, action, state, purposes) for rule in law.prohibitions])
 
 
 def _bars(result: RuleResult) -> bool:
@@ -207,7 +256,14 @@ def _owed(result: DutyResult) -> bool:
     return result.outcome is not None and result.outcome is not Outcome.SATISFIED
 
 
-def _rule(rule: Rule, concerns: bool, action: str, state: State, purposes: Purposes) -> RuleResult:
+def result_of(
+    rule: Rule, concerns: bool, action: str, state: State, purposes: Purposes
+) -> RuleResult:
+    """What one rule says; of the state it asks for nothing but the terms that `asked_by` names.
+
+    Args:
+        concerns: whether the request is about the rule's target and assignee.
+    """
     if not concerns or action not in COVERS[rule.action]:
         return RuleResult(rule, False, None, ())
     parts = [_result(constraint, state, purposes) for constraint in rule.constraints]
@@ -217,6 +273,14 @@ def _rule(rule: Rule, concerns: bool, action: str, state: State, purposes: Purpo
     duties = tuple([_duty(duty, state, purposes) for duty in rule.duties])
     outcomes += [duty.outcome for duty in duties if duty.outcome is not None]
     return RuleResult(rule, True, all_of(outcomes), tuple(parts), duties)
+
+
+def asked_by(rule: Rule) -> tuple[str, ...]:
+    """Every term of the state that a rule's result may depend on, once, sorted."""
+    asked = {leaf.operand for leaf in leaves(rule.constraints)}
+    for duty in rule.duties:
+        asked |= {duty.action, *(leaf.operand for leaf in leaves(duty.constraints))}
+    return tuple(sorted(asked))
 
 
 def _duty(duty: Duty, state: State, purposes: Purposes) -> DutyResult:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from policies.canonical import Json
+from policies.canonical import Json, canonical_bytes
 from policies.comparison import is_value
 from policies.operands import FULFILLED, OPERANDS, PENDING, VIOLATED, right_to_json
 from policies.outcomes import Outcome
@@ -136,6 +136,18 @@ class RuleResult:
     outcome: Outcome | None
     constraints: tuple[Result, ...]
     duties: tuple[DutyResult, ...] = ()
+    _encoded: bytes | None = field(default=None, init=False, compare=False, repr=False)
+
+    def encoded(self) -> bytes:
+        """Canonical JSON of `to_json`, made once.
+
+        Raises:
+            DocumentError: a left value's source, or a name, has no canonical form.
+        """
+        if self._encoded is None:
+            object.__setattr__(self, "_encoded", canonical_bytes(self.to_json()))
+        assert self._encoded is not None
+        return self._encoded
 
     def to_json(self) -> dict[str, Json]:
         """The rule's result as JSON."""
