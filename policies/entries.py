@@ -42,6 +42,8 @@ EntryType = Literal[
     "NegotiationStep",
     "TransferStep",
     "EnginesDisagreed",
+    "AuditorNamed",
+    "DisclosureErased",
     # a node's own log
     "NodeCreated",
     "AppApproved",
