@@ -102,6 +102,7 @@ def _product(register: Register, payload: Json, body: Body) -> Iterator[tuple[st
     yield "jurisdiction", card.jurisdiction or known, body["jurisdiction"]
     for name in (
         "participant",
+        "description",
         "rows",
         "classification",
         "data_version",
@@ -137,6 +138,7 @@ def _withdrawal(
     concluded = register.agreements.get(wish.agreement)
     yield "agreement", wish.agreement, body["agreement"]
     yield "withdrawal", wish.id, body["withdrawal"]
+    yield "reason", wish.reason, body["reason"]
     yield "participant", wish.participant, body["participant"]
     yield "the agreement's owner", concluded.assigner if concluded else "", body["participant"]
 

@@ -94,7 +94,7 @@ _SUMMARIES: Final[Mapping[str, Callable[[Body], str]]] = MappingProxyType(
         "SpaceCreated": lambda body: f"the space {body['space']['name']} begins",
         "ParticipantEnrolled": lambda body: f"{body['participant']} enrolled as {body['role']}",
         "ProductRegistered": _product,
-        "AppRegistered": lambda body: f"app {body['app'][:16]}… registered: {body['title']}",
+        "AppRegistered": lambda body: f"app {body['app'][:16]}… registered",
         "AgreementConcluded": _agreement,
         "ConsentWithdrawn": lambda body: (
             f"{body['participant']} withdrew its consent to {body['agreement']}"
@@ -118,11 +118,11 @@ _SUMMARIES: Final[Mapping[str, Callable[[Body], str]]] = MappingProxyType(
             f"{body['offer']} for {body['product']}"
         ),
         "CertificateIssued": _certificate,
-        "CertificateRevoked": lambda body: (
-            f"{body['serial']} for {body['product']} revoked: {body['reason']}"
-        ),
-        "AppFilingRevoked": lambda body: (
-            f"the filing of app {body['app'][:16]}… revoked: {body['reason']}"
+        "CertificateRevoked": lambda body: f"{body['serial']} for {body['product']} revoked",
+        "AppFilingRevoked": lambda body: f"the filing of app {body['app'][:16]}… revoked",
+        "AuditorNamed": lambda body: f"{body['auditor']} named as an auditor",
+        "DisclosureErased": lambda body: (
+            f"{len(body['commitments'])} disclosures erased by {body['by']} ({body['code']})"
         ),
         "VoucherIssued": lambda body: (
             f"{body['voucher']} of {body['amount']} units for {body['consumer']}"

@@ -124,6 +124,7 @@ def enrolment_request(join: JoinFile, *, paths: NodePaths, keys: NodeKeys) -> pb
         "receipt_key": keys.receipt.public_key().public_bytes_raw(),
         "log_verifier_key": _log_signer(join, keys).verifier_key.encode(),
         "fleet_key_pem": public_pem(keys.fleet),
+        "disclosure_key": keys.disclosure.public_key().public_bytes_raw(),
     }
     transcript = enrolment_transcript(token=join.token, **parts)
     return pb.EnrolRequest(

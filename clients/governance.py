@@ -68,14 +68,15 @@ class OwnerPort(Protocol):
     either: governance knows it by its id.
     """
 
-    def register_product(self, envelope: bytes) -> Registered:
-        """A signed ProductCard; in the space's log when it returns."""
+    def register_product(self, envelope: bytes, opening: bytes = b"") -> Registered:
+        """A signed ProductCard, and what opens its description; in the space's log when it
+        returns."""
 
     def conclude_agreement(self, envelope: bytes) -> Registered:
         """A SignedAgreement; in the space's log when it returns."""
 
-    def withdraw(self, envelope: bytes) -> Registered:
-        """A signed Withdrawal; in the space's log when it returns."""
+    def withdraw(self, envelope: bytes, opening: bytes = b"") -> Registered:
+        """A signed Withdrawal, and what opens its reason; in the space's log when it returns."""
 
     def get_app(self, app: str) -> bytes:
         """The bundle registered under this SHA-256. The caller checks the hash."""
@@ -127,9 +128,9 @@ class GovernanceClient:
     ) -> None:
         self.close()
 
-    def register_product(self, envelope: bytes) -> Registered:
+    def register_product(self, envelope: bytes, opening: bytes = b"") -> Registered:
         """See `OwnerPort`."""
-        logged = self._ask("RegisterProduct", pb.Signed(envelope=envelope), pb.Logged)
+        logged = self._ask("RegisterProduct", signed_request(envelope, opening), pb.Logged)
         return Registered(index=logged.index, id=logged.id)
 
     def conclude_agreement(self, envelope: bytes) -> Registered:
@@ -137,9 +138,9 @@ class GovernanceClient:
         logged = self._ask("ConcludeAgreement", pb.Signed(envelope=envelope), pb.Logged)
         return Registered(index=logged.index, id=logged.id)
 
-    def withdraw(self, envelope: bytes) -> Registered:
+    def withdraw(self, envelope: bytes, opening: bytes = b"") -> Registered:
         """See `OwnerPort`."""
-        logged = self._ask("Withdraw", pb.Signed(envelope=envelope), pb.Logged)
+        logged = self._ask("Withdraw", signed_request(envelope, opening), pb.Logged)
         return Registered(index=logged.index, id=logged.id)
 
     def publish_offer(self, envelope: bytes) -> Registered:
@@ -162,6 +163,12 @@ class GovernanceClient:
         request = pb.TransferAct(transfer=transfer, act=act, reason=reason)
         logged = self._ask("MoveTransfer", request, pb.Logged)
         return Registered(index=logged.index, id=logged.id)
+
+    def erase(self, what: str, code: str) -> tuple[int, int]:
+        """Have governance destroy salts and texts about this participant; log index, how many."""
+        request = pb.EraseRequest(what=what, code=code)
+        logged = self._ask("EraseDisclosures", request, pb.Logged)
+        return logged.index, int(logged.id)
 
     def get_consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """RFC 6962 consistency proof between two sizes of the space's log; not yet checked."""
@@ -219,6 +226,11 @@ class GovernanceClient:
                 )
                 self._stub = GovernanceStub(self._channel)  # type: ignore[no-untyped-call]
             return self._stub
+
+
+def signed_request(envelope: bytes, opening: bytes) -> pb.Signed:
+    """A statement with what opens the commitment in it; empty is nothing to open."""
+    return pb.Signed(envelope=envelope, openings=[opening] if opening else [])
 
 
 def enrol_over_tls(

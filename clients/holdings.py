@@ -125,9 +125,22 @@ class Holdings(Database):
         return [AgreementRecord(**row._mapping) for row in rows]
 
     def withdraw(
-        self, agreement: str, *, withdrawal: str, envelope: bytes, reason: str, time: str
+        self,
+        agreement: str,
+        *,
+        withdrawal: str,
+        envelope: bytes,
+        reason: str,
+        commitment: str,
+        opening: bytes,
+        time: str,
     ) -> bool:
         """Take consent back, with its entry and its message to governance, in one transaction.
+
+        Args:
+            reason: the owner's words, for this database only.
+            commitment: to them, for statement and log.
+            opening: of the commitment.
 
         Returns:
             False if it was taken back before; then nothing changes.
@@ -151,16 +164,20 @@ class Holdings(Database):
                 .values(withdrawn=time, reason=reason)
             )
             connection.execute(
-                insert(WITHDRAWALS).values(id=withdrawal, agreement=agreement, envelope=envelope)
+                insert(WITHDRAWALS).values(
+                    id=withdrawal, agreement=agreement, envelope=envelope, opening=opening
+                )
             )
-            body = {"withdrawal": withdrawal, "agreement": agreement, "reason": reason}
+            body = {"withdrawal": withdrawal, "agreement": agreement, "reason": commitment}
             _enqueue(connection, "Withdrawn", time, body)
             return True
 
     def pending_withdrawals(self) -> list[PendingWithdrawal]:
         """Withdrawals that governance has not confirmed."""
         table = WITHDRAWALS.c
-        query = select(table.id, table.agreement, table.envelope).where(table.told.is_(None))
+        query = select(table.id, table.agreement, table.envelope, table.opening).where(
+            table.told.is_(None)
+        )
         return [PendingWithdrawal(**row._mapping) for row in self._all(query)]
 
     def mark_told(self, withdrawal: str, *, time: str) -> None:

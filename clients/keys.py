@@ -10,6 +10,7 @@ from typing import Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -34,6 +35,7 @@ class NodeKeys:
     log: Ed25519PrivateKey = field(repr=False)
     fleet: ec.EllipticCurvePrivateKey = field(repr=False)
     salt: bytes = field(repr=False)
+    disclosure: X25519PrivateKey = field(repr=False)
 
 
 def make_keys(paths: NodePaths) -> NodeKeys:
@@ -48,6 +50,7 @@ def make_keys(paths: NodePaths) -> NodeKeys:
         tls_key(paths.key(name))
     for name in ("receipt.key", "log.key"):
         signing_key(paths.key(name))
+    disclosure_key(paths.key("disclosure.key"))
     if not paths.key("vault.salt").exists():
         write_secret(paths.key("vault.salt"), secrets.token_bytes(SALT_BYTES))
     return load_keys(paths)
@@ -71,6 +74,7 @@ def load_keys(paths: NodePaths) -> NodeKeys:
         log=_load_ed25519(paths.key("log.key")),
         fleet=_load_ec(paths.key("fleet.key")),
         salt=salt,
+        disclosure=load_disclosure_key(paths.key("disclosure.key")),
     )
 
 
@@ -88,12 +92,29 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
     return _load_ed25519(path)
 
 
+def disclosure_key(path: Path) -> X25519PrivateKey:
+    """The X25519 key in a file, likewise."""
+    if not path.exists():
+        _write_key(path, X25519PrivateKey.generate())
+    return load_disclosure_key(path)
+
+
+def load_disclosure_key(path: Path) -> X25519PrivateKey:
+    """The X25519 key in a file; errors as `load_keys`."""
+    key = _load_key(path)
+    if not isinstance(key, X25519PrivateKey):
+        raise IdentityError(f"{path}: expected an X25519 key, got another kind of key")
+    return key
+
+
 def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """The public half as SubjectPublicKeyInfo PEM."""
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | Ed25519PrivateKey) -> None:
+def _write_key(
+    path: Path, key: ec.EllipticCurvePrivateKey | Ed25519PrivateKey | X25519PrivateKey
+) -> None:
     write_secret(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 

@@ -28,6 +28,7 @@ from clients.registering import readiness_of, register_product
 from clients.state import NodeState
 from clients.status import NodeStatus, read_status
 from policies.canonical import sha256_hex
+from policies.disclosure import SALT_BYTES, Opening, ReasonText, new_opening
 from policies.envelope import sign_envelope
 from policies.errors import DocumentError
 from policies.fields import instant
@@ -170,10 +171,16 @@ class Owner:
 
         It holds on this node when this returns, whether governance could be told or not.
 
+        Args:
+            reason: in the owner's words; the logs commit to it, and what opens that commitment
+                goes to governance with the statement. "" is none.
+
         Raises:
             ClientError: no such agreement on this node, or a reason that is too long.
             StateUnavailable: not withdrawn.
         """
+        opening = _opening(reason)
+        commitment = opening.commitment if opening is not None else ""
         try:
             statement = Withdrawal.from_json(
                 {
@@ -181,7 +188,7 @@ class Owner:
                     "id": f"withdrawal-{secrets.token_hex(16)}",
                     "participant": self._identity.participant,
                     "agreement": agreement,
-                    "reason": reason,
+                    "reason": commitment,
                     "time": instant(self._clock()),
                 }
             )
@@ -192,6 +199,8 @@ class Owner:
             withdrawal=statement.id,
             envelope=self._sign(statement.to_json(), WITHDRAWAL_TYPE),
             reason=reason,
+            commitment=commitment,
+            opening=opening.to_bytes() if opening is not None else b"",
             time=statement.time,
         )
         problem = self.tell_governance()
@@ -209,7 +218,7 @@ class Owner:
         problem = ""
         for pending in self._state.pending_withdrawals():
             try:
-                self._governance.withdraw(pending.envelope)
+                self._governance.withdraw(pending.envelope, pending.opening)
             except GovernanceError as error:
                 LOGGER.warning("withdrawal %s: governance was not told: %s", pending.id, error)
                 problem = problem or str(error)
@@ -246,6 +255,16 @@ class Owner:
 
     def _sign(self, payload: object, payload_type: str) -> bytes:
         return sign_envelope(payload, payload_type=payload_type, key=self._identity.keys.receipt)
+
+
+def _opening(reason: str) -> Opening | None:
+    if not reason:
+        return None
+    try:
+        value = ReasonText.from_json({"text": reason})
+    except DocumentError as error:
+        raise ClientError(f"withdrawal: reason: {error}") from error
+    return new_opening(value, secrets.token_bytes(SALT_BYTES))
 
 
 def governance_client(identity: NodeIdentity) -> GovernanceClient:

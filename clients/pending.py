@@ -26,6 +26,7 @@ class _Pending(Document):
     digest: Sha256
     rows: Annotated[int, Field(ge=1)]
     card: str
+    opening: str
 
 
 def keep_pending(path: Path, record: ProductRecord) -> ProductRecord:
@@ -45,6 +46,7 @@ def keep_pending(path: Path, record: ProductRecord) -> ProductRecord:
         digest=record.digest,
         rows=record.rows,
         card=base64.b64encode(record.card).decode(),
+        opening=base64.b64encode(record.opening).decode(),
     )
     path.parent.mkdir(mode=0o700, exist_ok=True)
     replace_file(path, canonical_bytes(pending.to_json()))
@@ -63,8 +65,14 @@ def _read(path: Path) -> ProductRecord | None:
         data = read_file(path, max_bytes=MAX_PENDING_BYTES)
         found = _Pending.from_json(parse_json(data, max_bytes=MAX_PENDING_BYTES))
         card = base64.b64decode(found.card, validate=True)
+        opening = base64.b64decode(found.opening, validate=True)
     except (FileRefused, DocumentError, ValueError) as error:
         raise ProductError(f"{path}: {error}; remove it, and register the version again") from error
     return ProductRecord(
-        id=found.id, file=found.file, digest=found.digest, rows=found.rows, card=card
+        id=found.id,
+        file=found.file,
+        digest=found.digest,
+        rows=found.rows,
+        card=card,
+        opening=opening,
     )

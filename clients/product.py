@@ -29,6 +29,7 @@ from pydantic import Field
 from clients.errors import FileRefused, ProductError
 from clients.files import read_file
 from policies.canonical import parse_json
+from policies.disclosure import Opening, ProductText, new_opening
 from policies.errors import DocumentError
 from policies.fields import Document, Id, ParticipantId, Version, instant
 from policies.places import Jurisdiction
@@ -151,28 +152,31 @@ def product_card(
     participant: ParticipantId,
     rows: int,
     registered: datetime,
+    salt: bytes,
     readiness: Mapping[Share, str] | None = None,
-) -> ProductCard:
-    """What is registered about the product: none of its values.
+) -> tuple[ProductCard, Opening]:
+    """What is registered about the product, none of its values; and what opens its description.
 
     Args:
         participant: its owner.
         rows: how many the vault read.
         registered: aware moment of registration.
+        salt: fresh and unguessable; title and columns are committed to under it.
         readiness: the figures that may leave, and no others.
 
     Raises:
-        ProductError: no row.
+        ProductError: no row, or more columns than a disclosure can hold.
     """
     if rows < 1:
         raise ProductError(f"product {product.id}: expected at least one row, got {rows}")
-    return ProductCard(
+    words = ProductText(title=product.title, columns=list(product.columns))
+    description = new_opening(words, salt)
+    card = ProductCard(
         version=1,
         id=product.id,
         participant=participant,
-        title=product.title,
+        description=description.commitment,
         rows=rows,
-        columns=list(product.columns),
         modality=product.modality,
         classification=product.classification,
         personal_information=product.personal_information,
@@ -185,6 +189,7 @@ def product_card(
         execution_environment=product.execution_environment,
         readiness=dict(readiness or {}),
     )
+    return card, description
 
 
 def _check(content: _File) -> None:

@@ -60,6 +60,7 @@ class ProductRecord:
         file: absolute path of the product file; the data lies where that file says.
         digest: SHA-256 of the product file's bytes; a changed file is another product.
         card: the signed ProductCard.
+        opening: of the card's description; empty for a card that was signed before there was one.
         registered: index in the space's log; None until governance confirmed it.
     """
 
@@ -69,6 +70,7 @@ class ProductRecord:
     rows: int
     card: bytes
     registered: int | None = None
+    opening: bytes = b""
 
     @property
     def data_version(self) -> int:
@@ -112,8 +114,9 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class PendingWithdrawal:
-    """A signed withdrawal that governance has not confirmed yet."""
+    """A signed withdrawal that governance has not confirmed yet; `opening` is of its reason."""
 
     id: str
     agreement: str
     envelope: bytes
+    opening: bytes

@@ -8,10 +8,11 @@ on with the version that is registered, and with nothing else.
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from pathlib import Path
 
-from clients.errors import VaultError
+from clients.errors import ProductError, VaultError
 from clients.files import read_file, replace_file
 from clients.governance import OwnerPort, Registered
 from clients.identity import NodeIdentity
@@ -23,7 +24,9 @@ from clients.state import NodeState
 from clients.summary import load_summary, save_summary
 from clients.vault import open_product
 from policies.canonical import sha256_hex
+from policies.disclosure import SALT_BYTES, Opening
 from policies.envelope import sign_envelope
+from policies.errors import DocumentError
 from policies.statements import PRODUCT_TYPE
 
 
@@ -49,11 +52,12 @@ def register_product(
     report, summary = read_readiness(product, load_summary(place))
     if report.rows != rows:
         raise VaultError(f"{product.data}: changed while it was read; register it again")
-    card = product_card(
+    card, description = product_card(
         product,
         participant=identity.participant,
         rows=rows,
         registered=now,
+        salt=secrets.token_bytes(SALT_BYTES),
         readiness=shared_figures(report, product.share_readiness),
     )
     record = ProductRecord(
@@ -62,6 +66,7 @@ def register_product(
         digest=sha256_hex(text),
         rows=rows,
         card=sign_envelope(card.to_json(), payload_type=PRODUCT_TYPE, key=identity.keys.receipt),
+        opening=_opening(product, description),
     )
     newer = _is_newer(product, state.product(product.id), record.digest)
     if newer:
@@ -69,7 +74,7 @@ def register_product(
     else:
         kept = state.add_product(record)
     # A crash from here on: what is kept has no index; the next call sends the same card again.
-    registered = governance.register_product(kept.card)
+    registered = governance.register_product(kept.card, kept.opening)
     replace_file(identity.paths.product(product.id), text)
     if newer:
         state.replace_product(kept, index=registered.index)
@@ -85,6 +90,13 @@ def readiness_of(path: Path, identity: NodeIdentity) -> Readiness:
     product = load_product(path)
     report, _ = read_readiness(product, load_summary(identity.paths.summary(product.id)))
     return report
+
+
+def _opening(product: Product, description: Opening) -> bytes:
+    try:
+        return description.to_bytes()
+    except DocumentError as error:
+        raise ProductError(f"product {product.id}: title and columns: {error}") from error
 
 
 def _is_newer(product: Product, known: ProductRecord | None, digest: str) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, text
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 METADATA = MetaData()
 SEEN = Table(
@@ -46,6 +46,7 @@ PRODUCTS = Table(
     Column("digest", String, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("card", LargeBinary, nullable=False),
+    Column("opening", LargeBinary, nullable=False, server_default=text("x''")),
     Column("registered", Integer),
 )
 APPS = Table(
@@ -76,6 +77,7 @@ WITHDRAWALS = Table(
     Column("id", String, primary_key=True),
     Column("agreement", String, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
+    Column("opening", LargeBinary, nullable=False, server_default=text("x''")),
     Column("told", String),
 )
 JOURNAL = Table(
@@ -98,6 +100,10 @@ UPGRADES: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
             "UPDATE agreements SET first_use ="
             " (SELECT min(started) FROM uses WHERE uses.agreement = agreements.id)",
             "ALTER TABLE uses ADD COLUMN metered_s INTEGER NOT NULL DEFAULT '0'",
+        ),
+        2: (
+            "ALTER TABLE products ADD COLUMN opening BLOB NOT NULL DEFAULT x''",
+            "ALTER TABLE withdrawals ADD COLUMN opening BLOB NOT NULL DEFAULT x''",
         ),
     }
 )

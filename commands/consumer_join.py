@@ -1,8 +1,8 @@
 """From a join file to a consumer that its space knows; its folder is as the space's own consumer's.
 
-The keys are made here and stay here: for TLS, and for what the consumer signs. Each step is durable
-before the next, so that the same command with the same join file goes on where an earlier one
-stopped; consumer.json comes last.
+The keys are made here and stay here: for TLS, for what the consumer signs, and for what it may
+read of the log's commitments. Each step is durable before the next, so that the same command with
+the same join file goes on where an earlier one stopped; consumer.json comes last.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from clients.certificates import signing_request
 from clients.enrol import Ask, ask_governance, check_answer, load_join, not_enrolled
 from clients.errors import EnrolmentFailed, GovernanceRefused
 from clients.files import make_private_folder, replace_file
-from clients.keys import signing_key, tls_key
+from clients.keys import disclosure_key, signing_key, tls_key
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes
 from policies.space import JoinFile, SpaceCard, enrolment_transcript
 from server.space import STATEMENT_KEY, ClientFile
 
+DISCLOSURE_KEY = "disclosure.key"
 SUBFOLDERS = ("models", "contracts")
 
 
@@ -67,9 +68,19 @@ def _request(folder: Path, join: JoinFile) -> pb.EnrolRequest:
     key = signing_key(folder / STATEMENT_KEY)
     csr = signing_request(folder / "tls.csr", tls_key(folder / "tls.key"), join.participant)
     public = key.public_key().public_bytes_raw()
+    reads = disclosure_key(folder / DISCLOSURE_KEY).public_key().public_bytes_raw()
     transcript = enrolment_transcript(
-        token=join.token, csr_pem=csr, receipt_key=public, log_verifier_key=b"", fleet_key_pem=b""
+        token=join.token,
+        csr_pem=csr,
+        receipt_key=public,
+        log_verifier_key=b"",
+        fleet_key_pem=b"",
+        disclosure_key=reads,
     )
     return pb.EnrolRequest(
-        token=join.token, csr_pem=csr, receipt_key=public, receipt_proof=key.sign(transcript)
+        token=join.token,
+        csr_pem=csr,
+        receipt_key=public,
+        receipt_proof=key.sign(transcript),
+        disclosure_key=reads,
     )

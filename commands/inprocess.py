@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import Message
 
 from clients.errors import GovernanceRefused
-from clients.governance import Registered
+from clients.governance import Registered, signed_request
 from commands.node_process import now
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes
@@ -154,17 +154,17 @@ class LocalGovernance:
         """See `server.loop.Governance`."""
         return self._call(pb.Run, "CloseRound", request)
 
-    def register_product(self, envelope: bytes) -> Registered:
+    def register_product(self, envelope: bytes, opening: bytes = b"") -> Registered:
         """See `clients.governance.OwnerPort`."""
-        return self._logged("RegisterProduct", envelope)
+        return self._logged("RegisterProduct", envelope, opening)
 
     def conclude_agreement(self, envelope: bytes) -> Registered:
         """See `clients.governance.OwnerPort`."""
         return self._logged("ConcludeAgreement", envelope)
 
-    def withdraw(self, envelope: bytes) -> Registered:
+    def withdraw(self, envelope: bytes, opening: bytes = b"") -> Registered:
         """See `clients.governance.OwnerPort`."""
-        return self._logged("Withdraw", envelope)
+        return self._logged("Withdraw", envelope, opening)
 
     def publish_offer(self, envelope: bytes) -> Registered:
         """See `clients.contracts.ContractsPort`."""
@@ -199,8 +199,8 @@ class LocalGovernance:
         request = pb.ConsistencyRequest(old_size=old_size, new_size=new_size)
         return list(self._call(pb.ConsistencyResponse, "GetConsistency", request).proof)
 
-    def _logged(self, method: str, envelope: bytes) -> Registered:
-        answer = self._call(pb.Logged, method, pb.Signed(envelope=envelope))
+    def _logged(self, method: str, envelope: bytes, opening: bytes = b"") -> Registered:
+        answer = self._call(pb.Logged, method, signed_request(envelope, opening))
         return Registered(index=answer.index, id=answer.id)
 
     def _call(self, kind: type[Answer], method: str, request: Message) -> Answer:

@@ -45,6 +45,8 @@ EntryType = Literal[
     # of an entry that is too long for a line (`policies.parts`)
     "EntryPart",
     "EntryWhole",
+    "AuditorNamed",
+    "DisclosureErased",
     # a node's own log
     "NodeCreated",
     "AppApproved",

@@ -3,7 +3,8 @@
 PolicyError
 ├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
 ├── SignatureError   an envelope that nobody we know signed, or that was changed
-└── AccountError     a reservation that does not fit its account
+├── AccountError     a reservation that does not fit its account
+└── SealError        a disclosure that a key does not open, or that opens no commitment of the log
 """
 
 from __future__ import annotations
@@ -45,3 +46,15 @@ class SignatureError(PolicyError):
 
 class AccountError(PolicyError):
     """A reservation was made or settled twice, or takes more than there is."""
+
+
+class SealError(PolicyError):
+    """A disclosure was not opened; its text holds nothing of the content.
+
+    Args:
+        for_this_key: False where it is sealed to others only, which is no fault.
+    """
+
+    def __init__(self, text: str, *, for_this_key: bool = True) -> None:
+        self.for_this_key = for_this_key
+        super().__init__(text)

@@ -17,10 +17,12 @@ class Document(_message.Message):
     def __init__(self, json: _Optional[bytes] = ...) -> None: ...
 
 class Signed(_message.Message):
-    __slots__ = ("envelope",)
+    __slots__ = ("envelope", "openings")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    OPENINGS_FIELD_NUMBER: _ClassVar[int]
     envelope: bytes
-    def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
+    openings: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, envelope: _Optional[bytes] = ..., openings: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Logged(_message.Message):
     __slots__ = ("index", "id")
@@ -31,7 +33,7 @@ class Logged(_message.Message):
     def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ...) -> None: ...
 
 class EnrolRequest(_message.Message):
-    __slots__ = ("token", "csr_pem", "receipt_key", "log_verifier_key", "fleet_key_pem", "receipt_proof", "fleet_proof")
+    __slots__ = ("token", "csr_pem", "receipt_key", "log_verifier_key", "fleet_key_pem", "receipt_proof", "fleet_proof", "disclosure_key")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     CSR_PEM_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +41,7 @@ class EnrolRequest(_message.Message):
     FLEET_KEY_PEM_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_PROOF_FIELD_NUMBER: _ClassVar[int]
     FLEET_PROOF_FIELD_NUMBER: _ClassVar[int]
+    DISCLOSURE_KEY_FIELD_NUMBER: _ClassVar[int]
     token: str
     csr_pem: bytes
     receipt_key: bytes
@@ -46,7 +49,8 @@ class EnrolRequest(_message.Message):
     fleet_key_pem: bytes
     receipt_proof: bytes
     fleet_proof: bytes
-    def __init__(self, token: _Optional[str] = ..., csr_pem: _Optional[bytes] = ..., receipt_key: _Optional[bytes] = ..., log_verifier_key: _Optional[bytes] = ..., fleet_key_pem: _Optional[bytes] = ..., receipt_proof: _Optional[bytes] = ..., fleet_proof: _Optional[bytes] = ...) -> None: ...
+    disclosure_key: bytes
+    def __init__(self, token: _Optional[str] = ..., csr_pem: _Optional[bytes] = ..., receipt_key: _Optional[bytes] = ..., log_verifier_key: _Optional[bytes] = ..., fleet_key_pem: _Optional[bytes] = ..., receipt_proof: _Optional[bytes] = ..., fleet_proof: _Optional[bytes] = ..., disclosure_key: _Optional[bytes] = ...) -> None: ...
 
 class EnrolResponse(_message.Message):
     __slots__ = ("participant", "certificate_pem", "space_json")
@@ -59,20 +63,26 @@ class EnrolResponse(_message.Message):
     def __init__(self, participant: _Optional[str] = ..., certificate_pem: _Optional[bytes] = ..., space_json: _Optional[bytes] = ...) -> None: ...
 
 class InviteRequest(_message.Message):
-    __slots__ = ("participant", "title", "sector", "region", "valid_s", "role")
+    __slots__ = ("participant", "title", "sector", "region", "valid_s", "role", "contact", "registration", "address")
     PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     SECTOR_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     VALID_S_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    REGISTRATION_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
     participant: str
     title: str
     sector: str
     region: str
     valid_s: int
     role: str
-    def __init__(self, participant: _Optional[str] = ..., title: _Optional[str] = ..., sector: _Optional[str] = ..., region: _Optional[str] = ..., valid_s: _Optional[int] = ..., role: _Optional[str] = ...) -> None: ...
+    contact: str
+    registration: str
+    address: str
+    def __init__(self, participant: _Optional[str] = ..., title: _Optional[str] = ..., sector: _Optional[str] = ..., region: _Optional[str] = ..., valid_s: _Optional[int] = ..., role: _Optional[str] = ..., contact: _Optional[str] = ..., registration: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
 class InviteResponse(_message.Message):
     __slots__ = ("join_json",)
@@ -135,6 +145,24 @@ class IssueVoucherRequest(_message.Message):
     amount: str
     request_id: str
     def __init__(self, consumer: _Optional[str] = ..., amount: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class NameAuditorRequest(_message.Message):
+    __slots__ = ("auditor", "title", "key")
+    AUDITOR_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    auditor: str
+    title: str
+    key: bytes
+    def __init__(self, auditor: _Optional[str] = ..., title: _Optional[str] = ..., key: _Optional[bytes] = ...) -> None: ...
+
+class EraseRequest(_message.Message):
+    __slots__ = ("what", "code")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    code: str
+    def __init__(self, what: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
 
 class App(_message.Message):
     __slots__ = ("app", "title", "fab", "config_json")

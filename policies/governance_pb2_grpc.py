@@ -140,6 +140,11 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.IssueVoucherRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.Logged.FromString,
                 _registered_method=True)
+        self.NameAuditor = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/NameAuditor',
+                request_serializer=policies_dot_governance__pb2.NameAuditorRequest.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
         self.RegisterProduct = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/RegisterProduct',
                 request_serializer=policies_dot_governance__pb2.Signed.SerializeToString,
@@ -178,6 +183,11 @@ class GovernanceStub:
         self.MoveTransfer = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/MoveTransfer',
                 request_serializer=policies_dot_governance__pb2.TransferAct.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
+        self.EraseDisclosures = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/EraseDisclosures',
+                request_serializer=policies_dot_governance__pb2.EraseRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.Logged.FromString,
                 _registered_method=True)
         self.OpenRun = channel.unary_unary(
@@ -291,6 +301,13 @@ class GovernanceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NameAuditor(self, request, context):
+        """id: the auditor's
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterProduct(self, request, context):
         """Nodes (data owners).
         """
@@ -338,6 +355,13 @@ class GovernanceServicer:
 
     def MoveTransfer(self, request, context):
         """owner or consumer
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseDisclosures(self, request, context):
+        """operator; everybody else its own
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -461,6 +485,11 @@ def add_GovernanceServicer_to_server(servicer, server):
                     request_deserializer=policies_dot_governance__pb2.IssueVoucherRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
             ),
+            'NameAuditor': grpc.unary_unary_rpc_method_handler(
+                    servicer.NameAuditor,
+                    request_deserializer=policies_dot_governance__pb2.NameAuditorRequest.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
             'RegisterProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterProduct,
                     request_deserializer=policies_dot_governance__pb2.Signed.FromString,
@@ -499,6 +528,11 @@ def add_GovernanceServicer_to_server(servicer, server):
             'MoveTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.MoveTransfer,
                     request_deserializer=policies_dot_governance__pb2.TransferAct.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'EraseDisclosures': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseDisclosures,
+                    request_deserializer=policies_dot_governance__pb2.EraseRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
             ),
             'OpenRun': grpc.unary_unary_rpc_method_handler(
@@ -741,6 +775,33 @@ class Governance:
             _registered_method=True)
 
     @staticmethod
+    def NameAuditor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/NameAuditor',
+            policies_dot_governance__pb2.NameAuditorRequest.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RegisterProduct(request,
             target,
             options=(),
@@ -945,6 +1006,33 @@ class Governance:
             target,
             '/tdspace.governance.v1.Governance/MoveTransfer',
             policies_dot_governance__pb2.TransferAct.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseDisclosures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/EraseDisclosures',
+            policies_dot_governance__pb2.EraseRequest.SerializeToString,
             policies_dot_governance__pb2.Logged.FromString,
             options,
             channel_credentials,

@@ -61,11 +61,17 @@ class JoinFile(Document):
 
 
 def enrolment_transcript(
-    *, token: str, csr_pem: bytes, receipt_key: bytes, log_verifier_key: bytes, fleet_key_pem: bytes
+    *,
+    token: str,
+    csr_pem: bytes,
+    receipt_key: bytes,
+    log_verifier_key: bytes,
+    fleet_key_pem: bytes,
+    disclosure_key: bytes,
 ) -> bytes:
     """What a node signs with each of its keys to prove that it holds them.
 
     Lengths stand before contents, so that no two requests share a transcript.
     """
-    parts = [token.encode(), csr_pem, receipt_key, log_verifier_key, fleet_key_pem]
-    return b"tdspace enrolment v1" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    parts = [token.encode(), csr_pem, receipt_key, log_verifier_key, fleet_key_pem, disclosure_key]
+    return b"tdspace enrolment v2" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)

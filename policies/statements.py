@@ -51,6 +51,8 @@ DataVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SubjectConsent = Literal["table", "none"]
 Environment = Literal["", "process", "confined", "isolated"]
 Method = Annotated[str, Field(max_length=200)]
+# A salted commitment (policies.disclosure); "" where there is nothing to disclose.
+MaybeCommitment = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 FilingNumber = Annotated[str, Field(pattern=r"^([A-Za-z0-9\u4e00-\u9fff〔〕()（）._:/-]{1,128})?$")]
 Figure = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})(\.[0-9]{1,6})?$")]
 
@@ -59,6 +61,7 @@ class ProductCard(Document):
     """One immutable version of a registered data set (dcat:Dataset), as its owner states it.
 
     Attributes:
+        description: commitment to title and columns (`policies.disclosure.ProductText`).
         data_version: of the data; grows with each version registered under this id.
         jurisdiction: where the data lies; None is that of the owner's registered region.
         subject_consent: whether the product carries a table of its subjects' consents.
@@ -73,9 +76,8 @@ class ProductCard(Document):
     version: Version
     id: Id
     participant: ParticipantId
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    description: Sha256
     rows: Annotated[int, Field(ge=1, le=2**40)]
-    columns: Annotated[list[Column], Field(min_length=1, max_length=4096)]
     modality: Literal["tabular"]
     classification: Literal["general", "important", "core"]
     personal_information: bool
@@ -118,13 +120,17 @@ class SignedAgreement(Document):
 
 
 class Withdrawal(Document):
-    """The owner takes back its consent to an agreement; effective on receipt, not reversible."""
+    """The owner takes back its consent to an agreement; effective on receipt, not reversible.
+
+    Attributes:
+        reason: commitment to the owner's words (`policies.disclosure.ReasonText`); "" is none.
+    """
 
     version: Version
     id: Annotated[str, Field(pattern=r"^withdrawal-[0-9a-f]{32}$")]
     participant: ParticipantId
     agreement: Id
-    reason: Text
+    reason: MaybeCommitment
     time: Instant
 
 

@@ -25,6 +25,8 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "CertifyProduct": _OPERATOR,
         "RevokeCertificate": _OPERATOR,
         "IssueVoucher": _OPERATOR,
+        "NameAuditor": _OPERATOR,
+        "EraseDisclosures": _EVERYBODY,
         "RegisterProduct": _NODE,
         "ConcludeAgreement": _NODE,
         "Withdraw": _NODE,

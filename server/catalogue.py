@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from policies.baseline import Baseline, barred
 from policies.canonical import Json, digest_of
+from policies.disclosure import AppText
 from policies.entries import EntryType, entry_bytes
 from policies.errors import PolicyError
 from policies.facts import product_facts
@@ -33,6 +34,7 @@ from policies.statements import (
 )
 from server import queries
 from server.bundles import load_bundle, parse_bundle, store_bundle
+from server.disclosing import Disclosing
 from server.dsp.transfer_steps import on_withdrawn
 from server.edge import Edge
 from server.errors import BadInput, NotKnown, RuleBroken
@@ -51,6 +53,7 @@ class Catalogue:
     """Registrations. Each returns (log index, id), and for the same statement again the same.
 
     Args:
+        disclosing: keeps what the entries commit to.
         apps_folder: where bundles are kept.
         registrar: certifies what is registered.
         laws: what may be listed at all.
@@ -60,24 +63,32 @@ class Catalogue:
         self,
         *,
         journal: Journal,
+        disclosing: Disclosing,
         apps_folder: Path,
         registrar: Registrar,
         laws: tuple[Baseline, ...],
         edge: Edge,
     ) -> None:
         self._journal = journal
+        self._disclosing = disclosing
         self._registrar = registrar
         self._laws = laws
         self._apps_folder = apps_folder
         self._edge = edge
 
-    def register_product(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
+    def register_product(
+        self, caller: Identity, envelope: bytes, openings: Sequence[bytes] = ()
+    ) -> tuple[int, str]:
         """Register one version of an owner's data set; its certificate follows in the same append
         unless the space has its registrar decide. A version above the registered one takes its
         place, under the same id and agreements.
 
+        Args:
+            openings: of the card's description, at most one.
+
         Raises:
-            BadInput: malformed, or not signed with the caller's enrolled key.
+            BadInput: malformed, not signed with the caller's enrolled key, or an opening of
+                something else.
             NotAllowed: another participant's.
             RuleBroken: classified `core`, not to be listed by the space's laws, the id is taken by
                 another card, or its jurisdiction is not that of the owner's registered region.
@@ -102,9 +113,11 @@ class Catalogue:
                     f"product {card.id}: {reason.code}: {reason.text}; say in the product file "
                     "what the law asks for, and register it again"
                 )
+            self._keep(openings, card.description, caller)
             body: dict[str, Json] = {
                 "product": card.id,
                 "participant": card.participant,
+                "description": card.description,
                 "rows": card.rows,
                 "classification": card.classification,
                 "digest": digest,
@@ -130,7 +143,8 @@ class Catalogue:
     def register_app(
         self, fab: bytes, title: str, filing: AppFiling | None = None
     ) -> tuple[int, str]:
-        """Register an app bundle; its SHA-256 is its id. The first title stays.
+        """Register an app bundle; its SHA-256 is its id. The first title stays, unless it was
+        erased. Title, author and outputs are for people: the entry commits to them.
 
         Args:
             filing: what it is filed for. For an app that is registered, another filing than its
@@ -145,20 +159,30 @@ class Catalogue:
         bundle = parse_bundle(fab)
         if filing is not None:
             check_filing(filing, self._edge.clock())
+        words = AppText(
+            title=title,
+            author=filing.author if filing else "",
+            outputs=filing.outputs if filing else [],
+        )
+        bare = (filing or AppFiling()).model_copy(update={"author": "", "outputs": []})
         with self._journal.writing():
             with self._journal.reading() as connection:
                 before = queries.app(connection, bundle.id)
             # A crash after this leaves a file that no entry names; registering again writes it
             # anew. It also mends a bundle that was lost from the disk.
             store_bundle(self._apps_folder, bundle.id, fab)
-            if before is not None and (filing is None or filing == filing_of(before)):
-                return before.filing_entry, bundle.id
+            if before is not None:
+                known = self._disclosing.value(before.description)
+                if isinstance(known, AppText):
+                    words = words.model_copy(update={"title": known.title})
+                if filing is None or (bare == filing_of(before) and words == known):
+                    return before.filing_entry, bundle.id
             body: dict[str, Json] = {
                 "app": bundle.id,
-                "title": title,
+                "description": self._disclosing.commit(words, about=""),
                 "size": bundle.size,
                 "config": config_to_json(bundle.config),
-                "filing": (filing or AppFiling()).to_json(),
+                "filing": bare.to_json(),
             }
             # The key names the filing before: one may come back after another.
             key = f"app:{bundle.id}" + (f":{before.filing_entry}" if before else "")
@@ -210,13 +234,18 @@ class Catalogue:
             }
             return self._log("AgreementConcluded", body, key=f"agreement:{digest}"), agreement.id
 
-    def withdraw(self, caller: Identity, envelope: bytes) -> tuple[int, str]:
+    def withdraw(
+        self, caller: Identity, envelope: bytes, openings: Sequence[bytes] = ()
+    ) -> tuple[int, str]:
         """End the owner's consent; whoever watches is told before this returns.
 
         The first withdrawal of an agreement counts: later ones get its index and id.
 
+        Args:
+            openings: of the statement's reason, at most one.
+
         Raises:
-            BadInput: malformed, or not signed with the caller's key.
+            BadInput: malformed, not signed with the caller's key, or an opening of something else.
             NotAllowed: another participant's agreement.
             NotKnown: no such agreement.
             RuleBroken: the withdrawal's id was used for another agreement.
@@ -239,12 +268,14 @@ class Catalogue:
                 raise RuleBroken(f"{wish.id}: expected a new id, was used for {used.id}")
             if agreement.withdrawal is not None and agreement.withdrawal_entry is not None:
                 return agreement.withdrawal_entry, agreement.withdrawal
+            self._keep(openings, wish.reason, caller)
             body: dict[str, Json] = {
                 "agreement": agreement.id,
                 "participant": agreement.assigner,
                 "product": agreement.product,
                 "consumer": agreement.assignee,
                 "withdrawal": wish.id,
+                "reason": wish.reason,
                 "envelope": base64.b64encode(envelope).decode(),
             }
             with self._journal.reading() as connection:
@@ -252,6 +283,14 @@ class Catalogue:
                     connection, agreement=agreement.id, time=instant(self._edge.clock())
                 )
             return self._log("ConsentWithdrawn", body, key=wish.id, more=transfers), wish.id
+
+    def _keep(self, openings: Sequence[bytes], expected: str, caller: Identity) -> None:
+        """What a statement's author sent along, before its entry; nothing is not a fault: what is
+        disclosed is the author's to say."""
+        if len(openings) > 1:
+            raise BadInput(f"openings: expected one at most, got {len(openings)}")
+        for data in openings:
+            self._disclosing.keep(data, expected=expected, about=caller.participant)
 
     def _log(
         self, kind: EntryType, body: dict[str, Json], *, key: str, more: Sequence[bytes] = ()

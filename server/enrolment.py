@@ -18,12 +18,17 @@ from sqlalchemy import Connection
 from ledger.ed25519 import load_public_key
 from ledger.errors import KeyRefused
 from ledger.note import NoteVerifier
-from policies.canonical import canonical_bytes, digest_of, sha256_hex
+from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
+from policies.disclosure import Profile
 from policies.entries import entry_bytes
+from policies.errors import DocumentError
 from policies.fields import ParticipantId, instant, parse_instant
 from policies.operands import OPERANDS
+from policies.pseudonym import PSEUDONYM_BYTES, pseudonym
+from policies.sealing import parse_disclosure_key
 from policies.space import JoinFile, SpaceCard, enrolment_transcript
 from server import queries, registry
+from server.disclosing import Disclosing
 from server.edge import Edge
 from server.errors import BadInput, CertificateError, NotAllowed, RuleBroken
 from server.journal import Journal
@@ -35,7 +40,7 @@ from server.superlink import SuperLink
 INVITED_ROLES: Final = frozenset({"node", "consumer", "auditor"})
 MIN_VALID_S: Final = 60
 MAX_VALID_S: Final = 30 * 86_400
-MAX_TITLE: Final = 200
+MAX_SECTOR: Final = 200
 TOKEN_CHARS: Final = 43
 _PARTICIPANT: Final = TypeAdapter(ParticipantId)
 
@@ -52,11 +57,18 @@ class Enrolling:
     fleet_key_pem: bytes
     receipt_proof: bytes
     fleet_proof: bytes
+    disclosure_key: bytes = b""
 
     @property
     def digest(self) -> str:
         """Of the keys, so that a repeated request is told from another's."""
-        keys = (self.csr_pem, self.receipt_key, self.log_verifier_key, self.fleet_key_pem)
+        keys = (
+            self.csr_pem,
+            self.receipt_key,
+            self.log_verifier_key,
+            self.fleet_key_pem,
+            self.disclosure_key,
+        )
         return digest_of([base64.b64encode(key).decode() for key in keys])
 
     def transcript(self) -> bytes:
@@ -67,6 +79,7 @@ class Enrolling:
             receipt_key=self.receipt_key,
             log_verifier_key=self.log_verifier_key,
             fleet_key_pem=self.fleet_key_pem,
+            disclosure_key=self.disclosure_key,
         )
 
 
@@ -87,6 +100,7 @@ class _Keys:
     log: str | None = None
     fleet_pem: bytes | None = None
     fleet: str | None = None
+    disclosure: str | None = None
 
 
 class Enrolment:
@@ -95,18 +109,21 @@ class Enrolment:
     Args:
         card: of the space; travels in the join file.
         authority: signs client certificates.
+        disclosing: keeps what is only for people.
     """
 
     def __init__(
         self,
         *,
         journal: Journal,
+        disclosing: Disclosing,
         superlink: SuperLink,
         card: SpaceCard,
         authority: Authority,
         edge: Edge,
     ) -> None:
         self._journal = journal
+        self._disclosing = disclosing
         self._superlink = superlink
         self._card = card
         self._authority = authority
@@ -114,13 +131,25 @@ class Enrolment:
         self._one_at_a_time = threading.Lock()
 
     def invite(
-        self, *, participant: str, title: str, sector: str, region: str, valid_s: int, role: str
+        self,
+        *,
+        participant: str,
+        title: str,
+        sector: str,
+        region: str,
+        valid_s: int,
+        role: str,
+        contact: str = "",
+        registration: str = "",
+        address: str = "",
     ) -> bytes:
         """The join file for a new participant; only the token's SHA-256 is kept here.
 
         Args:
-            participant: its id from now on.
-            title: for people; stays beside the log.
+            participant: its id from now on, in every entry; "" makes a pseudonym, anything else is
+                none.
+            title, contact, registration, address: its profile, for people; the log commits to it.
+                Without a title there is none.
             region: place of processing (ISO 3166 code); "" is unknown, and no agreement that
                 names a place lets it pass.
             valid_s: seconds, one minute to thirty days. A second invitation voids the first.
@@ -130,25 +159,31 @@ class Enrolment:
             BadInput: a malformed argument.
             RuleBroken: already enrolled.
         """
-        _check_invitation(participant, title, sector, region, valid_s, role)
+        participant = participant or pseudonym(self._edge.random_bytes(PSEUDONYM_BYTES))
+        _check_invitation(participant, sector, region, valid_s, role)
+        profile = _profile(title, contact, registration, address)
         now = self._edge.clock()
         secret = self._edge.random_bytes(32)
         token = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
         expires = instant(now + timedelta(seconds=valid_s))
-        row = Invitation(
-            token=sha256_hex(token.encode()),
-            participant=participant,
-            title=title or participant,
-            role=role,
-            sector=sector,
-            region=region,
-            expires=expires,
-            used_by=None,
-        )
         with self._journal.writing():
             with self._journal.reading() as connection:
                 _require_new(connection, participant)
+                voided = queries.invited_profile(connection, participant)
+            # A crash after this leaves a profile that no invitation names: the start removes it.
+            commitment = self._disclosing.commit(profile, about="") if profile is not None else ""
+            row = Invitation(
+                token=sha256_hex(token.encode()),
+                participant=participant,
+                profile=commitment,
+                role=role,
+                sector=sector,
+                region=region,
+                expires=expires,
+                used_by=None,
+            )
             self._journal.side(lambda connection: registry.put_invitation(connection, row))
+            self._disclosing.drop(voided)
         join = JoinFile(
             version=1, participant=participant, token=token, expires=expires, space=self._card
         )
@@ -206,6 +241,7 @@ class Enrolment:
             node_id = self._superlink.register_node(keys.fleet_pem, invited.participant)
         body = {
             "participant": invited.participant,
+            "profile": invited.profile,
             "role": invited.role,
             "sector": invited.sector,
             "region": invited.region,
@@ -213,6 +249,7 @@ class Enrolment:
             "request": request.digest,
             "tls_key": key_digest(keys.tls),
             "receipt_key": keys.receipt,
+            "disclosure_key": keys.disclosure,
             "log_key": keys.log,
             "fleet_key_pem": keys.fleet_pem.decode() if keys.fleet_pem else None,
             "fleet_key": keys.fleet,
@@ -223,12 +260,27 @@ class Enrolment:
             with self._journal.reading() as connection:
                 again = self._invitation(connection, request)
             if again.used_by is None:
+                if keys.disclosure is not None:
+                    self._disclosing.share(invited.profile, [keys.disclosure])
                 self._journal.commit([entry], key=f"enrol:{invited.token}")
 
 
-def _check_invitation(
-    participant: str, title: str, sector: str, region: str, valid_s: int, role: str
-) -> None:
+def _profile(title: str, contact: str, registration: str, address: str) -> Profile | None:
+    parts: dict[str, Json] = {
+        "title": title,
+        "contact": contact,
+        "registration": registration,
+        "address": address,
+    }
+    if not any(parts.values()):
+        return None
+    try:
+        return Profile.from_json(parts)
+    except DocumentError as error:
+        raise BadInput(f"profile: {error}") from error
+
+
+def _check_invitation(participant: str, sector: str, region: str, valid_s: int, role: str) -> None:
     try:
         _PARTICIPANT.validate_python(participant)
     except ValidationError as error:
@@ -238,8 +290,8 @@ def _check_invitation(
         ) from error
     if role not in INVITED_ROLES:
         raise BadInput(f"role: expected one of {sorted(INVITED_ROLES)}, got {role!r:.40}")
-    if len(title) > MAX_TITLE or len(sector) > MAX_TITLE:
-        raise BadInput(f"title and sector: expected at most {MAX_TITLE} characters each")
+    if len(sector) > MAX_SECTOR:
+        raise BadInput(f"sector: expected at most {MAX_SECTOR} characters, got {len(sector)}")
     place = OPERANDS["spatial"].pattern
     assert place is not None
     if region and not place.fullmatch(region):
@@ -267,15 +319,16 @@ def _prove(request: Enrolling, *, role: str) -> _Keys:
     try:
         tls = parse_csr(request.csr_pem)
         _check_no_more(request, role)
+        reads = _disclosure_key(request)
         if role == "auditor":
             return _Keys(tls=tls)
         _prove_receipt_key(request)
         receipt = request.receipt_key.hex()
         if role == "consumer":
-            return _Keys(tls=tls, receipt=receipt)
+            return _Keys(tls=tls, receipt=receipt, disclosure=reads)
         log = NoteVerifier.parse(request.log_verifier_key.decode("ascii"))
         fleet = parse_ec_public_key(request.fleet_key_pem, "fleet key")
-    except (CertificateError, KeyRefused) as error:
+    except (CertificateError, KeyRefused, DocumentError) as error:
         raise BadInput(f"enrolment: {error}") from error
     except UnicodeDecodeError as error:
         raise BadInput("enrolment: expected the log's key as name+hash+base64") from error
@@ -286,8 +339,22 @@ def _prove(request: Enrolling, *, role: str) -> _Keys:
     if key_digest(tls) == key_digest(fleet):
         raise BadInput("enrolment: expected two keys for TLS and fleet, got one for both")
     return _Keys(
-        tls=tls, receipt=receipt, log=log.text, fleet_pem=key_pem(fleet), fleet=key_digest(fleet)
+        tls=tls,
+        receipt=receipt,
+        log=log.text,
+        fleet_pem=key_pem(fleet),
+        fleet=key_digest(fleet),
+        disclosure=reads,
     )
+
+
+def _disclosure_key(request: Enrolling) -> str | None:
+    """What its disclosures are sealed to; None where it asks for none. That the key is its own is
+    not proven, only that its signing key names it: who names another's cannot read."""
+    if not request.disclosure_key:
+        return None
+    parse_disclosure_key(request.disclosure_key)
+    return request.disclosure_key.hex()
 
 
 def _prove_receipt_key(request: Enrolling) -> None:
@@ -301,7 +368,7 @@ def _prove_receipt_key(request: Enrolling) -> None:
 def _check_no_more(request: Enrolling, role: str) -> None:
     """Returns only for a request without the keys that a role does not have; BadInput else."""
     of_nodes = (request.log_verifier_key, request.fleet_key_pem, request.fleet_proof)
-    of_signers = (request.receipt_key, request.receipt_proof)
+    of_signers = (request.receipt_key, request.receipt_proof, request.disclosure_key)
     if role == "consumer" and any(of_nodes):
         raise BadInput("enrolment: expected a consumer's keys for TLS and statements, got more")
     if role == "auditor" and any(of_nodes + of_signers):

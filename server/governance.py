@@ -20,6 +20,8 @@ from policies.errors import DocumentError
 from policies.space import SpaceCard
 from server.access import check_enrolled, check_role
 from server.catalogue import Catalogue
+from server.disclosing import Disclosing
+from server.disclosures import Disclosures
 from server.dsp.callbacks import Callbacks
 from server.dsp.contracts import Contracts
 from server.edge import Edge
@@ -48,8 +50,8 @@ class Governance:
 
     Attributes:
         baseline: the space's laws in force.
-        enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts: the
-            operations.
+        disclosing, enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts:
+            the operations.
 
     Args:
         card: of the space.
@@ -57,6 +59,7 @@ class Governance:
         registrar_key: signs products' certificates.
         region, sector, auto_certify, certificate_days: as in `server.space.SpaceFile`.
         laws: the baseline's documents by file name (`server.laws.read_laws`).
+        disclosures: what opens the log's commitments.
         apps_folder: where bundles are kept; must exist.
         log: open; nobody else may append to it.
         registry: open; its projection.
@@ -77,6 +80,7 @@ class Governance:
         auto_certify: bool,
         certificate_days: int,
         laws: Texts,
+        disclosures: Disclosures,
         authority: Authority,
         apps_folder: Path,
         log: TransparencyLog,
@@ -101,12 +105,20 @@ class Governance:
             region=region,
             sector=sector,
         )
+        self.disclosing = Disclosing(journal=journal, files=disclosures, edge=edge)
+        self.disclosing.settle()
         self.enrolment = Enrolment(
-            journal=journal, superlink=superlink, card=card, authority=authority, edge=edge
+            journal=journal,
+            disclosing=self.disclosing,
+            superlink=superlink,
+            card=card,
+            authority=authority,
+            edge=edge,
         )
         self.baseline = adopt(journal, laws, clock=edge.clock)
         self.registrar = Registrar(
             journal=journal,
+            disclosing=self.disclosing,
             space=card.name,
             key=registrar_key,
             auto=auto_certify,
@@ -115,12 +127,19 @@ class Governance:
         )
         self.catalogue = Catalogue(
             journal=journal,
+            disclosing=self.disclosing,
             apps_folder=apps_folder,
             registrar=self.registrar,
             laws=self.baseline.laws,
             edge=edge,
         )
-        self.runs = Runs(journal=journal, superlink=superlink, apps_folder=apps_folder, edge=edge)
+        self.runs = Runs(
+            journal=journal,
+            disclosing=self.disclosing,
+            superlink=superlink,
+            apps_folder=apps_folder,
+            edge=edge,
+        )
         self.rounds = Rounds(
             journal=journal,
             space=card.name,
@@ -132,7 +151,12 @@ class Governance:
         self.receipts = Receipts(journal=journal, edge=edge)
         self.vouchers = Vouchers(journal=journal, edge=edge)
         self.contracts = Contracts(
-            journal=journal, card=card, operator=operator, laws=self.baseline.laws, edge=edge
+            journal=journal,
+            texts=self.disclosing,
+            card=card,
+            operator=operator,
+            laws=self.baseline.laws,
+            edge=edge,
         )
 
     def listen(self, listener: Listener) -> None:
@@ -181,13 +205,14 @@ class Governance:
 
     def list(self, caller: Identity, what: str) -> list[bytes]:
         """Canonical JSON documents of participants, products, apps, agreements, runs, offers,
-        negotiations or transfers.
+        negotiations, transfers, vouchers, auditors or disclosures.
 
         Raises:
             BadInput: another word.
         """
         with self._journal.reading() as connection:
-            return list_documents(connection, caller, what, now=self._edge.clock())
+            now = self._edge.clock()
+            return list_documents(connection, caller, what, now=now, texts=self.disclosing)
 
     def product(self, id: str) -> bytes:
         """A product's card and certificate, as canonical JSON (`server.register_views`).
@@ -196,7 +221,8 @@ class Governance:
             NotKnown: no such product.
         """
         with self._journal.reading() as connection:
-            return product_document(connection, id, now=self._edge.clock())
+            now = self._edge.clock()
+            return product_document(connection, id, now=now, texts=self.disclosing)
 
     def watch_withdrawals(self, caller: Identity) -> Subscription:
         """The ended consents that concern the caller: those of before, then each as it happens.
@@ -271,6 +297,7 @@ def open_governance(
             auto_certify=space.config.auto_certify,
             certificate_days=space.config.certificate_days,
             laws=read_laws(space.baseline_folder),
+            disclosures=space.disclosures(),
             authority=space.authority(),
             apps_folder=space.apps_folder,
             log=log,

@@ -115,8 +115,15 @@ class GovernanceClient:
         region: str,
         valid_s: int,
         role: str = "node",
+        contact: str = "",
+        registration: str = "",
+        address: str = "",
     ) -> bytes:
-        """Operator: the join file for a new participant; an earlier one is void."""
+        """Operator: the join file for a new participant; an earlier one is void.
+
+        Args:
+            participant: "" makes a pseudonym, which stands in the file.
+        """
         request = pb.InviteRequest(
             participant=participant,
             title=title,
@@ -124,6 +131,9 @@ class GovernanceClient:
             region=region,
             valid_s=valid_s,
             role=role,
+            contact=contact,
+            registration=registration,
+            address=address,
         )
         return self._once(pb.InviteResponse, self._stub.Invite, request).join_json
 
@@ -185,6 +195,19 @@ class GovernanceClient:
         request = pb.IssueVoucherRequest(consumer=consumer, amount=amount, request_id=request_id)
         logged = self._again(pb.Logged, self._stub.IssueVoucher, request)
         return logged.index, logged.id
+
+    def name_auditor(self, *, auditor: str, title: str, key: bytes) -> tuple[int, str]:
+        """Operator: who may read what the log commits to; log index and id."""
+        request = pb.NameAuditorRequest(auditor=auditor, title=title, key=key)
+        logged = self._again(pb.Logged, self._stub.NameAuditor, request)
+        return logged.index, logged.id
+
+    def erase(self, what: str, code: str) -> tuple[int, int]:
+        """Destroy salt and text of a commitment or of all about a participant; log index, and how
+        many."""
+        request = pb.EraseRequest(what=what, code=code)
+        logged = self._once(pb.Logged, self._stub.EraseDisclosures, request)
+        return logged.index, int(logged.id)
 
     def find_run(self, flower_run: str) -> pb.Run:
         """Consumer: the run that a Flower run carries; waits for one that is being submitted."""

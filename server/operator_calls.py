@@ -33,6 +33,9 @@ class OperatorCalls(Guarded):
                 region=request.region,
                 valid_s=request.valid_s,
                 role=request.role,
+                contact=request.contact,
+                registration=request.registration,
+                address=request.address,
             )
             return pb.InviteResponse(join_json=join)
 
@@ -82,6 +85,19 @@ class OperatorCalls(Guarded):
             context,
             "IssueVoucher",
             lambda _caller: logged(issue(request.consumer, request.amount, request.request_id)),
+        )
+
+    def NameAuditor(
+        self, request: pb.NameAuditorRequest, context: grpc.ServicerContext
+    ) -> pb.Logged:
+        """Operator: who may read what the log commits to."""
+        name = self._governance.disclosing.name_auditor
+        return self._call(
+            context,
+            "NameAuditor",
+            lambda _caller: logged(
+                name(auditor=request.auditor, title=request.title, key=request.key)
+            ),
         )
 
 

@@ -22,7 +22,9 @@ class OwnerCalls(Guarded):
         """Node: a signed ProductCard."""
         register = self._governance.catalogue.register_product
         return self._call(
-            context, "RegisterProduct", lambda caller: logged(register(caller, request.envelope))
+            context,
+            "RegisterProduct",
+            lambda caller: logged(register(caller, request.envelope, request.openings)),
         )
 
     def ConcludeAgreement(self, request: pb.Signed, context: grpc.ServicerContext) -> pb.Logged:
@@ -36,7 +38,9 @@ class OwnerCalls(Guarded):
         """Node: a signed Withdrawal."""
         withdraw = self._governance.catalogue.withdraw
         return self._call(
-            context, "Withdraw", lambda caller: logged(withdraw(caller, request.envelope))
+            context,
+            "Withdraw",
+            lambda caller: logged(withdraw(caller, request.envelope, request.openings)),
         )
 
     def WatchWithdrawals(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from policies.canonical import canonical_bytes
 from policies.derived import NOTHING_DERIVED
 from policies.errors import PolicyError
-from server import accounts, queries
+from server import accounts, disclosed
 from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
 from server.registrations import REGISTRATIONS
@@ -56,6 +56,7 @@ def apply(connection: Connection, index: int, data: bytes) -> str:
         # round, and a field that is not there is found here as well.
         entry = json.loads(data)
         _EFFECTS[entry["type"]](connection, index, entry["time"], entry["body"])
+        disclosed.committed(connection, index, entry["type"], entry["body"])
     except _NOT_APPLICABLE as error:
         raise RegistryDamaged(
             f"log entry {index}: expected an entry that governance wrote, got one it cannot apply "
@@ -68,26 +69,27 @@ def _space_created(connection: Connection, index: int, _time: str, body: Body) -
     for person in body["participants"]:
         values = {
             "id": person["participant"],
-            "title": person["participant"],
+            "profile": "",
             "role": person["role"],
             "sector": person["sector"],
             "region": person["region"],
             "active": True,
             "entry": index,
             "receipt_key": person.get("receipt_key"),
+            "disclosure_key": None,
         }
         connection.execute(insert(PARTICIPANTS), values)
 
 
 def _enrolled(connection: Connection, index: int, _time: str, body: Body) -> None:
-    invited = queries.invitation(connection, body["invitation"])
     values = {
         "id": body["participant"],
-        "title": invited.title if invited else body["participant"],
+        "profile": body["profile"],
         "role": body["role"],
         "sector": body["sector"],
         "region": body["region"],
         "receipt_key": body["receipt_key"],
+        "disclosure_key": body["disclosure_key"],
         "log_key": body["log_key"],
         "fleet_key_pem": body["fleet_key_pem"],
         "fleet_key": body["fleet_key"],
@@ -130,6 +132,7 @@ def _run_opened(connection: Connection, index: int, _time: str, body: Body) -> N
         "config": _text(body["config"]),
         "state": "OPEN",
         "reason": "",
+        "said": "",
         "closed_rounds": 0,
         "model": "",
         "derived": _text(NOTHING_DERIVED),
@@ -139,12 +142,12 @@ def _run_opened(connection: Connection, index: int, _time: str, body: Body) -> N
 
 
 def _run_resumed(connection: Connection, _index: int, _time: str, body: Body) -> None:
-    values = {"state": "OPEN", "reason": "", "flower_run": None}
+    values = {"state": "OPEN", "reason": "", "said": "", "flower_run": None}
     connection.execute(update(RUNS).where(RUNS.c.id == body["run"]).values(values))
 
 
 def _run_ended(connection: Connection, _index: int, _time: str, body: Body) -> None:
-    values = {"state": body["state"], "reason": body["reason"]}
+    values = {"state": body["state"], "reason": body["reason"], "said": body["said"]}
     connection.execute(update(RUNS).where(RUNS.c.id == body["run"]).values(values))
 
 
@@ -272,6 +275,8 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "RoundClosed": _closed,
         "RoundAbandoned": _abandoned,
         "VoucherIssued": _voucher,
+        "AuditorNamed": disclosed.auditor_named,
+        "DisclosureErased": disclosed.erased,
         "OfferPublished": dsp.offer_published,
         "NegotiationStep": dsp.negotiation_step,
         "TransferStep": dsp.transfer_step,

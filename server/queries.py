@@ -156,6 +156,12 @@ def invitation(connection: Connection, token: str) -> Invitation | None:
     return _one(connection, Invitation, _INVITATION, token=token)
 
 
+def invited_profile(connection: Connection, participant: str) -> str:
+    """The profile of a participant's open invitation; "" without one."""
+    query = select(INVITATIONS.c.profile).where(INVITATIONS.c.participant == participant)
+    return connection.scalar(query) or ""
+
+
 def product(connection: Connection, id: str) -> Product | None:
     """The product with this id."""
     return _one(connection, Product, _PRODUCT, id=id)

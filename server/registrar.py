@@ -17,6 +17,7 @@ from policies.certificate import MAX_DAYS, Certificate, sign_certificate
 from policies.entries import entry_bytes
 from policies.fields import instant
 from server import queries
+from server.disclosing import Disclosing
 from server.edge import Edge
 from server.errors import BadInput, NotKnown
 from server.journal import Journal
@@ -30,6 +31,7 @@ class Registrar:
     """Certificates and filings. What changes returns (log index, serial or app).
 
     Args:
+        disclosing: keeps the reasons, which entries only commit to.
         space: its name, the issuer.
         key: signs certificates.
         auto: whether a product gets one as it is registered.
@@ -40,6 +42,7 @@ class Registrar:
         self,
         *,
         journal: Journal,
+        disclosing: Disclosing,
         space: str,
         key: Ed25519PrivateKey,
         auto: bool,
@@ -47,6 +50,7 @@ class Registrar:
         edge: Edge,
     ) -> None:
         self._journal = journal
+        self._disclosing = disclosing
         self._space = space
         self._key = key
         self._auto = auto
@@ -109,10 +113,15 @@ class Registrar:
                 raise NotKnown(f"certificate {serial!r:.80}: expected the serial of an issued one")
             if found.revocation_entry is not None:
                 return found.revocation_entry, serial
+            with self._journal.reading() as connection:
+                owner = queries.product(connection, found.product)
             body: dict[str, Json] = {
                 "product": found.product,
+                "participant": owner.participant if owner is not None else "",
                 "serial": serial,
-                "reason": reason,
+                "reason": self._disclosing.commit_reason(
+                    reason, about=owner.participant if owner is not None else ""
+                ),
             }
             entry = entry_bytes("CertificateRevoked", time=instant(self._edge.clock()), body=body)
             return self._journal.commit([entry], key=f"revoke:{serial}").first_index, serial
@@ -133,7 +142,10 @@ class Registrar:
                 raise NotKnown(f"app {app[:64]!r}: expected the SHA-256 of a registered app")
             if found.filing_revocation_entry is not None:
                 return found.filing_revocation_entry, app
-            body: dict[str, Json] = {"app": app, "reason": reason}
+            body: dict[str, Json] = {
+                "app": app,
+                "reason": self._disclosing.commit_reason(reason, about=""),
+            }
             entry = entry_bytes("AppFilingRevoked", time=instant(self._edge.clock()), body=body)
             key = f"unfile:{app}:{found.filing_entry}"
             return self._journal.commit([entry], key=key).first_index, app

@@ -23,6 +23,7 @@ def _product(connection: Connection, index: int, _time: str, body: Body) -> None
         "rows": body["rows"],
         "classification": body["classification"],
         "digest": body["digest"],
+        "description": body["description"],
         "envelope": base64.b64decode(body["envelope"]),
         "entry": index,
         "data_version": body["data_version"],
@@ -63,6 +64,7 @@ def _certificate_revoked(connection: Connection, index: int, time: str, body: Bo
 
 def _app(connection: Connection, index: int, _time: str, body: Body) -> None:
     filing = {
+        "description": body["description"],
         "filing": _text(body["filing"]),
         "filing_entry": index,
         "filing_revoked": None,
@@ -71,12 +73,11 @@ def _app(connection: Connection, index: int, _time: str, body: Body) -> None:
     }
     values = {
         "id": body["app"],
-        "title": body["title"],
         "size": body["size"],
         "config": _text(body["config"]),
         "entry": index,
     }
-    # Registered again, an app has a new filing; its first title stays.
+    # Registered again, an app has a new filing.
     one = upsert(APPS).values(values | filing)
     connection.execute(one.on_conflict_do_update(index_elements=["id"], set_=filing))
 

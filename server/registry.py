@@ -19,7 +19,7 @@ from server.errors import RegistryDamaged, Unavailable
 from server.rows import Invitation
 from server.tables import INVITATIONS, META, METADATA, ROUNDS, RUNS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5
 
 

@@ -12,11 +12,12 @@ class Participant:
     """An enrolled participant; keys are None where its role has none. `entry` is a log index."""
 
     id: str
-    title: str
+    profile: str
     role: str
     sector: str
     region: str
     receipt_key: str | None
+    disclosure_key: str | None
     log_key: str | None
     fleet_key_pem: str | None
     fleet_key: str | None
@@ -31,7 +32,7 @@ class Invitation:
 
     token: str
     participant: str
-    title: str
+    profile: str
     role: str
     sector: str
     region: str
@@ -54,6 +55,7 @@ class Product:
     rows: int
     classification: str
     digest: str
+    description: str
     envelope: bytes
     entry: int
     data_version: int
@@ -104,7 +106,7 @@ class App:
     """
 
     id: str
-    title: str
+    description: str
     size: int
     config: str
     entry: int
@@ -147,6 +149,7 @@ class RunRow:
     config: str
     state: str
     reason: str
+    said: str
     flower_run: str | None
     closed_rounds: int
     model: str

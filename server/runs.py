@@ -27,6 +27,7 @@ from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
 from server import accounts, queries, registry
 from server.bundles import fuse_config, load_bundle
+from server.disclosing import Disclosing
 from server.dsp.transfer_steps import on_run_ended, on_run_opened, on_run_resumed
 from server.edge import Edge
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, SuperLinkUnavailable
@@ -45,13 +46,21 @@ class Runs:
     """Opening and ending.
 
     Args:
+        disclosing: keeps what is said of a run's end.
         apps_folder: where bundles are kept.
     """
 
     def __init__(
-        self, *, journal: Journal, superlink: SuperLink, apps_folder: Path, edge: Edge
+        self,
+        *,
+        journal: Journal,
+        disclosing: Disclosing,
+        superlink: SuperLink,
+        apps_folder: Path,
+        edge: Edge,
     ) -> None:
         self._journal = journal
+        self._disclosing = disclosing
         self._superlink = superlink
         self._apps_folder = apps_folder
         self._edge = edge
@@ -111,6 +120,7 @@ class Runs:
         """End a run on its consumer's or the operator's word; an ended one stays as it is.
 
         Args:
+            reason: for people; the log commits to it.
             failed: it could not go on by itself; its ServerApp says so.
 
         Raises:
@@ -119,8 +129,7 @@ class Runs:
         with self._journal.writing():
             with self._journal.reading() as connection:
                 row = own_run(connection, caller, run_id)
-            text = reason or f"stopped by {caller.participant}"
-            self._log_end(row, "FAILED" if failed else "STOPPED", text)
+            self._log_end(caller, row, reason[:MAX_REASON], failed=failed)
         self._stop_flower(row.flower_run)
         return self.get(caller, run_id)
 
@@ -134,7 +143,7 @@ class Runs:
             row = queries.run_by_flower(connection, flower_run) if flower_run else None
             if row is None or row.consumer != caller.participant:
                 raise NotKnown(f"Flower run {flower_run!r:.40}: expected one that carries a run")
-            return run_view(connection, row)
+            return run_view(connection, row, self._disclosing)
 
     def get(self, caller: Identity, run_id: str) -> RunView:
         """A run; NotKnown also where the caller may not see it."""
@@ -142,7 +151,7 @@ class Runs:
             row = queries.run(connection, run_id)
             if row is None or not may_see_run(connection, caller, row):
                 raise NotKnown(f"run {run_id!r:.80}: expected the id of a run")
-            return run_view(connection, row)
+            return run_view(connection, row, self._disclosing)
 
     def _log_open(
         self, caller: Identity, spec: RunSpec, config: Mapping[str, Any], request_id: str
@@ -207,15 +216,20 @@ class Runs:
             # Not needed for safety: governance gives this Flower run nothing any more.
             _LOGGER.warning("Flower run %s was not told to stop: %s", flower_run, error)
 
-    def _log_end(self, row: RunRow, state: str, reason: str) -> None:
+    def _log_end(self, caller: Identity, row: RunRow, said: str, *, failed: bool) -> None:
         if row.state in ENDED:
             return
+        by = caller.participant
+        state, reason = ("FAILED", "its app failed") if failed else ("STOPPED", f"stopped by {by}")
         moment = instant(self._edge.clock())
         with self._journal.reading() as connection:
             still = queries.open_rounds(connection, row.id)
             transfers = on_run_ended(connection, run=row.id, state=state, time=moment)
         entries = [abandon_entry(one, time=moment, reason="the run ended") for one in still]
-        entries.append(end_entry(row, state=state, reason=reason, time=moment))
+        commitment = self._disclosing.commit_reason(said, about=by)
+        entries.append(
+            end_entry(row, state=state, reason=reason, time=moment, by=by, said=commitment)
+        )
         self._journal.commit([*entries, *transfers])
 
 
@@ -248,17 +262,29 @@ def abandon_entry(row: RoundRow, *, time: str, reason: str) -> bytes:
 
 
 def end_entry(
-    row: RunRow, *, state: str, reason: str, time: str, last_close: int | None = None
+    row: RunRow,
+    *,
+    state: str,
+    reason: str,
+    time: str,
+    last_close: int | None = None,
+    by: str = "",
+    said: str = "",
 ) -> bytes:
     """`RunEnded`, with what the run came to.
 
     Args:
+        reason: in governance's own words.
+        by: who ended it; "" where it ended by itself.
+        said: commitment to what that participant said; "" for nothing.
         last_close: index of the last `RoundClosed` where the registry does not show it yet.
     """
     body = {
         "run": row.id,
         "state": state,
-        "reason": reason[:MAX_REASON],
+        "reason": reason,
+        "participant": by,
+        "said": said,
         "closed_rounds": row.closed_rounds,
         "model": row.model,
         "last_close": row.last_close if last_close is None else last_close,

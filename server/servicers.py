@@ -12,10 +12,11 @@ from policies.canonical import canonical_bytes
 from policies.governance_pb2_grpc import EnrolmentServicer, GovernanceServicer
 from server.enrolment import Enrolling
 from server.governance import Governance
-from server.guarded import guarded
+from server.guarded import guarded, logged
 from server.operator_calls import OperatorCalls
 from server.owner_calls import OwnerCalls
 from server.pki import Identity
+from server.register_views import app_text
 from server.run_calls import RunCalls
 
 
@@ -39,6 +40,7 @@ class EnrolmentService(EnrolmentServicer):
                 fleet_key_pem=request.fleet_key_pem,
                 receipt_proof=request.receipt_proof,
                 fleet_proof=request.fleet_proof,
+                disclosure_key=request.disclosure_key,
             )
         )
         return pb.EnrolResponse(
@@ -78,7 +80,8 @@ class GovernanceService(OperatorCalls, OwnerCalls, RunCalls, GovernanceServicer)
 
         def work(_caller: Identity) -> pb.App:
             row, fab = self._governance.catalogue.app(request.app)
-            return pb.App(app=row.id, title=row.title, fab=fab, config_json=row.config.encode())
+            title = app_text(row, self._governance.disclosing).title
+            return pb.App(app=row.id, title=title, fab=fab, config_json=row.config.encode())
 
         return self._call(context, "GetApp", work)
 
@@ -98,6 +101,17 @@ class GovernanceService(OperatorCalls, OwnerCalls, RunCalls, GovernanceServicer)
             return pb.Token(token=token, expires=expires)
 
         return self._call(context, "IssueToken", work)
+
+    def EraseDisclosures(
+        self, request: pb.EraseRequest, context: grpc.ServicerContext
+    ) -> pb.Logged:
+        """Operator: what opens commitments; everybody else: what opens those about themselves."""
+        erase = self._governance.disclosing.erase
+        return self._call(
+            context,
+            "EraseDisclosures",
+            lambda caller: logged(erase(caller, request.what, request.code)),
+        )
 
     def List(self, request: pb.ListRequest, context: grpc.ServicerContext) -> pb.ListResponse:
         """Anybody enrolled: what the caller may see."""

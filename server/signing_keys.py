@@ -1,4 +1,4 @@
-"""The space's own Ed25519 keys as files: PKCS #8 in PEM, without password, mode 0600."""
+"""The space's own keys as files: PKCS #8 in PEM, without password, mode 0600."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -17,21 +18,33 @@ from server.errors import SpaceError
 from server.files import read_secret
 
 
-def key_file(key: Ed25519PrivateKey) -> bytes:
+def key_file(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
     """What a key's file holds."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
-    """The key in a file.
+    """The Ed25519 key in a file.
 
     Raises:
         SpaceError: missing, readable by others, or no such key.
     """
-    try:
-        key = load_pem_private_key(read_secret(path), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SpaceError(f"{path}: expected an Ed25519 key in PEM, without password") from error
+    key = _load(path, "an Ed25519 key")
     if not isinstance(key, Ed25519PrivateKey):
         raise SpaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")
     return key
+
+
+def load_disclosure_key(path: Path) -> X25519PrivateKey:
+    """The X25519 key in a file; errors as `load_key`."""
+    key = _load(path, "an X25519 key")
+    if not isinstance(key, X25519PrivateKey):
+        raise SpaceError(f"{path}: expected an X25519 key, got {type(key).__name__}")
+    return key
+
+
+def _load(path: Path, what: str) -> object:
+    try:
+        return load_pem_private_key(read_secret(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SpaceError(f"{path}: expected {what} in PEM, without password") from error

@@ -2,13 +2,14 @@
 
 space.json                      what everybody may know, and who operates and consumes
 ca/        ca.crt ca.key        signs certificates; needed only while participants enrol
-keys/      permit.key log.key registrar.key   Ed25519, PKCS #8
+keys/      permit.key log.key registrar.key   Ed25519, PKCS #8; disclosure.key  X25519, PKCS #8
 governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
 consumer/  tls.crt tls.key ca.crt consumer.json statement.key models/ contracts/
 baseline/                       the space's laws (*.jsonld), which governance adopts as it starts
 log/                            the published log: what an auditor copies
+disclosures/                    what opens the log's commitments, sealed (server.disclosures)
 apps/                           registered app bundles, by SHA-256
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import Field
 
 from ledger.errors import KeyRefused
@@ -34,11 +36,12 @@ from policies.errors import DocumentError
 from policies.fields import Document, Id, ParticipantId, Sha256, Version, instant
 from policies.places import Region
 from policies.space import Address, SpaceCard
+from server.disclosures import Disclosures
 from server.errors import CertificateError, SpaceError
 from server.files import make_private_folder, read_file, read_secret, write_public, write_secret
 from server.laws import default_laws, read_laws, write_laws
 from server.pki import Authority, Identity, Issued, create_ca, issue_server, load_ca, new_client
-from server.signing_keys import key_file, load_key
+from server.signing_keys import key_file, load_disclosure_key, load_key
 
 MAX_CONFIG_BYTES = 65_536
 STATEMENT_KEY = "statement.key"
@@ -55,6 +58,7 @@ _FOLDERS = (
     "consumer/models",
     "consumer/contracts",
     "log",
+    "disclosures",
     "apps",
     "baseline",
 )
@@ -129,6 +133,11 @@ class Space:
         return self.folder / "log"
 
     @property
+    def disclosures_folder(self) -> Path:
+        """What opens the log's commitments; not published."""
+        return self.folder / "disclosures"
+
+    @property
     def apps_folder(self) -> Path:
         """Registered app bundles."""
         return self.folder / "apps"
@@ -160,6 +169,16 @@ class Space:
     def registrar_key(self) -> Ed25519PrivateKey:
         """The key that signs products' certificates; errors as `permit_key`."""
         return load_key(self.folder / "keys" / "registrar.key")
+
+    def disclosure_key(self) -> X25519PrivateKey:
+        """The operator's key to all disclosures; errors as `permit_key`."""
+        return load_disclosure_key(self.folder / "keys" / "disclosure.key")
+
+    def disclosures(self) -> Disclosures:
+        """What opens the log's commitments; for governance alone. Errors as `permit_key`."""
+        return Disclosures(
+            folder=self.disclosures_folder, space=self.card.name, key=self.disclosure_key()
+        )
 
     def log_signer(self) -> NoteSigner:
         """The key that signs checkpoints; errors as `permit_key`."""
@@ -304,6 +323,7 @@ def load_space(folder: Path) -> Space:
                 "files of two spaces were mixed, put the right one back"
             )
     space.governance_tls()
+    space.disclosure_key()
     read_secret(folder / "superlink" / "superexec.secret")
     return space
 
@@ -333,6 +353,7 @@ def _make_keys(
     write_secret(work / "keys" / "permit.key", key_file(permit))
     write_secret(work / "keys" / "log.key", key_file(log))
     write_secret(work / "keys" / "registrar.key", key_file(registrar))
+    write_secret(work / "keys" / "disclosure.key", key_file(X25519PrivateKey.generate()))
     write_secret(work / "superlink" / "superexec.secret", secrets.token_bytes(32))
     return SpaceCard(
         version=1,

@@ -1,8 +1,9 @@
 """The registry's tables; their rows, typed, are in `server.rows`.
 
-All but `invitations`, `tokens`, titles, callbacks, `runs.flower_run` and `rounds.permit` can
+All but `invitations`, `tokens`, callbacks, `runs.flower_run` and `rounds.permit` can
 be made again from the log (`server.projection`). Documents are kept as the bytes or canonical JSON
-that was logged.
+that was logged. What identifies somebody stands here as it stands in the log, as a commitment;
+what opens it is in `server.disclosures` alone.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ PARTICIPANTS = Table(
     "participants",
     METADATA,
     Column("id", Text, primary_key=True),
-    Column("title", Text, nullable=False),
+    Column("profile", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("sector", Text, nullable=False),
     Column("region", Text, nullable=False),
     Column("receipt_key", Text),
+    Column("disclosure_key", Text),
     Column("log_key", Text),
     Column("fleet_key_pem", Text),
     Column("fleet_key", Text, unique=True),
@@ -56,12 +58,31 @@ INVITATIONS = Table(
     METADATA,
     Column("token", Text, primary_key=True),
     Column("participant", Text, nullable=False, unique=True),
-    Column("title", Text, nullable=False),
+    Column("profile", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("sector", Text, nullable=False),
     Column("region", Text, nullable=False),
     Column("expires", Text, nullable=False),
     Column("used_by", Text),
+)
+# Whoever the space names may read what its log commits to.
+AUDITORS = Table(
+    "auditors",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("disclosure_key", Text, nullable=False, unique=True),
+    Column("entry", Integer, nullable=False),
+)
+# `participant` is whom it is about, "" for nobody; `erased` is the log index that says so.
+COMMITMENTS = Table(
+    "commitments",
+    METADATA,
+    Column("commitment", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("participant", Text, nullable=False, index=True),
+    Column("entry", Integer, nullable=False),
+    Column("erased", Integer),
 )
 PRODUCTS = Table(
     "products",
@@ -71,6 +92,7 @@ PRODUCTS = Table(
     Column("rows", Integer, nullable=False),
     Column("classification", Text, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("description", Text, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
     Column("entry", Integer, nullable=False),
     Column("data_version", Integer, nullable=False),
@@ -110,7 +132,7 @@ APPS = Table(
     "apps",
     METADATA,
     Column("id", Text, primary_key=True),
-    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("config", Text, nullable=False),
     Column("entry", Integer, nullable=False),
@@ -146,6 +168,7 @@ RUNS = Table(
     Column("config", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("said", Text, nullable=False),
     Column("flower_run", Text),
     Column("closed_rounds", Integer, nullable=False),
     Column("model", Text, nullable=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,10 +13,12 @@ from sqlalchemy import Connection
 
 from policies.account import Account
 from policies.canonical import Json, canonical_bytes
+from policies.disclosure import Profile
 from policies.fields import instant
 from policies.statements import RoundItem
 from policies.values import decimal_text
-from server import accounts, queries
+from server import accounts, disclosed, queries
+from server.disclosing import Disclosing
 from server.dsp.views import DSP_LISTS
 from server.errors import BadInput
 from server.pki import Identity
@@ -35,7 +37,7 @@ class RunView:
     rounds: tuple[bytes, ...]
 
 
-def run_view(connection: Connection, row: RunRow) -> RunView:
+def run_view(connection: Connection, row: RunRow, texts: Disclosing) -> RunView:
     """The run with one document for each round, its latest attempt, oldest first."""
     latest: dict[tuple[str, int], RoundRow] = {}
     for attempt in queries.rounds(connection, row.id):
@@ -43,7 +45,8 @@ def run_view(connection: Connection, row: RunRow) -> RunView:
     permits = [one.permit_id for one in latest.values() if one.permit_id]
     receipts = queries.receipts(connection, permits)
     documents = tuple(round_document(one, receipts) for one in latest.values())
-    return RunView(row=row, rounds=documents)
+    shown = replace(row, reason=texts.text(row.said) or row.reason)
+    return RunView(row=shown, rounds=documents)
 
 
 def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
@@ -94,20 +97,23 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
 
 
 def list_documents(
-    connection: Connection, caller: Identity, what: str, *, now: datetime
+    connection: Connection, caller: Identity, what: str, *, now: datetime, texts: Disclosing
 ) -> list[bytes]:
     """Canonical JSON documents of what the caller may see, oldest first.
 
     Args:
         now: when what has an end is looked at.
+        texts: what the log only commits to.
 
     Raises:
-        BadInput: not one of `_LISTS` or `REGISTER`.
+        BadInput: not one of `_LISTS`, `_TOLD` or `REGISTER`.
     """
     if what in REGISTER:
-        return [canonical_bytes(document) for document in REGISTER[what](connection, now)]
+        return [canonical_bytes(document) for document in REGISTER[what](connection, now, texts)]
+    if what in _TOLD:
+        return [canonical_bytes(document) for document in _TOLD[what](connection, caller, texts)]
     if what not in _LISTS:
-        known = ", ".join(sorted({**_LISTS, **REGISTER}))
+        known = ", ".join(sorted({**_LISTS, **_TOLD, **REGISTER}))
         raise BadInput(f"list: expected one of {known}, got {what!r:.40}")
     return [canonical_bytes(document) for document in _LISTS[what](connection, caller)]
 
@@ -138,11 +144,14 @@ def _item(place: Mapping[str, str], outcome: Any, code: str, text: str, rows: in
     )
 
 
-def _participants(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
+def _participants(
+    connection: Connection, caller: Identity, texts: Disclosing
+) -> list[dict[str, Json]]:
+    """The operator sees who everybody is, the others who they are themselves."""
     return [
         {
             "participant": one.id,
-            "title": one.title,
+            **_profile(one.profile, texts, seen=caller.participant == one.id or _runs_it(caller)),
             "role": one.role,
             "sector": one.sector,
             "region": one.region,
@@ -154,6 +163,35 @@ def _participants(connection: Connection, _caller: Identity) -> list[dict[str, J
         }
         for one in queries.participants(connection)
     ]
+
+
+def _auditors(connection: Connection, caller: Identity, texts: Disclosing) -> list[dict[str, Json]]:
+    return [
+        {
+            "auditor": one.id,
+            "title": _profile(one.profile, texts, seen=_runs_it(caller))["title"],
+            "disclosure_key": one.disclosure_key,
+            "index": one.entry,
+        }
+        for one in disclosed.auditors(connection)
+    ]
+
+
+def _disclosures(
+    connection: Connection, caller: Identity, texts: Disclosing
+) -> list[dict[str, Json]]:
+    """What is sealed to the caller's own key, as it lies in the space's folder."""
+    keys = disclosed.own_key_ids(connection, caller.participant)
+    return [document for key in keys for document in texts.files_of(key)]
+
+
+def _runs_it(caller: Identity) -> bool:
+    return caller.role == "operator"
+
+
+def _profile(commitment: str, texts: Disclosing, *, seen: bool) -> dict[str, Json]:
+    known = texts.value(commitment) if seen else None
+    return known.to_json() if isinstance(known, Profile) else {"title": ""}
 
 
 def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
@@ -203,13 +241,13 @@ def _vouchers(connection: Connection, caller: Identity) -> list[dict[str, Json]]
     ]
 
 
-def _runs(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+def _runs(connection: Connection, caller: Identity, texts: Disclosing) -> list[dict[str, Json]]:
     return [
         {
             "run": one.id,
             "consumer": one.consumer,
             "state": one.state,
-            "reason": one.reason,
+            "reason": texts.text(one.said) or one.reason,
             "flower_run": one.flower_run or "",
             "closed_rounds": one.closed_rounds,
             "model": one.model,
@@ -223,10 +261,18 @@ def _runs(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
 
 _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = MappingProxyType(
     {
-        "participants": _participants,
         "agreements": _agreements,
-        "runs": _runs,
         "vouchers": _vouchers,
         **DSP_LISTS,
     }
+)
+_TOLD: Mapping[str, Callable[[Connection, Identity, Disclosing], list[dict[str, Json]]]] = (
+    MappingProxyType(
+        {
+            "participants": _participants,
+            "auditors": _auditors,
+            "disclosures": _disclosures,
+            "runs": _runs,
+        }
+    )
 )

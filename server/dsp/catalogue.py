@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from policies.envelope import unverified_payload
 from policies.odrl import parse_offer
-from policies.statements import PRODUCT_TYPE
 from server import queries
+from server.disclosing import Disclosing
 from server.dsp import documents, store
 from server.dsp.documents import Out
 from server.dsp.expiry import expired_permission
@@ -20,6 +19,7 @@ from server.dsp.rows import OfferRow
 from server.edge import Edge
 from server.errors import NotKnown
 from server.journal import Journal
+from server.register_views import product_title
 from server.rows import Product
 
 PAGE: Final = 200  # datasets on a page
@@ -37,6 +37,7 @@ class DcatCatalogue:
     """What is offered at present; whoever is enrolled may look.
 
     Args:
+        texts: what products are called.
         space: its name; the service's and the catalogue's ids are made of it.
         operator: the participant that serves it.
         url: of the protocol's root as others reach it.
@@ -44,9 +45,18 @@ class DcatCatalogue:
     """
 
     def __init__(
-        self, *, journal: Journal, space: str, operator: str, url: str, laws: Laws, edge: Edge
+        self,
+        *,
+        journal: Journal,
+        texts: Disclosing,
+        space: str,
+        operator: str,
+        url: str,
+        laws: Laws,
+        edge: Edge,
     ) -> None:
         self._journal = journal
+        self._texts = texts
         self._operator = operator
         self._laws = laws
         self._edge = edge
@@ -105,7 +115,7 @@ class DcatCatalogue:
                 continue
             yield documents.dataset(
                 product.id,
-                title=_title(product),
+                title=product_title(product, self._texts),
                 offers=[json.loads(one.document) for one in standing],
                 service=self._service if whole else self.service_id,
             )
@@ -113,9 +123,3 @@ class DcatCatalogue:
     def _stands(self, offer: OfferRow) -> bool:
         permissions = parse_offer(offer.document.encode()).permissions
         return expired_permission(permissions, self._edge.clock()) is None
-
-
-def _title(product: Product) -> str:
-    card = unverified_payload(product.envelope, payload_type=PRODUCT_TYPE)
-    title = card.get("title") if isinstance(card, dict) else None
-    return title if isinstance(title, str) else product.id

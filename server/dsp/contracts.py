@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from policies.space import SpaceCard
+from server.disclosing import Disclosing
 from server.dsp.catalogue import DcatCatalogue
 from server.dsp.documents import BASE
 from server.dsp.listing import Laws
@@ -24,12 +25,25 @@ class Contracts:
     """The operations behind both doors: HTTP for consumers, gRPC for owners."""
 
     def __init__(
-        self, *, journal: Journal, card: SpaceCard, operator: str, laws: Laws, edge: Edge
+        self,
+        *,
+        journal: Journal,
+        texts: Disclosing,
+        card: SpaceCard,
+        operator: str,
+        laws: Laws,
+        edge: Edge,
     ) -> None:
         url = f"https://{card.contracts or NOT_SERVED}{BASE}"
         self.tokens = Tokens(journal=journal, space=card.name, edge=edge)
         self.catalogue = DcatCatalogue(
-            journal=journal, space=card.name, operator=operator, url=url, laws=laws, edge=edge
+            journal=journal,
+            texts=texts,
+            space=card.name,
+            operator=operator,
+            url=url,
+            laws=laws,
+            edge=edge,
         )
         self.offers = Offers(journal=journal, edge=edge)
         steps = Steps(journal=journal, edge=edge)

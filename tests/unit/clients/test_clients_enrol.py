@@ -40,6 +40,7 @@ from policies.canonical import canonical_bytes
 from policies.entries import parse_entry
 from policies.fields import instant
 from policies.governance_pb2_grpc import EnrolmentServicer, add_EnrolmentServicer_to_server
+from policies.sealing import parse_disclosure_key
 from policies.space import JoinFile, SpaceCard, enrolment_transcript
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # TLS looks at the real clock
@@ -125,7 +126,9 @@ class Authority:
             receipt_key=request.receipt_key,
             log_verifier_key=request.log_verifier_key,
             fleet_key_pem=request.fleet_key_pem,
+            disclosure_key=request.disclosure_key,
         )
+        parse_disclosure_key(request.disclosure_key)
         receipt_key = Ed25519PublicKey.from_public_bytes(request.receipt_key)
         receipt_key.verify(request.receipt_proof, transcript)
         fleet = load_pem_public_key(request.fleet_key_pem)

@@ -43,7 +43,7 @@ def test_every_secret_is_open_to_its_owner_only(node: NodeIdentity) -> None:
         if path.suffix in (".key", ".salt")
     }
     assert modes == dict.fromkeys(
-        ("tls.key", "receipt.key", "log.key", "fleet.key", "vault.salt"), 0o600
+        ("tls.key", "receipt.key", "log.key", "fleet.key", "disclosure.key", "vault.salt"), 0o600
     )
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(node.paths.root.stat().st_mode) == 0o700

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -35,6 +36,7 @@ from clients.owner import Owner, governance_client, open_owner
 from clients.state import NodeState
 from policies import governance_pb2 as pb
 from policies.canonical import sha256_hex
+from policies.disclosure import ProductText, ReasonText, parse_opening
 from policies.entries import parse_entry
 from policies.envelope import open_envelope
 from policies.governance_pb2_grpc import GovernanceServicer, add_GovernanceServicer_to_server
@@ -108,6 +110,7 @@ class FakeGovernance:
     """Keeps what it is told; `error` is raised instead, after taking it where `late`."""
 
     heard: list[bytes] = field(default_factory=list)
+    openings: list[bytes] = field(default_factory=list)
     apps: dict[str, bytes] = field(default_factory=dict)
     error: Exception | None = None
     late: bool = False
@@ -119,13 +122,15 @@ class FakeGovernance:
             raise self.error
         return Registered(index=len(self.heard), id="id")
 
-    def register_product(self, envelope: bytes) -> Registered:
+    def register_product(self, envelope: bytes, opening: bytes = b"") -> Registered:
+        self.openings.append(opening)
         return self._take(envelope)
 
     def conclude_agreement(self, envelope: bytes) -> Registered:
         return self._take(envelope)
 
-    def withdraw(self, envelope: bytes) -> Registered:
+    def withdraw(self, envelope: bytes, opening: bytes = b"") -> Registered:
+        self.openings.append(opening)
         return self._take(envelope)
 
     def get_app(self, app: str) -> bytes:
@@ -228,6 +233,11 @@ def test_a_product_is_registered_by_a_card_that_the_owner_signed(site: Site) -> 
         open_envelope(site.governance.heard[0], payload_type=PRODUCT_TYPE, key=key)
     )
     assert (card.id, card.rows, card.participant) == ("clinic-a/cytology", 4, "clinic-a")
+    opening = parse_opening(site.governance.openings[0])
+    assert opening.commitment == card.description
+    assert isinstance(opening.value, ProductText)
+    assert opening.value.title == "Cytology"
+    assert b"Cytology" not in base64.b64decode(json.loads(site.governance.heard[0])["payload"])
     materials = OwnMaterials(identity=site.identity, state=site.state)
     assert materials.open_product("clinic-a/cytology").count == 4
     assert site.identity.paths.product("clinic-a/cytology").exists()
@@ -350,11 +360,20 @@ def test_a_withdrawal_holds_and_is_told_and_logged(agreed: Site) -> None:
     statement = Withdrawal.from_json(
         open_envelope(agreed.governance.heard[0], payload_type=WITHDRAWAL_TYPE, key=key)
     )
-    assert (statement.agreement, statement.reason) == ("agreement-1", "study ended")
+    opening = parse_opening(agreed.governance.openings[-1])
+    assert (statement.agreement, statement.reason) == ("agreement-1", opening.commitment)
+    assert opening.value == ReasonText(text="study ended")
     kept = agreed.state.agreement("agreement-1")
     assert kept is not None
     assert kept.withdrawn is not None
     assert agreed.entries()[-1] == "Withdrawn"
+    log = b"".join(
+        path.read_bytes()
+        for path in (agreed.identity.paths.root / "log").rglob("*")
+        if path.is_file()
+    )
+    assert opening.commitment.encode() in log
+    assert b"study ended" not in log
     again = agreed.owner.withdraw("agreement-1", "again")
     assert (again.before, again.told) == (True, True)
     assert len(agreed.governance.heard) == 1
@@ -374,6 +393,7 @@ def test_a_withdrawal_holds_while_governance_cannot_be_told_and_is_told_later(
     assert len(agreed.owner.status().untold) == 1
     agreed.governance.error = None
     assert agreed.owner.tell_governance() == ""
+    assert parse_opening(agreed.governance.openings[-1]).value == ReasonText(text="study ended")
     assert agreed.owner.status().untold == []
     assert len(agreed.governance.heard) == 1
 

@@ -12,6 +12,7 @@ import pytest
 
 from clients.errors import ProductError
 from clients.product import load_product, product_card
+from policies.disclosure import ProductText
 
 GOOD: dict[str, Any] = {
     "version": 1,
@@ -51,13 +52,16 @@ def test_a_product_file_is_read(tmp_path: Path) -> None:
 
 
 def test_the_card_states_it_without_values(tmp_path: Path) -> None:
-    card = product_card(
+    card, opening = product_card(
         load_product(written(tmp_path)),
         participant="clinic-a",
         rows=12,
         registered=datetime(2026, 1, 31, tzinfo=UTC),
+        salt=bytes(32),
     )
-    assert (card.id, card.rows, len(card.columns)) == (GOOD["id"], 12, 3)
+    assert (card.id, card.rows, card.description) == (GOOD["id"], 12, opening.commitment)
+    assert isinstance(opening.value, ProductText)
+    assert (opening.value.title, len(opening.value.columns)) == ("Breast cytology", 3)
     assert card.registered == "2026-01-31T00:00:00.000Z"
 
 
@@ -79,8 +83,13 @@ def test_what_a_product_file_says_stands_on_the_card(tmp_path: Path) -> None:
     }
     product = load_product(written(tmp_path, **said, share_readiness=["missing"]))
     now = datetime(2026, 1, 31, tzinfo=UTC)
-    card = product_card(
-        product, participant="a", rows=1, registered=now, readiness={"missing": "0.5"}
+    card, _ = product_card(
+        product,
+        participant="a",
+        rows=1,
+        registered=now,
+        salt=bytes(32),
+        readiness={"missing": "0.5"},
     )
     stated = card.to_json()
     assert {key: stated[key] for key in said} == said
@@ -91,7 +100,11 @@ def test_what_a_product_file_says_stands_on_the_card(tmp_path: Path) -> None:
 def test_no_row_no_card(tmp_path: Path) -> None:
     with pytest.raises(ProductError, match="at least one row"):
         product_card(
-            load_product(written(tmp_path)), participant="a", rows=0, registered=datetime.now(UTC)
+            load_product(written(tmp_path)),
+            participant="a",
+            rows=0,
+            registered=datetime.now(UTC),
+            salt=bytes(32),
         )
 
 

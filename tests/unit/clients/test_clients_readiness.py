@@ -21,6 +21,7 @@ from clients.materials import OwnMaterials
 from clients.product import Product
 from clients.readiness import decimal, psi, read_readiness, shared_figures
 from clients.summary import load_summary, save_summary
+from policies.disclosure import ProductText, parse_opening
 from policies.envelope import open_envelope
 from policies.statements import PRODUCT_TYPE, Column, Figure, ProductCard, Share
 
@@ -308,6 +309,7 @@ def test_only_the_agreed_figures_leave(
     rest = set(card.to_json()) - set(said) - {"readiness"}
     assert rest == {
         "participant",
+        "description",
         "rows",
         "registered",
         "data_version",
@@ -388,7 +390,10 @@ def test_a_newer_version_that_was_refused_can_be_corrected(site: Site) -> None:
     site.governance.error = None
     corrected = product_file(site.data, data_version=2, title="Corrected")
     site.owner.add_product(corrected)
-    assert card_of(site, site.governance.heard[-1]).title == "Corrected"
+    opening = parse_opening(site.governance.openings[-1])
+    assert isinstance(opening.value, ProductText)
+    assert opening.value.title == "Corrected"
+    assert card_of(site, site.governance.heard[-1]).description == opening.commitment
 
 
 def test_a_version_that_is_not_above_the_last_is_refused(site: Site) -> None:

@@ -64,7 +64,13 @@ def agree(state: NodeState, *, digest: str = "e" * 64) -> None:
 
 def withdraw(state: NodeState, *, number: int = 1, agreement: str = "agreement-1") -> bool:
     return state.withdraw(
-        agreement, withdrawal=f"withdrawal-{number}", envelope=b"signed", reason="no", time=TIME
+        agreement,
+        withdrawal=f"withdrawal-{number}",
+        envelope=b"signed",
+        reason="no",
+        commitment="c" * 64,
+        opening=b"opening",
+        time=TIME,
     )
 
 
@@ -142,11 +148,14 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     state: NodeState, path: Path
 ) -> None:
     begin(state)
+    state.add_product(replace(PRODUCT, opening=b"opens it"))
     state.close()
     connection = sqlite3.connect(path)
     for table, columns in {
         "agreements": ("metered_s", "epsilon", "paid", "first_use"),
         "uses": ("metered_s",),
+        "products": ("opening",),
+        "withdrawals": ("opening",),
     }.items():
         for column in columns:
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
@@ -155,9 +164,12 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     again = NodeState.open(path)
     assert account(again) == (1, 0, "0", "0", TIME)
     assert again.unfinished() == [replace(USE, metered_s=0)]
+    assert [product.opening for product in again.products()] == [b""]
     again.finish_use("permit-1", "stopped")
     begin(again, replace(USE, permit_id="permit-2"), uses=1)
     assert account(again) == (2, 60, "0.5", "10", TIME)
+    withdraw(again)
+    assert [pending.opening for pending in again.pending_withdrawals()] == [b"opening"]
     again.close()
     NodeState.open(path).close()
 

@@ -206,6 +206,8 @@ class Node:
             withdrawal=f"withdrawal-{'0' * 32}",
             envelope=b"{}",
             reason="no more",
+            commitment="",
+            opening=b"",
             time=instant(NOW),
         )
         other.close()

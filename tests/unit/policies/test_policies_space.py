@@ -142,16 +142,22 @@ def transcript(**changes: Any) -> bytes:
         "receipt_key": b"r" * 32,
         "log_verifier_key": b"log",
         "fleet_key_pem": b"fleet",
+        "disclosure_key": b"d" * 32,
     }
     return enrolment_transcript(**(fields | changes))
 
 
 def test_the_transcript_as_written() -> None:
     made = enrolment_transcript(
-        token="t", csr_pem=b"", receipt_key=b"rr", log_verifier_key=b"l", fleet_key_pem=b"f"
+        token="t",
+        csr_pem=b"",
+        receipt_key=b"rr",
+        log_verifier_key=b"l",
+        fleet_key_pem=b"f",
+        disclosure_key=b"d",
     )
-    lengths = b"\0\0\0\1t\0\0\0\0\0\0\0\2rr\0\0\0\1l\0\0\0\1f"
-    assert made == b"tdspace enrolment v1" + lengths
+    lengths = b"\0\0\0\1t\0\0\0\0\0\0\0\2rr\0\0\0\1l\0\0\0\1f\0\0\0\1d"
+    assert made == b"tdspace enrolment v2" + lengths
 
 
 def test_no_two_requests_share_a_transcript() -> None:
@@ -162,6 +168,7 @@ def test_no_two_requests_share_a_transcript() -> None:
         transcript(receipt_key=b"s" * 32),
         transcript(log_verifier_key=b"other"),
         transcript(fleet_key_pem=b"other"),
+        transcript(disclosure_key=b"e" * 32),
         transcript(csr_pem=b"csrr", receipt_key=b"r" * 31),
         transcript(log_verifier_key=b"logf", fleet_key_pem=b"leet"),
     ]

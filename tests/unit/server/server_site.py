@@ -20,12 +20,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from ledger.log import Log
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, digest_of, parse_json, sha256_hex
+from policies.disclosure import ProductText, ReasonText, new_opening
 from policies.entries import Entry, parse_entry
 from policies.envelope import sign_envelope
 from policies.fields import instant
@@ -34,7 +36,7 @@ from policies.permit import Permit, open_permit
 from policies.receipt import Receipt, sign_receipt
 from policies.runconfig import ConfigValue
 from policies.space import JoinFile, enrolment_transcript
-from policies.statements import AGREEMENT_TYPE, PRODUCT_TYPE, WITHDRAWAL_TYPE
+from policies.statements import AGREEMENT_TYPE, PRODUCT_TYPE, WITHDRAWAL_TYPE, Column
 from server.edge import Edge
 from server.enrolment import Enrolled, Enrolling
 from server.errors import SuperLinkUnavailable
@@ -50,6 +52,9 @@ from server.second_key import SecondKey
 from server.space import Space, init_space, load_space
 
 SPACE = "example.org/health"
+AGE = Column(name="age", type="integer", role="feature")
+DESCRIPTION = new_opening(ProductText(title="records", columns=[AGE]), bytes(32))
+ENOUGH = new_opening(ReasonText(text="enough"), bytes(32))
 MODEL = sha256_hex(b"model 0")
 UPDATE = sha256_hex(b"update")
 CONSUMER = Identity(space=SPACE, role="consumer", participant="consortium")
@@ -95,6 +100,7 @@ class Node:
     tls: ec.EllipticCurvePrivateKey
     receipt: Ed25519PrivateKey
     fleet: ec.EllipticCurvePrivateKey
+    disclosure: X25519PrivateKey = field(default_factory=X25519PrivateKey.generate)
     node_id: str = ""
     certificate: bytes = b""
 
@@ -163,6 +169,7 @@ class Site:
             auto_certify=self.space.config.auto_certify,
             certificate_days=self.space.config.certificate_days,
             laws=read_laws(self.space.baseline_folder),
+            disclosures=self.space.disclosures(),
             authority=self.space.authority(),
             apps_folder=self.space.apps_folder,
             log=self.log,
@@ -227,7 +234,8 @@ class Site:
 
     def add_product(self, node: Node, **changes: Any) -> tuple[int, str]:
         envelope = product_envelope(node, self.now, **changes)
-        return self.governance.catalogue.register_product(node.identity, envelope)
+        openings = () if "description" in changes else (DESCRIPTION.to_bytes(),)
+        return self.governance.catalogue.register_product(node.identity, envelope, openings)
 
     def agree(self, node: Node, *constraints: dict[str, Any], **changes: Any) -> tuple[int, str]:
         envelope = agreement_envelope(node, self.now, *constraints, **changes)
@@ -235,7 +243,8 @@ class Site:
 
     def withdraw(self, node: Node, **changes: Any) -> tuple[int, str]:
         envelope = withdrawal_envelope(node, self.now, **changes)
-        return self.governance.catalogue.withdraw(node.identity, envelope)
+        openings = () if "reason" in changes else (ENOUGH.to_bytes(),)
+        return self.governance.catalogue.withdraw(node.identity, envelope, openings)
 
     def populate(self, *names: str) -> None:
         """Enterprises with a product and an agreement each, and an app."""
@@ -408,6 +417,7 @@ def enrolling(token: str, node: Node, **changes: Any) -> Enrolling:
         "receipt_key": node.receipt.public_key().public_bytes_raw(),
         "log_verifier_key": NoteSigner(node.name, node.receipt).verifier_key.encode(),
         "fleet_key_pem": key_pem(node.fleet.public_key()),
+        "disclosure_key": node.disclosure.public_key().public_bytes_raw(),
     }
     parts |= {name: value for name, value in changes.items() if name in parts}
     transcript = enrolment_transcript(token=token, **parts)
@@ -430,9 +440,8 @@ def product_envelope(node: Node, now: datetime, **changes: Any) -> bytes:
         "version": 1,
         "id": node.product,
         "participant": node.name,
-        "title": "records",
+        "description": DESCRIPTION.commitment,
         "rows": 100,
-        "columns": [{"name": "age", "type": "integer", "role": "feature"}],
         "modality": "tabular",
         "classification": "general",
         "personal_information": False,
@@ -481,7 +490,7 @@ def withdrawal_envelope(node: Node, now: datetime, **changes: Any) -> bytes:
         "id": f"withdrawal-{hashlib.md5(node.name.encode()).hexdigest()}",
         "participant": node.name,
         "agreement": node.agreement,
-        "reason": "enough",
+        "reason": ENOUGH.commitment,
         "time": instant(now),
     }
     return sign_envelope(wish | changes, payload_type=WITHDRAWAL_TYPE, key=key)

@@ -11,6 +11,7 @@ from server_site import SPACE, Node, Site, enrolling, enrolling_consumer, make_c
 
 from ledger.note import NoteSigner
 from policies.canonical import parse_json, sha256_hex
+from policies.disclosure import Profile
 from server import queries
 from server.enrolment import Enrolling
 from server.errors import (
@@ -53,7 +54,7 @@ def test_neither_log_nor_registry_holds_the_token_or_the_title(empty: Site) -> N
     folder = empty.space.folder
     stored = b"".join(path.read_bytes() for path in (folder / "governance").iterdir())
     assert join.token.encode() not in log + stored
-    assert b"Somewhere" not in log
+    assert b"Somewhere" not in log + stored
     assert sha256_hex(join.token.encode()).encode() in log
 
 
@@ -101,7 +102,7 @@ def test_a_consumer_has_a_key_of_its_own(site: Site) -> None:
     "changes",
     [
         {"participant": "Upper"},
-        {"participant": ""},
+        {"title": "", "contact": "nobody@example.org"},
         {"participant": "a" * 64},
         {"role": "operator"},
         {"role": ""},
@@ -259,7 +260,8 @@ def test_the_note_key_is_kept_as_it_was_parsed(empty: Site) -> None:
         row = queries.participant(connection, "alpha")
     assert row is not None
     assert row.log_key == NoteSigner("alpha", node.receipt).verifier_key
-    assert row.title == "The alpha"
+    profile = empty.governance.disclosing.value(row.profile)
+    assert profile == Profile(title="The alpha")
 
 
 def test_all_refusals_are_answers(empty: Site) -> None:

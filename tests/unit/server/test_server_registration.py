@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_site import CONSUMER, OPERATOR, Site, make_fab
+from server_site import AGE, CONSUMER, DESCRIPTION, OPERATOR, Site, make_fab
 
 from policies.canonical import parse_json, sha256_hex
 from policies.certificate import Certificate, open_certificate
@@ -129,7 +129,8 @@ def test_a_revoked_certificate_refuses_from_the_next_round_on(site: Site) -> Non
     index, _ = site.governance.registrar.revoke(taken, "the card was wrong")
     entry = site.entries()[index]
     assert (entry.type, entry.body["serial"]) == ("CertificateRevoked", taken)
-    assert entry.body["reason"] == "the card was wrong"
+    assert entry.body["participant"] == "alpha"
+    assert site.governance.disclosing.text(entry.body["reason"]) == "the card was wrong"  # type: ignore[arg-type]
     assert codes(site.authorize(run, "ask-2")) == {"alpha": ["certificate-revoked"]}
     stated = shown(site)["alpha/records"]
     assert (stated["certificate"], stated["revocation_reason"]) == ("revoked", "the card was wrong")
@@ -289,7 +290,8 @@ def test_the_shared_figures_are_listed_and_logged(empty: Site) -> None:
 
 def test_one_product_comes_with_its_card_and_certificate(site: Site) -> None:
     document: Any = parse_json(site.governance.product("alpha/records"), max_bytes=1 << 20)
-    assert document["card"]["title"] == "records"
+    assert document["card"]["description"] == DESCRIPTION.commitment
+    assert (document["title"], document["columns"]) == ("records", [AGE.to_json()])
     envelope = base64.b64decode(document["certificate_envelope"])
     made = open_certificate(
         envelope, site.space.registrar_key().public_key(), issuer=site.space.card.name
@@ -329,7 +331,8 @@ def test_a_filing_is_logged_and_listed(site: Site) -> None:
         "expires": instant(site.now + timedelta(days=1)),
     }
     index, _ = file(site, **said)
-    assert site.entries()[index].body["filing"] == said
+    logged = said | {"author": "", "outputs": []}
+    assert site.entries()[index].body["filing"] == logged
     listed = shown(site, "apps")[APP]
     assert (listed["filing"], listed["filing_index"]) == (said, index)
     assert file(site, **said) == (index, APP)

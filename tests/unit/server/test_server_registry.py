@@ -230,6 +230,7 @@ def test_another_spaces_log_is_refused(site: Site) -> None:
             auto_certify=True,
             certificate_days=1,
             laws=default_laws(),
+            disclosures=site.space.disclosures(),
             authority=site.space.authority(),
             apps_folder=site.space.apps_folder,
             log=site.log,
@@ -253,6 +254,7 @@ def test_another_spaces_log_is_refused(site: Site) -> None:
                 "rows": 1,
                 "classification": "general",
                 "digest": "d",
+                "description": "",
                 "envelope": "",
                 "data_version": 1,
                 "jurisdiction": "",
@@ -288,7 +290,7 @@ def test_a_registry_of_another_version_is_refused(tmp_path: Path) -> None:
     with registry.transaction() as connection:
         connection.exec_driver_sql("UPDATE meta SET value = 7 WHERE name = 'schema'")
     registry.close()
-    with pytest.raises(RegistryDamaged, match="expected schema 2, got 7"):
+    with pytest.raises(RegistryDamaged, match="expected schema 3, got 7"):
         Registry.open(path)
 
 
