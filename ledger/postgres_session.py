@@ -6,6 +6,7 @@ The functions run in the session's first transaction; a lock they take outlives 
 from __future__ import annotations
 
 import hashlib
+import time
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select, text
 
@@ -15,6 +16,8 @@ from ledger.store import SCHEMA_VERSION
 from ledger.store_sql import METADATA
 
 STATEMENT_TIMEOUT_MS = 30_000
+LOCK_WAIT_S = 2.0
+"""A server needs a moment to notice that the writer before was killed."""
 _OLDEST_SERVER = 14
 _VERSION = Table("log_version", MetaData(), Column("version", Integer, nullable=False))
 
@@ -30,6 +33,7 @@ _SESSION = (
     "SET tcp_keepalives_interval = 10",
     "SET tcp_keepalives_count = 3",
 )
+_LOCK = text("SELECT pg_try_advisory_lock(:key)")
 _HOLDER = text(
     "SELECT a.pid, a.client_addr::text, a.application_name, a.backend_start::text"
     " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
@@ -68,8 +72,19 @@ def take_lock(connection: Connection, url: PostgresUrl) -> None:
     """
     database = connection.scalar(text("SELECT current_database()"))
     key = lock_key(str(database), url.schema)
-    if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-        return
+    until = time.monotonic() + LOCK_WAIT_S
+    while not connection.scalar(_LOCK, {"key": key}):
+        if time.monotonic() > until:
+            raise _held(connection, url, key)
+        time.sleep(0.05)
+
+
+def release_lock(connection: Connection) -> None:
+    """Let the next writer in at once, not when the server sees that this connection ended."""
+    connection.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+def _held(connection: Connection, url: PostgresUrl, key: int) -> LogUnavailable:
     row = connection.execute(_HOLDER, {"key": key}).first()
     holder = "one that ended meanwhile"
     if row is not None:
@@ -78,7 +93,7 @@ def take_lock(connection: Connection, url: PostgresUrl) -> None:
             f"server process {pid} for {name or 'a client without a name'} from "
             f"{address or 'a local socket, or an address this role may not see'}, since {since}"
         )
-    raise LogUnavailable(
+    return LogUnavailable(
         f"database {url.shown}: expected to be the log's only writer, but another session holds "
         f"its lock: {holder}; stop that one first (a log has exactly one writer)"
     )

@@ -13,14 +13,14 @@ The server must keep what it acknowledged: `fsync`, `full_page_writes` and, for 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import LedgerError, LogDamaged, LogUnavailable
-from ledger.postgres_session import prepare_session, prepare_tables, take_lock
+from ledger.postgres_session import prepare_session, prepare_tables, release_lock, take_lock
 from ledger.postgres_url import PostgresUrl, parse_postgres_url
 from ledger.store import Batch
 from ledger.store_sql import SqlStore
@@ -92,6 +92,9 @@ class PostgresStore(SqlStore):
     def close(self) -> None:
         """As the port."""
         self._closed = True
+        if self._connection is not None:
+            with suppress(DBAPIError), self._connection.begin():  # the lock ends with a lost one
+                release_lock(self._connection)
         self._lose()
         self._engine.dispose()
 

@@ -31,6 +31,10 @@ shared_buffers = 16MB
 max_connections = 20
 password_encryption = 'scram-sha-256'
 """
+_END = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE application_name = 'tdspace log'"
+)
 _LOGINS = """
 local all all trust
 host all all 127.0.0.1/32 scram-sha-256
@@ -168,10 +172,11 @@ class Server:
 
     def end_connections(self) -> None:
         """Each log's connection is lost, from the server's side."""
-        self.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE application_name = 'tdspace log'"
-        )
+        self.execute(_END)
+
+    def end_oldest_connection(self) -> None:
+        """The one of them that was first."""
+        self.execute(f"{_END} ORDER BY backend_start LIMIT 1")
 
 
 @contextmanager

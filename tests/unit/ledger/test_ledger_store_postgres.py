@@ -24,6 +24,7 @@ from ledger.store import Store
 from ledger.store_postgres import PostgresStore
 from ledger.stores import open_store
 
+SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tdspace log'"
 _NUMBERS = itertools.count(1)
 
 
@@ -53,6 +54,11 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def place(server: Server) -> Schema:
     return Schema(server)
+
+
+@pytest.fixture(autouse=True)
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.postgres_session.LOCK_WAIT_S", 0.1)
 
 
 class TestPostgresStore(StoreContract):
@@ -89,9 +95,7 @@ def test_logs_in_two_schemas_are_two_logs(server: Server) -> None:
 
 def test_a_second_writer_is_refused(place: Schema) -> None:
     store = place.open()
-    [(pid,)] = place.server.execute(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'tdspace log'"
-    )
+    [(pid,)] = place.server.execute(SESSIONS)
     with pytest.raises(LogUnavailable, match="only writer") as caught:
         PostgresStore.open(place.database() + "&application_name=other")
     assert f"server process {pid} for tdspace log from a local socket" in str(caught.value)
@@ -100,6 +104,35 @@ def test_a_second_writer_is_refused(place: Schema) -> None:
     second = place.open()
     assert second.head() == head(1)
     second.close()
+
+
+def test_the_next_writer_waits_a_moment_for_one_that_was_killed(
+    place: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.postgres_session.LOCK_WAIT_S", 20)
+    first = place.open()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(place.open)
+        _wait_for(place, f"{SESSIONS} OFFSET 1")
+        assert not second.done()
+        place.server.end_oldest_connection()
+        second.result(timeout=20).close()
+    first.close()
+
+
+def test_a_store_that_was_closed_lets_the_next_writer_in_at_once(
+    place: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.postgres_session.LOCK_WAIT_S", 0)
+    for _ in range(20):
+        place.open().close()
+
+
+def test_closing_a_lost_connection(place: Schema) -> None:
+    store = place.open()
+    place.server.end_connections()
+    store.close()
+    place.open().close()
 
 
 def test_a_second_writer_that_ends_before_it_is_named(
