@@ -67,6 +67,14 @@ def init(
         Path | None,
         typer.Option(help="A folder with the space's laws (*.jsonld); mainland China's otherwise."),
     ] = None,
+    log_database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Keep the log on PostgreSQL: postgresql+psycopg://USER@HOST/DATABASE"
+            "?sslmode=verify-full, without a password; a file in the space otherwise.",
+        ),
+    ] = "",
 ) -> None:
     """Make a space: its CA, TLS, permit, registrar and log keys (files of mode 0600).
 
@@ -86,6 +94,7 @@ def init(
         auto_certify=auto_certify,
         certificate_days=certificate_days,
         baseline=baseline,
+        log_database=log_database,
     )
     card = space.card
     say(f"made space {card.name} in {space.folder}")

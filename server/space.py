@@ -3,7 +3,8 @@
 space.json                      what everybody may know, and who operates and consumes
 ca/        ca.crt ca.key        signs certificates; needed only while participants enrol
 keys/      permit.key log.key registrar.key   Ed25519, PKCS #8; disclosure.key  X25519, PKCS #8
-governance/ tls.crt tls.key     and, once it ran, governance.db, ledger.db, last-signed
+governance/ tls.crt tls.key     and, once it ran, governance.db, last-signed, and ledger.db
+                                unless space.json names a log_database elsewhere
 superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
 consumer/  tls.crt tls.key ca.crt consumer.json statement.key models/ contracts/
@@ -28,8 +29,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import Field
 
-from ledger.errors import KeyRefused
+from ledger.errors import KeyRefused, LedgerError
 from ledger.note import NoteSigner
+from ledger.postgres_url import parse_postgres_url
 from policies.canonical import canonical_bytes, parse_json
 from policies.certificate import MAX_DAYS
 from policies.errors import DocumentError
@@ -77,6 +79,8 @@ class SpaceFile(Document):
         auto_certify: a product gets its certificate as it is registered; else the registrar's
             word is waited for (`tds product certify`).
         certificate_days: how long such a certificate is valid.
+        log_database: where the log's database is: the URL of a PostgreSQL server, without a
+            password (`ledger.postgres_url`); "" is the file in `governance/`.
     """
 
     version: Version
@@ -89,6 +93,7 @@ class SpaceFile(Document):
     sector: Annotated[str, Field(max_length=100)] = ""
     auto_certify: bool = True
     certificate_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = CERTIFICATE_DAYS
+    log_database: str = Field(default="", max_length=2000, repr=False)
 
 
 class ClientFile(Document):
@@ -118,9 +123,9 @@ class Space:
         return self.folder / "governance" / "governance.db"
 
     @property
-    def log_database(self) -> Path:
-        """The log's database; the published folder can be made again from it."""
-        return self.folder / "governance" / "ledger.db"
+    def log_database(self) -> Path | str:
+        """The log's database, a file or a URL; the published folder can be made again from it."""
+        return self.config.log_database or self.folder / "governance" / "ledger.db"
 
     @property
     def last_signed(self) -> Path:
@@ -220,6 +225,7 @@ def init_space(
     auto_certify: bool = True,
     certificate_days: int = CERTIFICATE_DAYS,
     baseline: Path | None = None,
+    log_database: str = "",
 ) -> Space:
     """Make a space with all its keys; on an error nothing is left behind.
 
@@ -231,7 +237,7 @@ def init_space(
         now: when; certificates are valid from five minutes earlier.
         operator, consumer: participant ids of the two that come with the space.
         contracts_address: host:port of the Dataspace Protocol's endpoint; None for none.
-        region, sector, auto_certify, certificate_days: as in `SpaceFile`.
+        region, sector, auto_certify, certificate_days, log_database: as in `SpaceFile`.
         baseline: a folder with the space's laws; None takes those of mainland China that come
             with this distribution.
 
@@ -245,6 +251,7 @@ def init_space(
         raise SpaceError(f"{folder.parent}: expected a folder to make the space in, got none")
     if operator == consumer:
         raise SpaceError(f"operator and consumer: expected two participants, got {operator} twice")
+    _check_log_database(log_database)
     laws = default_laws() if baseline is None else read_laws(baseline)
     # Built aside and renamed: a crash before the rename leaves a hidden folder and no space.
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
@@ -270,6 +277,7 @@ def init_space(
                 "sector": sector,
                 "auto_certify": auto_certify,
                 "certificate_days": certificate_days,
+                "log_database": log_database,
                 "consumer_key": _new_statement_key(work / "consumer"),
             }
         )
@@ -302,6 +310,7 @@ def load_space(folder: Path) -> Space:
         config = SpaceFile.from_json(value)
     except DocumentError as error:
         raise SpaceError(f"{folder / 'space.json'}: {error}") from error
+    _check_log_database(config.log_database)
     for sub in _FOLDERS:
         if not (folder / sub).is_dir():
             raise SpaceError(f"{folder / sub}: expected a folder of the space, got none")
@@ -326,6 +335,15 @@ def load_space(folder: Path) -> Space:
     space.disclosure_key()
     read_secret(folder / "superlink" / "superexec.secret")
     return space
+
+
+def _check_log_database(url: str) -> None:
+    """What it leaves out is not taken from the environment: a space means the same everywhere."""
+    if url:
+        try:
+            parse_postgres_url(url, {})
+        except LedgerError as error:
+            raise SpaceError(f"log_database: {error}") from error
 
 
 def _make_keys(

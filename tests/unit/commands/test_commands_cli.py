@@ -114,6 +114,16 @@ REFUSED = [
     ("space init new --name example.org/x --region china", 1, "$.region"),
     ("space init new --name x --region CN --baseline full", 1, "mine.txt: expected only files"),
     ("space init new --name x --region CN --baseline gone", 1, "gone: expected a folder with"),
+    (
+        "space init new --name x --region CN --log-database postgresql://u:pw@localhost/l",
+        1,
+        "log_database: database URL: expected no password in it",
+    ),
+    (
+        "space init new --name x --region CN --log-database postgresql://db.example/l",
+        1,
+        "expected sslmode=verify-full",
+    ),
     ("space show --space gone", 1, "gone/space.json: expected a readable file"),
     ("space show --space clinic", 1, "clinic/space.json: expected a readable file"),
     ("space invite x --space space --out old.join", 2, "old.join: expected no such file, got one"),

@@ -60,12 +60,17 @@ def test_a_key_of_another_space(tds: Tds, desk: Path) -> None:
 def test_a_space_is_made_and_shown_without_its_secrets(tds: Tds, tmp_path: Path) -> None:
     folder = tmp_path / "space"
     name = "tdspace.example/a-name-that-makes-the-log-key-long"
-    made = tds("space", "init", str(folder), "--name", name, "--port", "9500", "--region", "CN")
+    url = "postgresql+psycopg://tds@db.example/log?sslmode=verify-full"
+    made = tds(
+        *("space", "init", str(folder), "--name", name, "--port", "9500", "--region", "CN"),
+        *("--log-database", url),
+    )
     shown = tds("space", "show", "--space", str(folder), "--json")
     table = tds("space", "show", "--space", str(folder))
     assert [ran.code for ran in (made, shown, table)] == [0, 0, 0]
     card = shown.json()
     assert (card["name"], card["superlink"]) == (name, "127.0.0.1:9502")
+    assert card["settings"]["log_database"] == url
     assert f"log key (give it to auditors): {card['log_key']}\n" in made.out
     told = made.out + made.err + shown.out + table.out
     assert "PRIVATE" not in told

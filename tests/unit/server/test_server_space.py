@@ -100,6 +100,10 @@ def test_nothing_is_overwritten(space: Space) -> None:
         ({"certificate_days": 0}, r"\$\.certificate_days"),
         ({"certificate_days": 3651}, r"\$\.certificate_days"),
         ({"auto_certify": 1}, r"\$\.auto_certify"),
+        ({"log_database": "log.sqlite"}, "log_database: .*postgresql"),
+        ({"log_database": "postgresql://u:secret@localhost/l"}, "log_database: .*no password"),
+        ({"log_database": "postgresql://db.example/l"}, "log_database: .*sslmode=verify-full"),
+        ({"log_database": f"postgresql://localhost/{'x' * 2000}"}, r"\$\.log_database"),
     ],
 )
 def test_what_cannot_be_a_space_leaves_nothing_behind(
@@ -113,14 +117,32 @@ def test_what_cannot_be_a_space_leaves_nothing_behind(
         "hosts": [],
         "now": NOW,
     }
-    with pytest.raises(SpaceError, match=message):
+    with pytest.raises(SpaceError, match=message) as caught:
         init_space(tmp_path / "space", **(arguments | changes))
+    assert "secret" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_parent_must_exist(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="folder to make the space in"):
         make_space(tmp_path / "a" / "b", now=NOW)
+
+
+def state(folder: Path, **changes: Any) -> None:
+    """Change what `space.json` says."""
+    path = folder / "space.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_where_the_log_is_kept(space: Space) -> None:
+    assert space.log_database == space.folder / "governance" / "ledger.db"
+    url = "postgresql+psycopg://tds@db.example/log?sslmode=verify-full"
+    state(space.folder, log_database=url)
+    assert load_space(space.folder).log_database == url
+    text = json.loads((space.folder / "space.json").read_text())
+    del text["log_database"]  # as spaces were made before there was a choice
+    (space.folder / "space.json").write_text(json.dumps(text))
+    assert load_space(space.folder).log_database == space.log_database
 
 
 @pytest.mark.parametrize(
@@ -136,6 +158,7 @@ def test_the_parent_must_exist(tmp_path: Path) -> None:
         (lambda f: (f / "superlink/superexec.secret").unlink(), "superexec.secret"),
         (lambda f: (f / "governance/tls.key").chmod(0o604), "604"),
         (lambda f: (f / "log").rmdir(), "folder of the space"),
+        (lambda f: state(f, log_database="postgresql://u:secret@h/l"), "no password"),
         (lambda f: (f / "ca/ca.crt").write_bytes(b"x"), r"X\.509"),
         (lambda f: (f / "keys/registrar.key").unlink(), "registrar.key"),
         (
