@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from auditors.reading import Read
 from auditors.register import Register
 from auditors.runs import Open, Run
-from policies.canonical import Json, digest_of, sha256_hex
+from policies.canonical import Json, sha256_hex
 from policies.derived import derived_from
-from policies.entries import Entry
 from policies.fields import instant, parse_instant
 from policies.permit import EXPIRY_GRACE, PermitBody
 
@@ -29,9 +29,9 @@ Fault = tuple[str, str]
 Body = Mapping[str, Any]
 
 
-def check_permit(register: Register, run: Run, decided: Entry, entry: Entry) -> Iterator[Fault]:
+def check_permit(register: Register, run: Run, decided: Read, read: Read) -> Iterator[Fault]:
     """Every field of `PermitIssued` that differs from what follows from its decision."""
-    body: Body = entry.body
+    entry, body = read.entry, read.body
     if entry.time != body["issued"]:
         yield "permit-follows", f"issued: expected the entry's time, got {body['issued']}"
     expected = _permit(register, run, decided)
@@ -53,7 +53,7 @@ def check_permit(register: Register, run: Run, decided: Entry, entry: Entry) -> 
                 yield "permit-follows", f"{body['id']}, {member['participant']}: {text}"
 
 
-def _permit(register: Register, run: Run, decided: Entry) -> dict[str, Any]:
+def _permit(register: Register, run: Run, decided: Read) -> dict[str, Any]:
     """The body that follows from a decision, but for its id."""
     body: Body = decided.body
     spec, recipient = run.spec, register.people.get(run.consumer)
@@ -78,9 +78,9 @@ def _permit(register: Register, run: Run, decided: Entry) -> dict[str, Any]:
         "min_cohort": spec.min_cohort,
         "voucher": spec.voucher if spec.pays != "0" else "",
         "limits": {"wall_s": spec.deadline_s, "memory_bytes": spec.memory_bytes},
-        "decision": digest_of(body["decision"]),
-        "issued": decided.time,
-        "expires": instant(parse_instant(decided.time) + limit),
+        "decision": decided.decision_digest,
+        "issued": decided.entry.time,
+        "expires": instant(parse_instant(decided.entry.time) + limit),
     }
 
 

@@ -7,9 +7,10 @@ grows with what is registered, never with the rounds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
 
 from policies.account import Account, Amounts
 from policies.canonical import canonical_bytes
@@ -80,7 +81,7 @@ class Concluded:
 
 
 class Register:
-    """All of them; each method named after an entry's type takes one of these in."""
+    """All of them; `take` takes an entry in."""
 
     def __init__(self) -> None:
         self.space = ""
@@ -93,13 +94,30 @@ class Register:
         self.laws: tuple[Baseline, ...] = ()
         self.laws_digest = baseline_digest(())
         self._certificates: dict[str, Certified] = {}
+        self._claims: dict[str, Claim] = {}
+
+    def take(self, kind: str, index: int, time: str, body: Body) -> None:
+        """An entry of one of `KINDS`.
+
+        Raises:
+            KeyError, TypeError, ValueError, PolicyError: in another form than governance writes.
+        """
+        self._claims.clear()
+        KINDS[kind](self, index, time, body)
 
     def claim(self, id: str) -> Claim:
-        """What stands here of an agreement, its product and its owner.
+        """What stands here of an agreement, its product and its owner; the same object until
+        anything is registered.
 
         Raises:
             KeyError: there is no such agreement, product or owner.
         """
+        found = self._claims.get(id)
+        if found is None:
+            found = self._claims[id] = self._claim(id)
+        return found
+
+    def _claim(self, id: str) -> Claim:
         concluded = self.agreements[id]
         product = self.products[concluded.agreement.target]
         owner = self.people[concluded.assigner]
@@ -153,7 +171,8 @@ class Register:
         """
         one = self.agreements[agreement]
         reserved = one.account.outstanding.get(permit, Amounts())
-        one.account = one.account.commit(permit, replace(reserved, metered_s=metered_s))
+        used = Amounts(reserved.uses, metered_s, reserved.epsilon, reserved.paid)
+        one.account = one.account.commit(permit, used)
 
     def keep(self, permit: PermitBody) -> None:
         """What is still outstanding under a permit counts as used."""
@@ -164,23 +183,23 @@ class Register:
 
     # -- entries ---------------------------------------------------------------------------------
 
-    def SpaceCreated(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _created(self, index: int, _time: str, body: Body) -> None:
         """The operator and the consumer."""
         self.space = body["space"]["name"]
         self.registrar_key = body["space"]["registrar_key"]
         for person in body["participants"]:
             self._enrolled(index, person)
 
-    def ParticipantEnrolled(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _enrolled_one(self, index: int, _time: str, body: Body) -> None:
         """One of the others."""
         self._enrolled(index, body)
 
-    def ProductRegistered(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _registered(self, index: int, _time: str, body: Body) -> None:
         """A newer version takes the place of the one before, without its certificate."""
         kept = {name: value for name, value in body.items() if name != "envelope"}
         self.products[body["product"]] = Registered(index, kept)
 
-    def CertificateIssued(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _certified(self, _index: int, _time: str, body: Body) -> None:
         """It counts if it is for the product's newest version."""
         made = Certified(body["serial"], body["not_before"], body["not_after"])
         self._certificates[made.serial] = made
@@ -188,27 +207,27 @@ class Register:
         if product is not None and product.body["digest"] == body["digest"]:
             product.certificate = made
 
-    def CertificateRevoked(self, _index: int, time: str, body: Body) -> None:  # noqa: N802
+    def _certificate_revoked(self, _index: int, time: str, body: Body) -> None:
         """The first revocation counts."""
         found = self._certificates[body["serial"]]
         found.revoked = found.revoked or time
 
-    def AppRegistered(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _app(self, _index: int, _time: str, body: Body) -> None:
         """A new filing takes the place of the one before."""
         self.apps[body["app"]] = Filing(body["app"], canonical_bytes(body["filing"]).decode())
 
-    def AppFilingRevoked(self, _index: int, time: str, body: Body) -> None:  # noqa: N802
+    def _filing_revoked(self, _index: int, time: str, body: Body) -> None:
         """The first revocation of a filing counts."""
         found = self.apps[body["app"]]
         found.filing_revoked = found.filing_revoked or time
 
-    def BaselineAdopted(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _adopted(self, _index: int, _time: str, body: Body) -> None:
         """The laws from here on."""
         laws = [parse_baseline(one["document"].encode()) for one in body["documents"]]
         self.laws = tuple(sorted(laws, key=lambda law: law.name))
         self.laws_digest = baseline_digest(laws)
 
-    def AgreementConcluded(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+    def _concluded(self, index: int, _time: str, body: Body) -> None:
         """Its document, whatever else the entry says of it."""
         agreement = parse_agreement(body["document"].encode())
         self.agreements[body["agreement"]] = Concluded(
@@ -216,7 +235,7 @@ class Register:
         )
         self.by_digest[agreement.digest] = agreement
 
-    def ConsentWithdrawn(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+    def _withdrawn(self, index: int, time: str, body: Body) -> None:
         """The first withdrawal counts."""
         found = self.agreements[body["agreement"]]
         if found.withdrawn is None:
@@ -231,3 +250,20 @@ class Register:
             receipt_key=body.get("receipt_key") or "",
             fleet_key=body.get("fleet_key") or "",
         )
+
+
+_Take = Callable[[Register, int, str, Body], None]
+KINDS: Final[Mapping[str, _Take]] = MappingProxyType(
+    {
+        "SpaceCreated": Register._created,
+        "ParticipantEnrolled": Register._enrolled_one,
+        "ProductRegistered": Register._registered,
+        "CertificateIssued": Register._certified,
+        "CertificateRevoked": Register._certificate_revoked,
+        "AppRegistered": Register._app,
+        "AppFilingRevoked": Register._filing_revoked,
+        "BaselineAdopted": Register._adopted,
+        "AgreementConcluded": Register._concluded,
+        "ConsentWithdrawn": Register._withdrawn,
+    }
+)

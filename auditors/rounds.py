@@ -16,23 +16,27 @@ Where a report is as expected, nothing of it needs a second look: it was evaluat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from auditors.pending import Pending
+from auditors.reading import Read
 from auditors.register import Register
 from auditors.reports import evaluate_again, stated_values
 from auditors.runs import Run, Runs
 from auditors.spending import Spending
 from policies.account import Voucher
-from policies.canonical import digest_of, sha256_hex
+from policies.canonical import canonical_bytes, digest_of, sha256_hex
+from policies.claim import Claim, Recipient
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.cover import decide_covered
 from policies.entries import Entry
 from policies.evaluate import Reason, Request, Value
 from policies.fields import parse_instant
-from policies.left_values import decision_time, left_values
+from policies.left_values import decision_time, passing_values, standing_values
+from policies.memory import Memory
 from policies.operands import OPERANDS
 from policies.refusals import app_reasons, claim_reasons, disagreement_reason
 from policies.values import value_to_json
@@ -42,13 +46,25 @@ Body = Mapping[str, Any]
 Place = tuple[str, str]
 
 
+_Standing = tuple[Claim, Recipient | None, bool, dict[str, Value]]
+_MAX_STANDING: Final = 20_000
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the log has said before a decision."""
+    """What the log has said before a decision.
+
+    Attributes:
+        memory: of what policies said of the same values before.
+        standing: by agreement, run and kind, what left values were made of, and those of them that
+            stay while that does.
+    """
 
     register: Register
     runs: Runs
     spending: Spending
+    memory: Memory = field(default_factory=Memory)
+    standing: dict[tuple[str, str, str], _Standing] = field(default_factory=dict)
 
 
 def check_turn(known: Known, run: Run, body: Body) -> Iterator[Fault]:
@@ -72,34 +88,37 @@ def check_turn(known: Known, run: Run, body: Body) -> Iterator[Fault]:
 
 
 def check_decision(
-    known: Known, run: Run, entry: Entry, reports: Sequence[Body], alarms: Sequence[Body]
+    known: Known, run: Run, read: Read, pending: Pending, alarms: Sequence[Body]
 ) -> Iterator[Fault]:
     """Every fault of `RoundDecided`; nothing that it did is applied to `known`.
 
     Args:
-        reports: those of the `ReportsMade` entries before it.
+        pending: the `ReportsMade` entries before it.
         alarms: the bodies of the `EnginesDisagreed` entries before it.
 
     Raises:
         KeyError, TypeError, ValueError, PolicyError: entries in another form than governance
             writes.
     """
-    body: Body = entry.body
-    pending = {(one["participant"], one["product"]): one for one in alarms}
-    decision = _decide(known, run, entry, pending)
-    for participant, product in pending:
+    body: Body = read.body
+    unexplained = {(one["participant"], one["product"]): one for one in alarms}
+    decision = _decide(known, run, read.entry, unexplained)
+    for participant, product in unexplained:
         text = "expected an alarm about a report of this decision"
         yield "alarm-follows", f"{participant}, {product}: {text}"
-    named = False
-    for fault in _reports(known, decision, body, reports):
-        named = True
-        yield fault
-    logged = body["decision"]
-    if body["digest"] != digest_of(logged):
-        yield "decision-follows", f"expected its digest {digest_of(logged)[:16]}…, got another"
     expected = decision.to_json()
-    if logged != expected:
-        yield from _differences(expected, logged, quiet=named)
+    same = read.decides(canonical_bytes(expected))
+    documents = [one.document for one in decision.verdicts if one.document is not None]
+    named = False
+    if not same or not pending.are(documents, read.entry):
+        for fault in _reports(known, decision, body, pending.read()):
+            named = True
+            yield fault
+    if body["digest"] != read.decision_digest:
+        text = f"expected its digest {read.decision_digest[:16]}…, got another"
+        yield "decision-follows", text
+    if not same:
+        yield from _differences(expected, body["decision"], quiet=named)
 
 
 def _decide(known: Known, run: Run, entry: Entry, alarms: dict[Place, Body]) -> RoundDecision:
@@ -107,7 +126,12 @@ def _decide(known: Known, run: Run, entry: Entry, alarms: dict[Place, Body]) -> 
     spec, register = run.spec, known.register
     voucher = known.spending.voucher(spec.voucher, run.consumer) if spec.pays != "0" else None
     candidates = _candidates(known, run, entry, voucher)
-    decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=register.laws)
+    decide = partial(
+        decide_round,
+        min_cohort=spec.min_cohort,
+        baseline=register.laws,
+        evaluate=known.memory.evaluate,
+    )
     standing = {(one.participant, one.product): one for one in candidates}
     found: dict[Place, Reason] = {}
     while True:
@@ -159,21 +183,32 @@ def _candidates(
             product=claim.product,
             agreement=concluded.agreement,
             facts=facts,
-            state=left_values(
-                claim,
-                concluded.agreement,
-                concluded.account,
-                spec,
-                run.entry,
-                run.consumer,
-                body["kind"],
-                now,
-                register.people.get(run.consumer),
-                voucher,
-            ),
+            state=_standing(known, run, id, claim, body["kind"], voucher)
+            | passing_values(concluded.account, spec, now),
             request=Request(target=claim.product, assignee=run.consumer, action=body["kind"]),
             rows=claim.rows,
         )
+
+
+def _standing(
+    known: Known, run: Run, id: str, claim: Claim, kind: str, voucher: Voucher | None
+) -> dict[str, Value]:
+    """The left values that stay as they were in the run's round before, if all they are made of
+    does."""
+    register, place = known.register, (id, run.id, kind)
+    recipient = register.people.get(run.consumer)
+    free = voucher is None
+    last = known.standing.get(place)
+    if last is not None and last[0] is claim and last[1] is recipient and last[2] == free:
+        return last[3]
+    if len(known.standing) >= _MAX_STANDING:
+        known.standing.clear()
+    agreement = register.agreements[id].agreement
+    found = standing_values(
+        claim, agreement, run.spec, run.entry, run.consumer, kind, recipient, voucher
+    )
+    known.standing[place] = claim, recipient, free, found
+    return found
 
 
 def _reports(

@@ -16,32 +16,29 @@
                         borne out as far as the close can show it
 
 Whether each decision follows from the policies in force is for `auditors.wholelog`; here every
-document is taken as it stands. Works on an intact log only: call `auditors.verify.verify_folder`
-first. What is held in memory grows with participants, agreements, runs and permit ids.
+document is taken as it stands. What is held in memory grows with participants, agreements, runs
+and permit ids.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from auditors.snapshot import Snapshot
+from auditors.reading import Read, decoded
 from auditors.spending import Spending
 from policies.account import metered_seconds, whole_seconds
-from policies.canonical import digest_of
-from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
 from policies.post_duties import unfulfilled
-from policies.receipt import Receipt, open_receipt
+from policies.receipt import Receipt, open_receipt_and_digest
+
+Fault = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +50,16 @@ class Violation:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
 class _Issued:
     """A permit as logged, and who has answered it: entry and rows of the accepted receipt."""
 
-    body: PermitBody
-    answered: dict[str, tuple[int, int]] = field(default_factory=dict)
+    __slots__ = ("answered", "body", "digest", "members")
 
-
-def check_rules(folder: Path, *, size: int) -> list[Violation]:
-    """Every broken rule among the first `size` entries of an intact log, in the log's order.
-
-    Args:
-        folder: the log's folder.
-        size: as `verify_folder` returned it; later entries are not looked at.
-
-    Raises:
-        AuditInputError: the folder cannot be read.
-    """
-    checker = Rules()
-    for index, line in Snapshot.take(folder).entries():
-        if index >= size:
-            break
-        try:
-            entry = parse_entry(line)
-        except PolicyError as error:
-            checker.broken(index, "entry-readable", str(error))
-            continue
-        checker.look(index, entry)
-    return checker.violations
+    def __init__(self, body: PermitBody, digest: str) -> None:
+        self.body = body
+        self.digest = digest
+        self.members = {member.participant: member for member in reversed(body.cohort)}
+        self.answered: dict[str, tuple[int, int]] = {}
 
 
 class Rules:
@@ -89,78 +67,87 @@ class Rules:
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
-        self._signatures = True
         self._keys: dict[str, Ed25519PublicKey] = {}
         self._agreements: dict[str, str] = {}
         self._withdrawn: dict[str, int] = {}
         self._permits: dict[str, _Issued] = {}
+        self._open: dict[str, list[str]] = {}
         self._permit_ids: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
         self.spending = Spending()
-        self._decision: tuple[int, dict[str, Any]] = (-1, {})
+        self._decision: Read | None = None
 
     def broken(self, index: int, rule: str, text: str) -> None:
         """Note a violation."""
         self.violations.append(Violation(index=index, rule=rule, text=text))
 
-    def look(self, index: int, entry: Entry, *, signatures: bool = True) -> None:
-        """Take one entry in. A body in another form than governance writes breaks a rule too.
+    def look(self, read: Read) -> None:
+        """Take one entry in, and if it is one's own, note what it breaks.
 
-        Args:
-            signatures: whether to open a receipt; if not, somebody else does.
+        A body in another form than governance writes breaks a rule too.
         """
-        self._signatures = signatures
-        look = getattr(self, f"_on_{entry.type}", None)
+        look = _LOOKS.get(read.entry.type)
         if look is None:
             return
         try:
-            look(index, entry.body)
+            for rule, text in look(self, read):
+                if read.own:
+                    self.broken(read.index, rule, text)
         except (KeyError, TypeError, ValueError, PolicyError) as error:
-            self.broken(index, "entry-readable", f"{entry.type}: {type(error).__name__}: {error}")
+            if read.own:
+                text = f"{read.entry.type}: {type(error).__name__}: {error}"
+                self.broken(read.index, "entry-readable", text)
 
-    def _on_ParticipantEnrolled(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+    def _enrolled(self, read: Read) -> Iterable[Fault]:
+        body = read.body
         if body["receipt_key"]:
             raw = bytes.fromhex(body["receipt_key"])
             self._keys[body["participant"]] = Ed25519PublicKey.from_public_bytes(raw)
+        return ()
 
-    def _on_AgreementConcluded(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._agreements[body["agreement"]] = body["product"]
+    def _concluded(self, read: Read) -> Iterable[Fault]:
+        self._agreements[read.body["agreement"]] = read.body["product"]
+        return ()
 
-    def _on_ConsentWithdrawn(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._withdrawn.setdefault(body["agreement"], index)
+    def _consent_ended(self, read: Read) -> Iterable[Fault]:
+        self._withdrawn.setdefault(read.body["agreement"], read.index)
+        return ()
 
-    def _on_RunOpened(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self.spending.opened(body)
+    def _opened(self, read: Read) -> Iterable[Fault]:
+        self.spending.opened(read.body)
+        return ()
 
-    def _on_VoucherIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self.spending.issued(index, body)
+    def _issued(self, read: Read) -> Iterable[Fault]:
+        self.spending.issued(read.index, read.body)
+        return ()
 
-    def _on_RoundDecided(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._decision = (index, body)
+    def _decided(self, read: Read) -> Iterable[Fault]:
+        self._decision = read
+        return ()
 
-    def _on_PermitIssued(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        permit = PermitBody.from_json(body)
-        for text in self._undecided(index, permit):
-            self.broken(index, "permit-decided", f"{permit.id}: {text}")
-        if permit.id in self._permit_ids:
-            self.broken(
-                index,
-                "permit-once",
-                f"{permit.id}: expected a new id, it stands in entry {self._permit_ids[permit.id]}",
-            )
-        for rule, text in self.spending.reserved(permit):
-            self.broken(index, rule, text)
+    def _permitted(self, read: Read) -> Iterable[Fault]:
+        permit, before = read.permit, self._permit_ids.get(read.permit.id)
+        self._permit_ids.setdefault(permit.id, read.index)
+        digest = read.body_digest
+        self._permits[digest] = _Issued(permit, digest)
+        self._open.setdefault(permit.id, []).append(digest)
+        yield from self.spending.reserved(permit)
+        if not read.own:
+            return
+        for text in self._undecided(read):
+            yield "permit-decided", f"{permit.id}: {text}"
+        if before is not None:
+            yield "permit-once", f"{permit.id}: expected a new id, it stands in entry {before}"
         for member in permit.cohort:
             for text in self._disagreements(member):
-                self.broken(index, "permit-agreed", f"{permit.id}, {member.participant}: {text}")
-        self._permit_ids.setdefault(permit.id, index)
-        self._permits[permit.digest()] = _Issued(body=permit)
+                yield "permit-agreed", f"{permit.id}, {member.participant}: {text}"
 
-    def _undecided(self, index: int, permit: PermitBody) -> Iterator[str]:
-        at, decided = self._decision
-        if at != index - 1 or digest_of(decided["decision"]) != permit.decision:
-            yield f"expected the decision {permit.decision[:16]}… in entry {index - 1}"
+    def _undecided(self, read: Read) -> Iterator[str]:
+        permit, made = read.permit, self._decision
+        if made is None or made.index != read.before or made.decision_digest != permit.decision:
+            yield f"expected the decision {permit.decision[:16]}… in entry {read.before}"
             return
+        decided = made.body
         expected = tuple(decided[name] for name in ("run", "round", "kind", "attempt"))
         got = (permit.run, permit.round, permit.kind, permit.attempt)
         if expected != got:
@@ -190,31 +177,26 @@ class Rules:
             at = self._withdrawn[member.agreement]
             yield f"expected a standing consent, it was withdrawn in entry {at}"
 
-    def _on_ReceiptAccepted(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+    def _accepted(self, read: Read) -> Iterable[Fault]:
+        body = read.body
         issued = self._permits.get(body["permit"])
         if issued is None:
-            self.broken(
-                index,
-                "receipt-permitted",
-                f"expected an open permit with digest {body['permit'][:16]}…, got none",
-            )
+            text = f"expected an open permit with digest {body['permit'][:16]}…, got none"
+            yield "receipt-permitted", text
             return
-        member = _member(issued.body, body["participant"])
+        member = issued.members.get(body["participant"])
         key = self._keys.get(body["participant"])
         if member is None or key is None:
-            self.broken(
-                index,
-                "receipt-in-bounds",
-                f"{body['participant']}: expected an enrolled member of the permit's cohort",
-            )
+            text = "expected an enrolled member of the permit's cohort"
+            yield "receipt-in-bounds", f"{body['participant']}: {text}"
             return
         for text in self._out_of_turn(issued, member):
-            self.broken(index, "receipt-in-bounds", f"{member.participant}: {text}")
-        issued.answered.setdefault(member.participant, (index, body["rows_used"]))
-        if self._signatures:
-            receipt = open_receipt(_decode(body["envelope"]), key)
-            for rule, text in _receipt_problems(body, receipt, issued.body, member):
-                self.broken(index, rule, f"{member.participant}: {text}")
+            yield "receipt-in-bounds", f"{member.participant}: {text}"
+        issued.answered.setdefault(member.participant, (read.index, body["rows_used"]))
+        if read.own:
+            receipt, digest = open_receipt_and_digest(decoded(body["envelope"]), key)
+            for rule, text in _receipt_problems(body, receipt, digest, issued, member):
+                yield rule, f"{member.participant}: {text}"
 
     def _out_of_turn(self, issued: _Issued, member: CohortMember) -> Iterator[str]:
         if member.participant in issued.answered:
@@ -224,67 +206,82 @@ class Rules:
             at = self._withdrawn[member.agreement]
             yield f"consent was withdrawn in entry {at}, before this use"
 
-    def _on_RoundAbandoned(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
-        self._settle(body["permit_id"])
+    def _abandoned(self, read: Read) -> Iterable[Fault]:
+        self._settle(read.body["permit_id"])
+        return ()
 
     def _settle(self, permit_id: str) -> None:
         """A permit that is closed or abandoned: no receipt answers it any more."""
-        for digest in [key for key, one in self._permits.items() if one.body.id == permit_id]:
-            del self._permits[digest]
+        for digest in self._open.pop(permit_id, ()):
+            self._permits.pop(digest, None)
 
-    def _on_RoundClosed(self, index: int, body: dict[str, Any]) -> None:  # noqa: N802
+    def _closed(self, read: Read) -> Iterable[Fault]:
+        body = read.body
         before = self._last_close.get(body["run"])
-        if body["previous"] != before:
-            self.broken(
-                index,
-                "close-chained",
-                f"{body['run']}: expected the previous close in entry {before}, "
-                f"got {body['previous']}",
-            )
-        self._last_close[body["run"]] = index
-        self._check_duties(index, body)
+        self._last_close[body["run"]] = read.index
         issued = self._permits.get(body["permit"])
+        if issued is not None:
+            self._settle(issued.body.id)
+        if not read.own:
+            return
+        if body["previous"] != before:
+            text = f"expected the previous close in entry {before}, got {body['previous']}"
+            yield "close-chained", f"{body['run']}: {text}"
+        yield from _undone(issued, body)
         answered = issued.answered if issued is not None else {}
         for item in body["accepted"]:
             found = answered.get(item["participant"])
             if found is None:
                 text = "expected an accepted receipt for what is aggregated, got none"
-                self.broken(index, "close-answers", f"{item['participant']}: {text}")
+                yield "close-answers", f"{item['participant']}: {text}"
             elif found[1] != item["rows"]:
                 text = f"expected the {found[1]} rows of its accepted receipt, got {item['rows']}"
-                self.broken(index, "close-answers", f"{item['participant']}: {text}")
-        if issued is not None:
-            self._settle(issued.body.id)
+                yield "close-answers", f"{item['participant']}: {text}"
 
-    def _check_duties(self, index: int, body: dict[str, Any]) -> None:
-        issued = self._permits.get(body["permit"])
-        if issued is None or not body["quorum_met"]:
-            return
-        taking_part = {item["participant"] for item in body["accepted"]}
-        owed = unfulfilled(
-            issued.body,
-            taking_part,
-            body["duties"],
-            metrics=body["metrics"],
-            model=body["model"],
-        )
-        for text in owed:
-            self.broken(index, "close-duties", f"{issued.body.id}: expected it declared: {text}")
+
+_LOOKS: Final[Mapping[str, Callable[[Rules, Read], Iterable[Fault]]]] = MappingProxyType(
+    {
+        "ParticipantEnrolled": Rules._enrolled,
+        "AgreementConcluded": Rules._concluded,
+        "ConsentWithdrawn": Rules._consent_ended,
+        "RunOpened": Rules._opened,
+        "VoucherIssued": Rules._issued,
+        "RoundDecided": Rules._decided,
+        "PermitIssued": Rules._permitted,
+        "ReceiptAccepted": Rules._accepted,
+        "RoundAbandoned": Rules._abandoned,
+        "RoundClosed": Rules._closed,
+    }
+)
+
+
+def _undone(issued: _Issued | None, body: dict[str, Any]) -> Iterator[Fault]:
+    """What is owed after a round with a result, and not declared in its close."""
+    if issued is None or not body["quorum_met"]:
+        return
+    taking_part = {item["participant"] for item in body["accepted"]}
+    owed = unfulfilled(
+        issued.body, taking_part, body["duties"], metrics=body["metrics"], model=body["model"]
+    )
+    for text in owed:
+        yield "close-duties", f"{issued.body.id}: expected it declared: {text}"
 
 
 def _receipt_problems(
-    body: dict[str, Any], receipt: Receipt, permit: PermitBody, member: CohortMember
-) -> Iterator[tuple[str, str]]:
+    body: dict[str, Any], receipt: Receipt, digest: str, issued: _Issued, member: CohortMember
+) -> Iterator[Fault]:
+    permit = issued.body
+    started, finished = parse_instant(receipt.started), parse_instant(receipt.finished)
     for name, expected, got in (
-        ("permit", permit.digest(), receipt.permit),
+        ("permit", issued.digest, receipt.permit),
         ("run", permit.run, receipt.run),
         ("round", permit.round, receipt.round),
         ("participant", member.participant, receipt.participant),
         ("product", member.product, receipt.product),
         ("update", receipt.update, body["update"]),
-        ("digest", digest_of(receipt.to_json()), body["receipt"]),
+        ("digest", digest, body["receipt"]),
         ("rows", receipt.rows_used, body["rows_used"]),
-        ("metered", metered_seconds(*_times(receipt), member.metered_s), body["metered_s"]),
+        ("metered", metered_seconds(started, finished, member.metered_s), body["metered_s"]),
     ):
         if expected != got:
             yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
@@ -294,25 +291,10 @@ def _receipt_problems(
             f"expected at most {member.max_rows} rows, got "
             f"{receipt.rows_used} and {receipt.rows_held_back} held back",
         )
-    used_s = whole_seconds(*_times(receipt))
+    used_s = whole_seconds(started, finished)
     if used_s is not None and used_s > member.metered_s:
         text = f"expected at most the {member.metered_s} seconds reserved, got {used_s}"
         yield "receipt-in-bounds", text
     if receipt.finished > permit.expires:
         text = f"expected an end before the permit's, {permit.expires}, got {receipt.finished}"
         yield "receipt-in-bounds", text
-
-
-def _times(receipt: Receipt) -> tuple[datetime, datetime]:
-    return parse_instant(receipt.started), parse_instant(receipt.finished)
-
-
-def _member(permit: PermitBody, participant: str) -> CohortMember | None:
-    return next((m for m in permit.cohort if m.participant == participant), None)
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("envelope: expected base64") from error

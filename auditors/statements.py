@@ -10,14 +10,13 @@ Nothing else is signed that a decision rests on; who enrolled whom is the operat
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from auditors.reading import decoded
 from auditors.register import Register
 from policies.canonical import Json, digest_of
 from policies.certificate import CERTIFICATE_TYPE, Certificate
@@ -75,7 +74,7 @@ def check_statement(register: Register, entry: Entry) -> Iterator[Fault]:
     payload_type, read = kind
     signer, key = _signer(register, entry.type, body)
     try:
-        payload = open_envelope(_decoded(body["envelope"]), payload_type=payload_type, key=key)
+        payload = open_envelope(decoded(body["envelope"]), payload_type=payload_type, key=key)
     except SignatureError as error:
         yield "statement-signed", f"{entry.type} of {signer}: {error}"
         return
@@ -150,13 +149,6 @@ def _certificate(
     yield "issuer", certificate.issuer, register.space
     for name in ("serial", "product", "digest", "owner", "not_before", "not_after"):
         yield name, getattr(certificate, name), body[name]
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("envelope: expected base64") from error
 
 
 _Read = Callable[[Register, Json, Body], Iterator[tuple[str, object, object]]]

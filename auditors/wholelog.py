@@ -28,27 +28,27 @@ changed them. Memory grows with participants, agreements, runs and permit ids, n
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 from auditors.ledgerbook import Book, agreement_book
 from auditors.outcomes import check_close, check_ended, check_opened, check_permit
+from auditors.pending import Pending
+from auditors.reading import ALARM, REPORTS, Read, Turns, kind_of, read_entry
+from auditors.register import KINDS as REGISTERED
 from auditors.register import Register
 from auditors.rounds import Fault, Known, check_decision, check_turn
 from auditors.rules import Rules, Violation
 from auditors.runs import Run, Runs
 from auditors.snapshot import Snapshot
 from auditors.statements import check_new, check_statement
-from policies.entries import Entry, parse_entry
 from policies.errors import AccountError, PolicyError
-from policies.permit import PermitBody
 
 MAX_VIOLATIONS: Final = 10_000
 PROGRESS_EVERY: Final = 1024
-_MAX_PENDING: Final = 10_000  # entries with a decision's reports; more candidates no round has
 _MALFORMED = (
     KeyError,
     TypeError,
@@ -87,8 +87,8 @@ def replay_share(
 ) -> Replayed:
     """Replay a log; of what takes time, only one share.
 
-    What each entry means is taken in by every share; decisions, signatures and spellings are looked
-    at by one of them each. Together the shares find what one alone would.
+    What each entry means is taken in by every share; whether it follows is looked at by one of them
+    each. Together the shares find what one alone would.
 
     Args:
         share: from 0 to `shares` - 1.
@@ -97,7 +97,7 @@ def replay_share(
     Raises:
         AuditInputError, IntegrityBroken: the folder cannot be read, or a line has no end.
     """
-    replay = _Replay(lambda number: (number * 0x9E3779B1 >> 16) % shares == share)
+    replay = _Replay(Turns(share, shares))
     total = snapshot.size
     for index, line in snapshot.entries():
         replay.take(index, line)
@@ -112,33 +112,31 @@ def replay_share(
 
 
 class _Replay:
-    """One pass over a log.
+    """One pass over a log."""
 
-    Args:
-        own: whether an entry's share is this one.
-    """
-
-    def __init__(self, own: Callable[[int], bool]) -> None:
+    def __init__(self, turns: Turns) -> None:
         self.rules = Rules()
-        self._own = own
+        self._turns = turns
         self._register = Register()
         self._runs = Runs()
         self._known = Known(self._register, self._runs, self.rules.spending)
-        self._reports: list[bytes] = []
+        self._pending = Pending()
         self._alarms: list[dict[str, Any]] = []
-        self._decided: tuple[int, Entry] | None = None
+        self._decided: Read | None = None
         self._counts = dict.fromkeys(("RoundDecided", "PermitIssued", "ReceiptAccepted"), 0)
         self._entries = 0
+        self._before = -1
         self._unreadable = False
 
     def result(self) -> Replayed:
         """What was found."""
+        order = attrgetter("index", "rule", "text")
         return Replayed(
             entries=self._entries,
             decisions=self._counts["RoundDecided"],
             permits=self._counts["PermitIssued"],
             receipts=self._counts["ReceiptAccepted"],
-            violations=tuple(self.rules.violations),
+            violations=tuple(sorted(set(self.rules.violations), key=order)),
             book=self._book(),
             unreadable=self._unreadable,
         )
@@ -150,149 +148,156 @@ class _Replay:
 
     def end(self) -> None:
         """The log ends here."""
-        self._settle(self._entries, "")
+        self._settle("")
 
     def take(self, index: int, line: bytes) -> None:
         """One entry, in the log's order."""
         self._entries += 1
-        entry = self._parsed(index, line)
-        if entry is None:
+        kind = kind_of(line)
+        own = self._turns.owns(kind)
+        if kind == REPORTS:
+            self._settle(kind)
+            if own and not self._pending.add(index, line):
+                self.rules.broken(index, "report-named", "expected a decision after its reports")
+                self._forget(self._taken())
+        else:
+            self._look(index, line, own)
+        self._before = index
+
+    def _look(self, index: int, line: bytes, own: bool) -> None:
+        try:
+            entry = read_entry(line, own=own)
+        except (PolicyError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self._unread(index, str(error))
             return
-        self._settle(index, entry.type)
+        self._settle(entry.type)
+        read = Read(index, self._before, line, own, entry)
         if entry.type in self._counts:
             self._counts[entry.type] += 1
-        if entry.type == "ReportsMade":
-            self._keep(index, line)
         try:
-            for rule, text in self._faults(index, entry):
-                self.rules.broken(index, rule, text)
+            for rule, text in self._faults(read):
+                if own:
+                    self.rules.broken(index, rule, text)
         except _MALFORMED as error:
-            text = f"{entry.type}: {type(error).__name__}: {error}"
-            self.rules.broken(index, "entry-readable", text[:500])
-        self.rules.look(index, entry, signatures=self._own(index))
+            if own:
+                text = f"{entry.type}: {type(error).__name__}: {error}"
+                self.rules.broken(index, "entry-readable", text[:500])
+        self.rules.look(read)
         if entry.type == "PermitIssued":
             self._decided = None
 
-    def _parsed(self, index: int, line: bytes) -> Entry | None:
-        try:
-            if self._own(index):
-                return parse_entry(line)
-            entry = json.loads(line)  # another share sees to it that this is its one spelling
-            return Entry(type=entry["type"], time=entry["time"], body=entry["body"])
-        except (PolicyError, ValueError, TypeError, KeyError, RecursionError) as error:
-            self._unreadable = True
-            self.rules.broken(index, "entry-readable", str(error)[:500])
-            return None
+    def _unread(self, index: int, text: str) -> None:
+        self._unreadable = True
+        self.rules.broken(index, "entry-readable", text[:500])
 
-    def _keep(self, index: int, line: bytes) -> None:
-        if len(self._reports) < _MAX_PENDING:
-            self._reports.append(line)
-        else:
-            self.rules.broken(index, "report-named", "expected a decision after its reports")
-            self._reports = []
+    def _taken(self) -> Pending:
+        pending, self._pending = self._pending, Pending()
+        return pending
 
-    def _settle(self, index: int, kind: str) -> None:
+    def _forget(self, pending: Pending) -> None:
+        """Reports that a decision was, or should have been, made of."""
+        for index, text in pending.close():
+            self._unread(index, text)
+
+    def _settle(self, kind: str) -> None:
         """What must follow at once: a decision on its reports, a permit on its decision."""
         if self._decided is not None and kind != "PermitIssued":
-            at, decided = self._decided
-            self._decided = None
-            try:
-                verdicts: Any = decided.body["decision"]
-                names = [v["participant"] for v in verdicts["verdicts"] if v["permitted"]]
-            except _MALFORMED:
-                return  # named as it was read
-            if names:
-                text = f"expected a permit for {', '.join(names)} in entry {at + 1}, got none"
-                self.rules.broken(at, "permit-follows", text[:500])
-        if kind not in ("ReportsMade", "EnginesDisagreed", "RoundDecided"):
-            if self._reports or self._alarms:
+            decided, self._decided = self._decided, None
+            if decided.own:
+                self._without_permit(decided)
+        if kind not in (REPORTS, ALARM, "RoundDecided"):
+            if self._pending or self._alarms:
                 text = "expected a decision at once after its reports and alarms, got none"
-                self.rules.broken(index - 1, "report-named", text)
-            self._reports, self._alarms = [], []
+                self.rules.broken(self._before, "report-named", text)
+                self._forget(self._taken())
+            self._alarms = []
+
+    def _without_permit(self, decided: Read) -> None:
+        try:
+            verdicts = decided.body["decision"]["verdicts"]
+            names = [one["participant"] for one in verdicts if one["permitted"]]
+        except _MALFORMED:
+            return  # named as it was read
+        if names:
+            text = f"expected a permit for {', '.join(names)} at once after it, got none"
+            self.rules.broken(decided.index, "permit-follows", text[:500])
 
     # -- what each type of entry must follow from, and means -----------------------------------
 
-    def _faults(self, index: int, entry: Entry) -> Iterable[Fault]:
-        take = getattr(self._register, entry.type, None)
-        if take is not None:
-            yield from check_new(self._register, entry)
-            take(index, entry.time, entry.body)
-            # After the entry was taken in, so that each share goes on alike whatever this raises.
-            if self._own(index):
-                yield from check_statement(self._register, entry)
+    def _faults(self, read: Read) -> Iterable[Fault]:
+        """What an entry breaks, as far as it is one's own to see; takes it in, whatever that is."""
+        kind, register = read.entry.type, self._register
+        if kind in REGISTERED:
+            new = list(check_new(register, read.entry)) if read.own else ()
+            register.take(kind, read.index, read.entry.time, read.body)
+            yield from new
+            if read.own:
+                yield from check_statement(register, read.entry)
             return
-        look = getattr(self, f"_on_{entry.type}", None)
+        look = _LOOKS.get(kind)
         if look is not None:
-            yield from look(index, entry, entry.body)
+            yield from look(self, read)
 
-    def _run(self, body: dict[str, Any]) -> Run:
-        run = self._runs.known.get(body["run"])
+    def _run(self, read: Read) -> Run:
+        run = self._runs.known.get(read.body["run"])
         if run is None:
-            raise KeyError(f"{body['run']!r:.80}: expected a run that is opened and not completed")
+            id = read.body["run"]
+            raise KeyError(f"{id!r:.80}: expected a run that is opened and not completed")
         return run
 
-    def _on_RunOpened(  # noqa: N802
-        self, index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        yield from check_opened(self._register, body)
-        self._runs.opened(index, body)
-
-    def _on_RunResumed(  # noqa: N802
-        self, _index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        self._run(body).state = "OPEN"
-        return ()
-
-    def _on_RunEnded(  # noqa: N802
-        self, _index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        run = self._run(body)
-        yield from check_ended(run, body)
-        self._runs.ended(run, body)
-
-    def _on_TransferStep(  # noqa: N802
-        self, index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        self._runs.transfer(index, body)
-        return ()
-
-    def _on_EnginesDisagreed(  # noqa: N802
-        self, _index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        self._alarms.append(body)
-        return ()
-
-    def _on_RoundDecided(  # noqa: N802
-        self, index: int, entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        lines, self._reports = self._reports, []
-        alarms, self._alarms = self._alarms, []
-        run = self._run(body)
-        self._decided = (index, entry)
+    def _opened(self, read: Read) -> Iterable[Fault]:
         try:
-            yield from check_turn(self._known, run, body)
-            if self._own(index):
-                made = (json.loads(line)["body"]["reports"] for line in lines)
-                reports = list(chain.from_iterable(made))
-                yield from check_decision(self._known, run, entry, reports, alarms)
+            if read.own:
+                yield from check_opened(self._register, read.body)
         finally:
-            self._runs.decided(run, entry.time, body)
+            self._runs.opened(read.index, read.body)
 
-    def _on_PermitIssued(  # noqa: N802
-        self, _index: int, entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        run, permit = self._run(body), PermitBody.from_json(body)
+    def _resumed(self, read: Read) -> Iterable[Fault]:
+        self._run(read).state = "OPEN"
+        return ()
+
+    def _ended(self, read: Read) -> Iterable[Fault]:
+        run = self._run(read)
+        try:
+            if read.own:
+                yield from check_ended(run, read.body)
+        finally:
+            self._runs.ended(run, read.body)
+
+    def _transfer(self, read: Read) -> Iterable[Fault]:
+        self._runs.transfer(read.index, read.body)
+        return ()
+
+    def _alarm(self, read: Read) -> Iterable[Fault]:
+        self._alarms.append(read.body)
+        return ()
+
+    def _decision(self, read: Read) -> Iterable[Fault]:
+        pending = self._taken()
+        alarms, self._alarms = self._alarms, []
+        try:
+            run = self._run(read)
+            self._decided = read
+            try:
+                if read.own:
+                    yield from check_turn(self._known, run, read.body)
+                    yield from check_decision(self._known, run, read, pending, alarms)
+            finally:
+                self._runs.decided(run, read.entry.time, read.body)
+        finally:
+            self._forget(pending)
+
+    def _permit(self, read: Read) -> Iterable[Fault]:
+        run, permit = self._run(read), read.permit
         self._runs.permitted(run, permit)
         try:
-            if self._decided is not None:  # else `auditors.rules` says so
-                yield from check_permit(self._register, run, self._decided[1], entry)
+            if self._decided is not None and read.own:  # else `auditors.rules` says so
+                yield from check_permit(self._register, run, self._decided, read)
         finally:
             self._register.reserve(permit)
 
-    def _on_ReceiptAccepted(  # noqa: N802
-        self, _index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        run = self._run(body)
+    def _accepted(self, read: Read) -> Iterable[Fault]:
+        run, body = self._run(read), read.body
         if run.permit is None or run.permit.body.id != body["permit_id"]:
             return  # named by `auditors.rules`
         self._runs.accepted(run, body)
@@ -303,18 +308,16 @@ class _Replay:
                 except AccountError as error:
                     yield "receipt-in-bounds", f"{member.participant}: {error}"
 
-    def _on_ReceiptRefused(  # noqa: N802
-        self, _index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        self._runs.refused(self._run(body), body)
+    def _refused(self, read: Read) -> Iterable[Fault]:
+        self._runs.refused(self._run(read), read.body)
         return ()
 
-    def _on_RoundClosed(  # noqa: N802
-        self, index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        run = self._run(body)
+    def _closed(self, read: Read) -> Iterable[Fault]:
+        run, body = self._run(read), read.body
         open_ = run.permit
         try:
+            if not read.own:
+                return
             if open_ is None or open_.body.id != body["permit_id"]:
                 text = f"{run.id}: expected the close of its open permit, got {body['permit_id']}"
                 yield "close-follows", text
@@ -323,16 +326,30 @@ class _Replay:
         finally:
             if open_ is not None:
                 self._register.keep(open_.body)
-            self._runs.closed(run, index, body)
+            self._runs.closed(run, read.index, body)
 
-    def _on_RoundAbandoned(  # noqa: N802
-        self, _index: int, _entry: Entry, body: dict[str, Any]
-    ) -> Iterable[Fault]:
-        run = self._run(body)
+    def _abandoned(self, read: Read) -> Iterable[Fault]:
+        run, body = self._run(read), read.body
         open_ = run.permit
         self._runs.abandoned(run)
         if open_ is None or open_.body.id != body["permit_id"]:
-            text = f"{run.id}: expected an open permit, got {body['permit_id']}"
-            yield "close-follows", text
+            yield "close-follows", f"{run.id}: expected an open permit, got {body['permit_id']}"
         if open_ is not None:
             self._register.keep(open_.body)
+
+
+_LOOKS: Final[Mapping[str, Callable[[_Replay, Read], Iterable[Fault]]]] = MappingProxyType(
+    {
+        "RunOpened": _Replay._opened,
+        "RunResumed": _Replay._resumed,
+        "RunEnded": _Replay._ended,
+        "TransferStep": _Replay._transfer,
+        ALARM: _Replay._alarm,
+        "RoundDecided": _Replay._decision,
+        "PermitIssued": _Replay._permit,
+        "ReceiptAccepted": _Replay._accepted,
+        "ReceiptRefused": _Replay._refused,
+        "RoundClosed": _Replay._closed,
+        "RoundAbandoned": _Replay._abandoned,
+    }
+)

@@ -54,7 +54,12 @@ def sign_envelope(payload: object, *, payload_type: str, key: Ed25519PrivateKey)
 
 
 def open_envelope(data: bytes, *, payload_type: str, key: Ed25519PublicKey) -> Json:
-    """The payload of an envelope that `key` signed.
+    """The payload of an envelope that `key` signed; see `signed_payload`."""
+    return signed_payload(data, payload_type=payload_type, key=key)[0]
+
+
+def signed_payload(data: bytes, *, payload_type: str, key: Ed25519PublicKey) -> tuple[Json, bytes]:
+    """The payload of an envelope that `key` signed, and its canonical bytes.
 
     Args:
         data: the envelope, at most `MAX_ENVELOPE_BYTES`.
@@ -78,7 +83,7 @@ def open_envelope(data: bytes, *, payload_type: str, key: Ed25519PublicKey) -> J
             f"envelope of type {payload_type}: the signature by key {keyid[:16]}… does not hold; "
             "the envelope was changed after signing, or was never signed by that key"
         ) from error
-    return parse_canonical(body, max_bytes=MAX_ENVELOPE_BYTES)
+    return parse_canonical(body, max_bytes=MAX_ENVELOPE_BYTES), body
 
 
 def unverified_payload(data: bytes, *, payload_type: str) -> Json:
@@ -110,9 +115,10 @@ def _b64(value: Json, where: str) -> bytes:
     if not isinstance(value, str):
         raise DocumentError(where, "base64", type(value).__name__)
     try:
-        data = base64.b64decode(value, validate=True)
+        data = binascii.a2b_base64(value)
+        if binascii.b2a_base64(data, newline=False).decode() == value:
+            return data
+        base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise DocumentError(where, "base64", "something else") from error
-    if base64.b64encode(data).decode() != value:
-        raise DocumentError(where, "canonical base64", "another spelling")
-    return data
+    raise DocumentError(where, "canonical base64", "another spelling")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -72,6 +73,7 @@ def instant(moment: datetime) -> str:
     return text.removesuffix("+00:00") + "Z"
 
 
+@lru_cache(maxsize=4096)  # a log tells the same moments again and again
 def parse_instant(text: str) -> datetime:
     """The aware UTC datetime of an `Instant`; `instant` gives the same text back.
 

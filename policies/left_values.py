@@ -71,10 +71,29 @@ def left_values(
         voucher: the run's, if it pays; whoever it does not cover is refused elsewhere
             (`policies.cover`).
     """
+    standing = standing_values(
+        claim, agreement, spec, run_entry, consumer, kind, recipient, voucher
+    )
+    return standing | passing_values(account, spec, now)
+
+
+def standing_values(
+    claim: Claim,
+    agreement: Agreement,
+    spec: RunSpec,
+    run_entry: int,
+    consumer: str,
+    kind: str,
+    recipient: Recipient | None,
+    voucher: Voucher | None,
+) -> dict[str, Value]:
+    """Those that stay as they are from round to round, while nothing is registered anew.
+
+    Args: as for `left_values`; of the voucher nothing counts but which one it is.
+    """
     declared = f"log entry {run_entry}"
     state = {
         "purpose": Value(spec.purpose, declared),
-        "dateTime": Value(now, "clock of governance"),
         "recipient": Value(consumer, declared),
         "event": Value(EVENTS[kind], "the round that was asked for"),
         "algorithm": Value(spec.app, declared),
@@ -88,7 +107,23 @@ def left_values(
         stated = f"log entry {claim.product_entry}; the node measures it"
         state["executionEnvironment"] = Value(claim.execution_environment, stated)
     state |= law_facts(claim, agreement, kind, recipient)
-    return state | _counted(account, spec, now) | _duties(run_entry, spec, voucher)
+    return state | _duties(run_entry, spec, voucher)
+
+
+def passing_values(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]:
+    """Those that every round finds changed: the moment, and what was used until then."""
+    left = account.left(use_amounts(spec))
+    state = {
+        "dateTime": Value(now, "clock of governance"),
+        "count": Value(left.uses, "permits so far, plus this one"),
+        "meteredTime": Value(left.metered_s, "seconds used or reserved, plus this use's"),
+    }
+    if spec.epsilon != "0":
+        state["epsilon"] = Value(left.epsilon, "spent or reserved, plus this use's")
+    elapsed = account.elapsed_s(now)
+    if elapsed is not None:
+        state["elapsedTime"] = Value(elapsed, "the first permit under the agreement")
+    return state
 
 
 def law_facts(
@@ -111,20 +146,6 @@ def law_facts(
             f"{entries} and {recipient.entry}" if recipient else entries,
         ),
     }
-
-
-def _counted(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]:
-    left = account.left(use_amounts(spec))
-    state = {
-        "count": Value(left.uses, "permits so far, plus this one"),
-        "meteredTime": Value(left.metered_s, "seconds used or reserved, plus this use's"),
-    }
-    if spec.epsilon != "0":
-        state["epsilon"] = Value(left.epsilon, "spent or reserved, plus this use's")
-    elapsed = account.elapsed_s(now)
-    if elapsed is not None:
-        state["elapsedTime"] = Value(elapsed, "the first permit under the agreement")
-    return state
 
 
 def _duties(run_entry: int, spec: RunSpec, voucher: Voucher | None) -> dict[str, Value]:

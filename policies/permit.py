@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
@@ -76,7 +77,12 @@ class CohortMember(Document):
     @property
     def amounts(self) -> Amounts:
         """What is reserved for this use."""
-        return Amounts(1, self.metered_s, Decimal(self.epsilon), Decimal(self.pays))
+        return _amounts(self.metered_s, self.epsilon, self.pays)
+
+
+@lru_cache(maxsize=256)  # a run states the same for all
+def _amounts(metered_s: int, epsilon: str, pays: str) -> Amounts:
+    return Amounts(1, metered_s, Decimal(epsilon), Decimal(pays))
 
 
 class Limits(Document):

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field
 
-from policies.envelope import open_envelope, sign_envelope
+from policies.canonical import sha256_hex
+from policies.envelope import sign_envelope, signed_payload
 from policies.fields import Decimal, Document, Id, Instant, ParticipantId, Sha256, Version
 
 RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
@@ -78,4 +79,14 @@ def open_receipt(data: bytes, key: Ed25519PublicKey) -> Receipt:
     Raises:
         DocumentError, SignatureError: what was expected and what came.
     """
-    return Receipt.from_json(open_envelope(data, payload_type=RECEIPT_TYPE, key=key))
+    return open_receipt_and_digest(data, key)[0]
+
+
+def open_receipt_and_digest(data: bytes, key: Ed25519PublicKey) -> tuple[Receipt, str]:
+    """`open_receipt`, and the SHA-256 of the receipt's canonical JSON.
+
+    Every field of a receipt is required and spelled in one way, so that what was signed is what
+    the receipt would be written as.
+    """
+    payload, signed = signed_payload(data, payload_type=RECEIPT_TYPE, key=key)
+    return Receipt.from_json(payload), sha256_hex(signed)

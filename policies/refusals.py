@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 from policies.certificate import validity
@@ -106,7 +107,12 @@ def app_reasons(app: Filed | None, id: str, purpose: str, now: datetime) -> list
 
 def filing_of(app: Filed) -> AppFiling:
     """An app's newest filing."""
-    return AppFiling.from_json(json.loads(app.filing))
+    return _filing(app.filing)
+
+
+@lru_cache(maxsize=256)
+def _filing(text: str) -> AppFiling:
+    return AppFiling.from_json(json.loads(text))
 
 
 def filing_state(app: Filed, now: datetime) -> FilingState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from ledger.note import NoteSigner
 from policies.canonical import digest_of
 from policies.entries import EntryType, entry_bytes
 from policies.envelope import sign_envelope, unverified_payload
+from policies.parts import log_lines
 from policies.permit import PermitBody
 from policies.receipt import RECEIPT_TYPE
 
@@ -100,17 +101,28 @@ def copied(story: Story) -> Story:
     return [Line(one.type, one.time, json.loads(json.dumps(one.body))) for one in story]
 
 
+def lines_of(story: Story) -> list[bytes]:
+    """As they are appended, long entries in parts."""
+    entries = [entry_bytes(one.type, time=one.time, body=one.body) for one in story]
+    return [line for entry in entries for line in log_lines(entry)]
+
+
 def write(folder: Path, story: Story) -> Path:
     """A fresh log of these entries, whose tree verifies."""
+    return write_lines(folder, lines_of(story))
+
+
+def write_lines(folder: Path, lines: Sequence[bytes]) -> Path:
+    """A fresh log of these lines, whatever they are."""
     with Log.open(
         folder=folder / "log",
         database=folder / "log.sqlite",
         last_signed=folder / "last",
         signer=SIGNER,
     ) as log:
-        log.append([entry_bytes(one.type, time=one.time, body=one.body) for one in story])
+        log.append(lines)
     verified = verify_folder(folder / "log", verifier_key=SIGNER.verifier_key)
-    assert verified.size == len(story)
+    assert verified.size == len(lines)
     return folder / "log"
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from policies_rules import agreement, rule
 
-from policies import contenders, settling
+from policies import settling
 from policies.cohort import Candidate, RoundDecision, decide_round
 from policies.company import least_total, row_share
-from policies.evaluate import Request, evaluate
+from policies.contenders import Standing
+from policies.evaluate import Request, Value
 
 SIZE = 600
 
@@ -30,12 +31,13 @@ def candidate(index: int, *wishes: str, rows: int = 100) -> Candidate:
 @pytest.fixture
 def evaluations(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     count = [0]
+    evaluated = Standing._evaluated
 
-    def counted(*arguments: Any, **options: Any) -> Any:
+    def counted(one: Standing, values: Mapping[str, Value]) -> bool:
         count[0] += 1
-        return evaluate(*arguments, **options)
+        return evaluated(one, values)
 
-    monkeypatch.setattr(contenders, "evaluate", counted)
+    monkeypatch.setattr(Standing, "_evaluated", counted)
     yield count
 
 
