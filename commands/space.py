@@ -75,6 +75,13 @@ def init(
             "?sslmode=verify-full, without a password; a file in the space otherwise.",
         ),
     ] = "",
+    last_signed: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the record of the last signed checkpoint, outside of what is backed up; "
+            "in the space's folder otherwise."
+        ),
+    ] = None,
 ) -> None:
     """Make a space: its CA, TLS, permit, registrar and log keys (files of mode 0600).
 
@@ -95,6 +102,7 @@ def init(
         certificate_days=certificate_days,
         baseline=baseline,
         log_database=log_database,
+        last_signed=last_signed,
     )
     card = space.card
     say(f"made space {card.name} in {space.folder}")

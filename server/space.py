@@ -81,6 +81,9 @@ class SpaceFile(Document):
         certificate_days: how long such a certificate is valid.
         log_database: where the log's database is: the URL of a PostgreSQL server, without a
             password (`ledger.postgres_url`); "" is the file in `governance/`.
+        last_signed: where the last-signed record lies, an absolute path; "" is in `governance/`.
+            Whoever backs the space up as one folder keeps it elsewhere: restored together with the
+            log's database it would not tell that the database is an old one.
     """
 
     version: Version
@@ -94,6 +97,7 @@ class SpaceFile(Document):
     auto_certify: bool = True
     certificate_days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = CERTIFICATE_DAYS
     log_database: str = Field(default="", max_length=2000, repr=False)
+    last_signed: Annotated[str, Field(pattern=r"^(/[^\x00-\x1f]{1,1000})?$")] = ""
 
 
 class ClientFile(Document):
@@ -130,7 +134,8 @@ class Space:
     @property
     def last_signed(self) -> Path:
         """The record that keeps a restored backup from forking the log; back it up elsewhere."""
-        return self.folder / "governance" / "last-signed"
+        elsewhere = self.config.last_signed
+        return Path(elsewhere) if elsewhere else self.folder / "governance" / "last-signed"
 
     @property
     def log_folder(self) -> Path:
@@ -226,6 +231,7 @@ def init_space(
     certificate_days: int = CERTIFICATE_DAYS,
     baseline: Path | None = None,
     log_database: str = "",
+    last_signed: Path | None = None,
 ) -> Space:
     """Make a space with all its keys; on an error nothing is left behind.
 
@@ -238,6 +244,7 @@ def init_space(
         operator, consumer: participant ids of the two that come with the space.
         contracts_address: host:port of the Dataspace Protocol's endpoint; None for none.
         region, sector, auto_certify, certificate_days, log_database: as in `SpaceFile`.
+        last_signed: file of the last-signed record; None is in the space's folder.
         baseline: a folder with the space's laws; None takes those of mainland China that come
             with this distribution.
 
@@ -278,6 +285,7 @@ def init_space(
                 "auto_certify": auto_certify,
                 "certificate_days": certificate_days,
                 "log_database": log_database,
+                "last_signed": str(last_signed.absolute()) if last_signed is not None else "",
                 "consumer_key": _new_statement_key(work / "consumer"),
             }
         )
