@@ -70,6 +70,10 @@ class Server:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+    def make(self) -> None:
+        """Lay out its folder."""
+        if self._as:
             self._bin = self._reachable(self._bin)
         how = ("-U", "tds", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         made = subprocess.run(
@@ -97,9 +101,13 @@ class Server:
         )
         if tried.returncode == 0:
             return folder
-        copy = self.folder / "programs"
-        shutil.copytree(folder.parent, copy)
-        return copy / "bin"
+        package = folder.parent.parent
+        copy = self.folder / "programs" / package.name
+        shutil.copytree(folder.parent, copy / folder.parent.name)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():  # the programs of a wheel look for them there
+            shutil.copytree(libraries, copy.with_name(libraries.name))
+        return copy / folder.parent.name / folder.name
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -184,6 +192,7 @@ def running() -> Iterator[Server]:
     """A server that is started, and removed at the end."""
     server = Server()
     try:
+        server.make()
         server.start()
         yield server
     finally:
