@@ -137,6 +137,7 @@ def _contracts(space: Space, governance: Governance, listen: str) -> Endpoint:
         address=listen,
         certificate=folder / "tls.crt",
         key=folder / "tls.key",
+        log_folder=space.log_folder,
     )
 
 

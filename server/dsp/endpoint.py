@@ -46,20 +46,21 @@ class Endpoint:
 
 
 def serve_contracts(
-    contracts: Contracts, *, address: str, certificate: Path, key: Path
+    contracts: Contracts, *, address: str, certificate: Path, key: Path, log_folder: Path
 ) -> Endpoint:
-    """Serve the protocol; returns once the port answers.
+    """Serve the protocol, and the log beside it; returns once the port answers.
 
     Args:
         address: host:port to bind; port 0 takes a free one.
         certificate, key: PEM files of a certificate of the space's CA.
+        log_folder: what the log publishes.
 
     Raises:
         ServerError: the port is taken, or the service did not start.
     """
     listening = _bind(address)
     config = uvicorn.Config(
-        build_app(contracts),
+        build_app(contracts, log_folder),
         http="h11",
         ws="none",
         lifespan="off",

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -45,6 +46,7 @@ from server.dsp.messages import (
 )
 from server.dsp.rows import NegotiationRow
 from server.errors import NotKnown, RequestError, TooMany, Unavailable
+from server.logfiles import LogFiles
 from server.pki import Identity
 
 MAX_PAGE: Final = 1_000_000
@@ -75,8 +77,12 @@ class _Call:
 _Work = Callable[[_Call, Request], Response]
 
 
-def build_app(contracts: Contracts) -> FastAPI:
-    """The protocol's endpoint as an ASGI application; no documentation pages, no redirects."""
+def build_app(contracts: Contracts, log_folder: Path) -> FastAPI:
+    """The protocol's endpoint as an ASGI application; no documentation pages, no redirects.
+
+    Args:
+        log_folder: the log's, which is served to anybody beside it (`server.logfiles`).
+    """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     binding = _Binding(contracts)
     app.add_api_route("/.well-known/dspace-version", binding.versions, methods=["GET"])
@@ -110,6 +116,7 @@ def build_app(contracts: Contracts) -> FastAPI:
     for subject, method, path, work in routes:
         door = binding.door(subject, work)
         app.add_api_route(f"{BASE}/{_FOLDERS[subject]}/{path}", door, methods=[method])
+    app.router.routes.append(LogFiles(log_folder).route())
     app.add_exception_handler(HTTPException, _no_route)
     return app
 

@@ -339,6 +339,7 @@ def serving(populated: Site, folder: Path) -> Iterator[Bed]:
             address="127.0.0.1:0",
             certificate=keys / "tls.crt",
             key=keys / "tls.key",
+            log_folder=site.space.log_folder,
         )
         made = Bed(site, endpoint)
         yield made

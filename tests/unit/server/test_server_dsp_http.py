@@ -436,6 +436,7 @@ def test_a_taken_port_is_named(bed: Bed) -> None:
             address=bed.address,
             certificate=folder / "tls.crt",
             key=folder / "tls.key",
+            log_folder=bed.site.space.log_folder,
         )
 
 
