@@ -170,6 +170,8 @@ _PLACES: Final[Mapping[str, tuple[Kind, str, str]]] = MappingProxyType(
         "Withdrawn": ("reason", "reason", ""),
     }
 )
+COMMITTING_TYPES: Final = tuple(_PLACES)
+"""The types of entries that may carry a commitment."""
 
 
 def committed_in(entry: Entry) -> Committed | None:
