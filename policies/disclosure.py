@@ -167,6 +167,8 @@ _PLACES: Final[Mapping[str, tuple[Kind, str, str]]] = MappingProxyType(
         "CertificateRevoked": ("reason", "reason", "participant"),
         "AppFilingRevoked": ("reason", "reason", ""),
         "RunEnded": ("reason", "said", "participant"),
+        "NegotiationStep": ("reason", "said", "participant"),
+        "TransferStep": ("reason", "said", "participant"),
         "Withdrawn": ("reason", "reason", ""),
     }
 )
