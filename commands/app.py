@@ -14,7 +14,7 @@ from commands.errors import BadInput
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from commands.reading import documents
-from commands.space import SpaceFolder
+from commands.space_people import SpaceFolder
 from policies.canonical import sha256_hex
 from policies.errors import DocumentError
 from policies.fields import instant

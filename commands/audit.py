@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from commands.audit_disclose import disclosed, keygen
 from commands.audit_find import find
 from commands.audit_replay import replay
 from commands.audit_verify import verify
@@ -12,3 +13,5 @@ cli = typer.Typer(no_args_is_help=True, help="Audit a space's log, offline.")
 cli.command("verify")(verify)
 cli.command("replay")(replay)
 cli.command("find")(find)
+cli.command("keygen")(keygen)
+cli.command("disclose")(disclosed)

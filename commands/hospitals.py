@@ -8,6 +8,7 @@ made up; their shares differ in size, in how many tumours are malignant, and in 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class Hospital:
         large: factor on the odds that it sees a tumour above the median radius.
         file: how its data lies on its disk.
         purpose: what its agreement allows its data to be used for.
-        competitor: in whose company its agreement allows no use; "" for nobody.
+        name: what people call it; nothing of it stands in the log.
+        competitor: in whose company its agreement allows no use, by name; "" for nobody.
         trains: whether it takes part at all; the others are refused in every round.
     """
 
@@ -50,16 +52,19 @@ class Hospital:
     competitor: str = ""
     trains: bool = True
 
-    @property
-    def constraints(self) -> list[dict[str, object]]:
-        """What its agreement asks for beside purpose, count and number of participants."""
+    def constraints(self, pseudonyms: Mapping[str, str]) -> list[dict[str, object]]:
+        """What its agreement asks for beside purpose, count and number of participants.
+
+        Args:
+            pseudonyms: of all hospitals, by name: an agreement stands in the log.
+        """
         if not self.competitor:
             return []
         return [
             {
                 "leftOperand": "notTogetherWith",
                 "operator": "isNoneOf",
-                "rightOperand": [self.competitor],
+                "rightOperand": [pseudonyms[self.competitor]],
             }
         ]
 
@@ -141,15 +146,21 @@ def split_data() -> Split:
     return Split(feature_names=names, shares=shares, test=(features[test], labels[test]))
 
 
-def write_hospital(folder: Path, hospital: Hospital, split: Split) -> Path:
-    """Write a hospital's data file and the product file that describes it; the latter's path."""
+def write_hospital(
+    folder: Path, hospital: Hospital, split: Split, *, participant: str = ""
+) -> Path:
+    """Write a hospital's data file and the product file that describes it; the latter's path.
+
+    Args:
+        participant: its id in the space, which the product's begins with; its name if left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     features, labels = split.shares[hospital.name]
     data = folder / f"biopsies.{hospital.file}"
     _write_table(data, split.feature_names, features, labels)
     product = {
         "version": 1,
-        "id": f"{hospital.name}/biopsies",
+        "id": f"{participant or hospital.name}/biopsies",
         "title": f"Fine-needle aspirates, {hospital.title}",
         "path": data.name,
         "columns": [

@@ -28,9 +28,15 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
-    """An enterprise's node on this machine."""
+    """An enterprise's node on this machine.
+
+    Attributes:
+        name: what people call it.
+        participant: what the log calls it.
+    """
 
     name: str
+    participant: str
     folder: Path
     agreement: str
     product: str
@@ -81,12 +87,15 @@ class LocalSpace:
         purpose: str,
         app: bytes,
         constraints: Iterable[Mapping[str, object]] = (),
+        participant: str = "",
     ) -> LocalNode:
         """Invite, enrol, register a product, sign an agreement, approve the app.
 
         Args:
+            participant: its id; its name if left out, which is then in the log.
             constraints: further ones that the owner puts into its agreement.
         """
+        id = participant or name
         folder = self.space.folder.parent / "nodes" / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         join = folder.with_suffix(".join")
@@ -94,7 +103,7 @@ class LocalSpace:
             write_secret(
                 join,
                 operator.invite(
-                    participant=name, title=title, sector="", region=region, valid_s=3600
+                    participant=id, title=title, sector="", region=region, valid_s=3600
                 ),
             )
         enrol(folder, join, region=region, now=now())
@@ -102,7 +111,7 @@ class LocalSpace:
         with open_owner(folder) as owner:
             product = owner.add_product(product_file).id
             agreement = draft_agreement(
-                name,
+                id,
                 product,
                 purpose,
                 consumer=self.space.config.consumer,
@@ -110,7 +119,9 @@ class LocalSpace:
             )
             concluded = owner.sign_agreement(agreement).id
             owner.approve_app(app)
-        node = LocalNode(name=name, folder=folder, agreement=concluded, product=product)
+        node = LocalNode(
+            name=name, participant=id, folder=folder, agreement=concluded, product=product
+        )
         self.nodes[name] = node
         return node
 

@@ -18,10 +18,13 @@ from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
+from commands.node_disclosures import disclosures, erase
 from commands.node_process import run_node
 from commands.output import JsonFlag, print_json, print_table, say
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
+cli.command("disclosures")(disclosures)
+cli.command("erase")(erase)
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
 
@@ -111,7 +114,9 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
 def withdraw(
     agreement: Annotated[str, typer.Argument(help="The agreement's id.")],
     node: NodeFolder,
-    reason: Annotated[str, typer.Option(help="For the log.")] = "the owner withdrew",
+    reason: Annotated[
+        str, typer.Option(help="For operator and auditors; the log only commits to it.")
+    ] = "the owner withdrew",
 ) -> None:
     """Take consent back, at once and for good: a running task ends and its result stays here.
 

@@ -19,7 +19,7 @@ from commands.output import JsonFlag, print_columns, print_json, say
 from commands.policyfile import read_policy_bytes
 from commands.readiness import print_readiness
 from commands.reading import documents
-from commands.space import SpaceFolder
+from commands.space_people import SpaceFolder
 from policies.canonical import Json, digest_of, parse_json
 from policies.certificate import open_certificate
 from policies.errors import PolicyError

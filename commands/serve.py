@@ -16,7 +16,7 @@ from commands.children import Child, Children, port_answers, python
 from commands.errors import CommandFailed
 from commands.node_process import now
 from commands.output import say
-from commands.space import SpaceFolder
+from commands.space_people import SpaceFolder
 from server.edge import Edge
 from server.exchange import FlowerSuperLink
 from server.second_key import CedarKey

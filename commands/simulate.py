@@ -17,7 +17,7 @@ import typer
 from flwr.app import Message
 from rich.progress import Progress
 
-from auditors.rules import check_rules
+from auditors.shares import replay_log
 from auditors.verify import verify_folder
 from clients.appbundle import build_bundle, bundle_config, install_bundle
 from clients.enrol import enrol
@@ -156,7 +156,7 @@ def _simulate(place: Path, app: Path, count: int, rounds: int) -> dict[str, Any]
         ended = consumer.get_run(run.run)
         log_folder, log_key = space.log_folder, space.card.log_key
     verified = verify_folder(log_folder, verifier_key=log_key)
-    broken = check_rules(log_folder, size=verified.size)
+    broken = replay_log(log_folder, jobs=1).violations
     if broken:
         raise CommandFailed(f"entry {broken[0].index} breaks a rule: {broken[0].text}")
     return {

@@ -12,13 +12,22 @@ import typer
 from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
+from commands.space_people import SpaceFolder, auditor_cli, erase, participants
+from policies.canonical import parse_json
 from policies.certificate import MAX_DAYS
+from policies.space import JoinFile
 from server.files import write_secret
 from server.governance_client import GovernanceClient
 from server.laws import parse_laws, read_laws
 from server.space import CERTIFICATE_DAYS, init_space, load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enterprises.")
+cli.command("participants")(participants)
+cli.command("erase")(erase)
+cli.add_typer(auditor_cli, name="auditor")
+
+
+MAX_JOIN_BYTES = 65_536
 
 
 class Role(StrEnum):
@@ -26,11 +35,6 @@ class Role(StrEnum):
 
     NODE = "node"
     CONSUMER = "consumer"
-
-
-SpaceFolder = Annotated[
-    Path, typer.Option("--space", envvar="TDS_SPACE", help="The space's folder.")
-]
 
 
 @cli.command("init")
@@ -112,7 +116,7 @@ def init(
     say(f"  laws of {space.baseline_folder}, adopted as it starts: {laws}")
     say(f"  log key (give it to auditors): {card.log_key}")
     say(f"next: tds serve --space {folder}")
-    say(f"then: tds space invite NAME --space {folder} --region CODE --out NAME.join")
+    say(f"then: tds space invite --title NAME --space {folder} --region CODE --out NAME.join")
 
 
 @cli.command("show")
@@ -140,10 +144,21 @@ def show(space: SpaceFolder, as_json: JsonFlag = False) -> None:
 
 @cli.command("invite")
 def invite(
-    participant: Annotated[str, typer.Argument(help="Its id: a-z, 0-9 and -.")],
     space: SpaceFolder,
     out: Annotated[Path, typer.Option(help="Where to write the join file (mode 0600).")],
-    title: Annotated[str, typer.Option(help="Its name for people.")] = "",
+    title: Annotated[str, typer.Option(help="Its name, for people; never logged.")] = "",
+    contact: Annotated[str, typer.Option(help="Whom to ask there; never logged.")] = "",
+    registration: Annotated[
+        str, typer.Option(help="Its number in a company register; never logged.")
+    ] = "",
+    address: Annotated[str, typer.Option(help="Where it is; never logged.")] = "",
+    participant: Annotated[
+        str,
+        typer.Option(
+            help="Its id, a-z, 0-9 and -, in place of a pseudonym that is made. Not a pseudonym: "
+            "whoever reads the log reads it."
+        ),
+    ] = "",
     sector: Annotated[str, typer.Option(help="Its sector.")] = "",
     region: Annotated[str, typer.Option(help="ISO 3166 code of where it is, such as CN-GD.")] = "",
     valid_hours: Annotated[int, typer.Option(help="How long the invitation holds.", min=1)] = 72,
@@ -151,7 +166,8 @@ def invite(
 ) -> None:
     """Invite an enterprise: writes a join file with a one-time token; `tds serve` must run.
 
-    Hand the file over confidentially. Example: tds space invite clinic --space ./space
+    In the log it has a pseudonym; who it is stands, sealed, in the space's disclosures. Hand the
+    file over confidentially. Example: tds space invite --title "The clinic" --space ./space
     --region CN-GD --out clinic.join
     """
     if out.exists():
@@ -159,18 +175,23 @@ def invite(
     with GovernanceClient.open(load_space(space).operator_folder) as governance:
         join = governance.invite(
             participant=participant,
-            title=title or participant,
+            title=title,
             sector=sector,
             region=region,
             valid_s=valid_hours * 3600,
             role=role.value,
+            contact=contact,
+            registration=registration,
+            address=address,
         )
     write_secret(out, join)
-    say(f"wrote {out}; hand it to {participant} confidentially, it works once")
+    id = JoinFile.from_json(parse_json(join, max_bytes=MAX_JOIN_BYTES)).participant
+    say(f"wrote {out}; hand it over confidentially, it works once")
+    say(f"in the log: {id}" + (f" ({title})" if title else ""))
     if role is Role.CONSUMER:
-        say(f"there: tds space join ./{participant} --join {out.name}")
+        say(f"there: tds space join ./{out.stem} --join {out.name}")
     else:
-        say(f"there: tds node new ./{participant} --join {out.name} --region {region or 'CODE'}")
+        say(f"there: tds node new ./{out.stem} --join {out.name} --region {region or 'CODE'}")
 
 
 @cli.command("join")

@@ -9,7 +9,7 @@ import typer
 
 from commands.output import JsonFlag, print_columns, print_json, say
 from commands.reading import objects
-from commands.space import SpaceFolder
+from commands.space_people import SpaceFolder
 from server.governance_client import GovernanceClient
 from server.space import load_space
 

@@ -167,9 +167,13 @@ _PLACES: Final[Mapping[str, tuple[Kind, str, str]]] = MappingProxyType(
         "CertificateRevoked": ("reason", "reason", "participant"),
         "AppFilingRevoked": ("reason", "reason", ""),
         "RunEnded": ("reason", "said", "participant"),
+        "NegotiationStep": ("reason", "said", "participant"),
+        "TransferStep": ("reason", "said", "participant"),
         "Withdrawn": ("reason", "reason", ""),
     }
 )
+COMMITTING_TYPES: Final = tuple(_PLACES)
+"""The types of entries that may carry a commitment."""
 
 
 def committed_in(entry: Entry) -> Committed | None:

@@ -19,9 +19,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pydantic import Field
 
 from policies.canonical import canonical_bytes, parse_canonical, sha256_hex
@@ -70,6 +76,28 @@ class Sealed:
         return canonical_bytes(
             {"version": 1, "commitment": self.commitment, "recipients": recipients}
         )
+
+
+def parse_private_disclosure_key(data: bytes) -> X25519PrivateKey:
+    """A private key as its file holds it: PKCS #8 in PEM, without password.
+
+    Raises:
+        DocumentError: something else; nothing of it stands in the text.
+    """
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise DocumentError(
+            "disclosure key", "an X25519 private key in PEM, without password", "something else"
+        ) from error
+    if not isinstance(key, X25519PrivateKey):
+        raise DocumentError("disclosure key", "an X25519 private key", "another kind of key")
+    return key
+
+
+def private_disclosure_key_file(key: X25519PrivateKey) -> bytes:
+    """What such a file holds."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def disclosure_key_id(key: X25519PublicKey) -> str:

@@ -80,8 +80,8 @@ class Disclosing:
             return ""
         try:
             value = ReasonText.from_json({"text": text})
-        except DocumentError as error:
-            raise BadInput(f"reason: {error}") from error
+        except DocumentError as error:  # without what was given: a log might keep it
+            raise BadInput(f"reason: {error.where}: expected {error.expected}") from error
         return self.commit(value, about=about)
 
     def keep(self, data: bytes, *, expected: str, about: str) -> None:
@@ -187,7 +187,7 @@ class Disclosing:
                 if one is not None:
                     found = [one] if one.erased is None else []
                 else:
-                    found = disclosed.standing(connection, what)
+                    found = disclosed.standing(connection, what) if what else []
             about = one.participant if one is not None else what
             if caller.role != "operator" and caller.participant != about:
                 raise NotAllowed(f"expected what is about {caller.participant}, got {what!r:.80}")
@@ -222,7 +222,7 @@ def _profile(title: str) -> Profile | None:
     try:
         return Profile.from_json({"title": title}) if title else None
     except DocumentError as error:
-        raise BadInput(f"auditor: {error}") from error
+        raise BadInput(f"auditor: {error.where}: expected {error.expected}") from error
 
 
 def _check_new(known: list[disclosed.Auditor], id: str, key: str) -> None:

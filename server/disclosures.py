@@ -125,7 +125,11 @@ class Disclosures:
             if readers is None:
                 continue
             missing = {disclosure_key_id(key) for key in _keys(readers)}
-            sealed = self._load(commitment)
+            try:
+                sealed = self._load(commitment)
+            except DocumentError as error:  # one damaged file does not stop the space
+                _LOGGER.error("%s", error)
+                continue
             if sealed is None or missing <= set(sealed.shares):
                 continue
             opening = self.opening(commitment)

@@ -276,8 +276,8 @@ def _profile(title: str, contact: str, registration: str, address: str) -> Profi
         return None
     try:
         return Profile.from_json(parts)
-    except DocumentError as error:
-        raise BadInput(f"profile: {error}") from error
+    except DocumentError as error:  # without what was given: the operator's log shows refusals
+        raise BadInput(f"profile: {error.where}: expected {error.expected}") from error
 
 
 def _check_invitation(participant: str, sector: str, region: str, valid_s: int, role: str) -> None:

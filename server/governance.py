@@ -167,6 +167,7 @@ class Governance:
         """Tell these participants of the provider's steps from now on; close what is returned."""
         callbacks = Callbacks(
             journal=self._journal,
+            texts=self.disclosing,
             url=self.contracts.catalogue.url,
             bases=bases,
             ca_pem=self.card.ca_pem,

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from policies.errors import DocumentError
+from policies.sealing import parse_private_disclosure_key
 from server.errors import SpaceError
 from server.files import read_secret
 
@@ -29,7 +31,10 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         SpaceError: missing, readable by others, or no such key.
     """
-    key = _load(path, "an Ed25519 key")
+    try:
+        key = load_pem_private_key(read_secret(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SpaceError(f"{path}: expected an Ed25519 key in PEM, without password") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SpaceError(f"{path}: expected an Ed25519 key, got {type(key).__name__}")
     return key
@@ -37,14 +42,7 @@ def load_key(path: Path) -> Ed25519PrivateKey:
 
 def load_disclosure_key(path: Path) -> X25519PrivateKey:
     """The X25519 key in a file; errors as `load_key`."""
-    key = _load(path, "an X25519 key")
-    if not isinstance(key, X25519PrivateKey):
-        raise SpaceError(f"{path}: expected an X25519 key, got {type(key).__name__}")
-    return key
-
-
-def _load(path: Path, what: str) -> object:
     try:
-        return load_pem_private_key(read_secret(path), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SpaceError(f"{path}: expected {what} in PEM, without password") from error
+        return parse_private_disclosure_key(read_secret(path))
+    except DocumentError as error:
+        raise SpaceError(f"{path}: {error}") from error

@@ -298,7 +298,7 @@ NEGOTIATIONS = Table(
     Column("agreement", Text, unique=True),
     Column("agreement_document", Text),
     Column("envelope", LargeBinary),
-    Column("reason", Text, nullable=False),
+    Column("said", Text, nullable=False),
     Column("entry", Integer, nullable=False),
     UniqueConstraint("consumer", "consumer_pid"),
 )
@@ -318,6 +318,7 @@ TRANSFERS = Table(
     Column("by", Text, nullable=False),
     Column("code", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("said", Text, nullable=False),
     Column("entry", Integer, nullable=False),
     UniqueConstraint("consumer", "consumer_pid"),
 )

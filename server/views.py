@@ -263,7 +263,6 @@ _LISTS: Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]] = 
     {
         "agreements": _agreements,
         "vouchers": _vouchers,
-        **DSP_LISTS,
     }
 )
 _TOLD: Mapping[str, Callable[[Connection, Identity, Disclosing], list[dict[str, Json]]]] = (
@@ -273,6 +272,7 @@ _TOLD: Mapping[str, Callable[[Connection, Identity, Disclosing], list[dict[str, 
             "auditors": _auditors,
             "disclosures": _disclosures,
             "runs": _runs,
+            **DSP_LISTS,
         }
     )
 )

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from policies.canonical import canonical_bytes, parse_json
 from policies.errors import DocumentError
+from server.disclosing import Disclosing
 from server.dsp import documents, store
 from server.dsp.documents import EXTENSION, Out
 from server.dsp.messages import Pid
@@ -66,12 +67,14 @@ class Callbacks:
         self,
         *,
         journal: Journal,
+        texts: Disclosing,
         url: str,
         bases: Mapping[str, str],
         ca_pem: str,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal = journal
+        self._texts = texts
         self._url = url
         self._bases = dict(bases)
         self._pause = pause
@@ -123,13 +126,14 @@ class Callbacks:
         base = self._may_call(row) if row is not None else None
         if row is None or base is None:
             return
+        reason = self._texts.text(body.get("said")) or body.get("reason", "")
         if isinstance(row, TransferRow):
-            self._tell(row, base, *transfer_push(row, body))
+            self._tell(row, base, *transfer_push(row, body, reason))
         elif body["before"] is None:
             push = first_offer_push(row, body, callback=self._url)
             self._name(row, self._tell(row, base, *push, asking=True))
         elif row.consumer_pid is not None:
-            self._tell(row, base, *negotiation_push(row, row.consumer_pid, body))
+            self._tell(row, base, *negotiation_push(row, row.consumer_pid, body, reason))
 
     def _tell(
         self,
@@ -202,11 +206,14 @@ def first_offer_push(row: NegotiationRow, body: Body, *, callback: str) -> tuple
     return "negotiations/offers", message
 
 
-def negotiation_push(row: NegotiationRow, consumer_pid: str, body: Body) -> tuple[str, Out]:
+def negotiation_push(
+    row: NegotiationRow, consumer_pid: str, body: Body, reason: str
+) -> tuple[str, Out]:
     """Path below the callback address, and message, for a step of the provider.
 
     Args:
         body: of the step's entry: the row may have moved on.
+        reason: in the owner's words; the entry only commits to them.
     """
     path = f"negotiations/{quote(consumer_pid, safe=':')}"
     pids = (row.id, consumer_pid)
@@ -220,12 +227,12 @@ def negotiation_push(row: NegotiationRow, consumer_pid: str, body: Body) -> tupl
     if body["state"] == "FINALIZED":
         return f"{path}/events", documents.event_message(*pids, "FINALIZED")
     kind = "ContractNegotiationTerminationMessage"
-    return f"{path}/termination", documents.process_message(kind, *pids, body["reason"])
+    return f"{path}/termination", documents.process_message(kind, *pids, reason)
 
 
-def transfer_push(row: TransferRow, body: Body) -> tuple[str, Out]:
+def transfer_push(row: TransferRow, body: Body, reason: str) -> tuple[str, Out]:
     """As `negotiation_push`."""
     kind, verb = _TRANSFERS[body["state"]]
-    reason = body["reason"] if verb in ("suspension", "termination") else ""
-    message = documents.process_message(kind, row.id, row.consumer_pid, reason)
+    why = reason if verb in ("suspension", "termination") else ""
+    message = documents.process_message(kind, row.id, row.consumer_pid, why)
     return f"transfers/{quote(row.consumer_pid, safe=':')}/{verb}", message

@@ -46,7 +46,7 @@ class Contracts:
             edge=edge,
         )
         self.offers = Offers(journal=journal, edge=edge)
-        steps = Steps(journal=journal, edge=edge)
+        steps = Steps(journal=journal, texts=texts, edge=edge)
         self.negotiations = Negotiations(journal=journal, steps=steps, laws=laws, edge=edge)
         self.owners = OwnerNegotiations(journal=journal, steps=steps, offers=self.offers, laws=laws)
-        self.transfers = Transfers(journal=journal, edge=edge)
+        self.transfers = Transfers(journal=journal, texts=texts, edge=edge)

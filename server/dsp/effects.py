@@ -22,7 +22,7 @@ _NEGOTIATION_CHANGES = (
     "word_for_word",
     "agreement",
     "agreement_document",
-    "reason",
+    "said",
 )
 
 
@@ -58,7 +58,7 @@ def negotiation_step(connection: Connection, index: int, _time: str, body: Body)
 
 def transfer_step(connection: Connection, index: int, _time: str, body: Body) -> None:
     """A transfer process opens or moves on."""
-    changes = {name: body[name] for name in ("state", "number", "by", "code", "reason")}
+    changes = {name: body[name] for name in ("state", "number", "by", "code", "reason", "said")}
     changes["entry"] = index
     if body["run"] is not None:
         changes["run"] = body["run"]
@@ -78,6 +78,6 @@ def _step(
         connection.execute(update(table).where(table.c.id == id).values(changes))
         return
     # Where to call back stands beside the log: it is nobody's business but the two parties'.
-    opening = {"id": id, "request": body["message"], "callback": "", "reason": ""}
+    opening = {"id": id, "request": body["message"], "callback": "", "said": ""}
     opening |= {name: body[name] for name in first}
     connection.execute(insert(table), opening | changes)

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from policies.canonical import Json, canonical_bytes, parse_json
+from policies.canonical import Json, canonical_bytes, digest_of, parse_json
 from policies.errors import DocumentError
 from policies.fields import Document
 from policies.odrl import CONTEXT, Offer, parse_offer
@@ -177,6 +177,14 @@ def digest_json(message: Message) -> Json:
     """The message as it is hashed: by the protocol's names, in their order."""
     value: Json = message.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return value
+
+
+def logged_digest(message: Message) -> str:
+    """The digest that the log holds: without the words of people, which a hash without a salt would
+    let anybody try out."""
+    value = digest_json(message)
+    assert isinstance(value, dict)
+    return digest_of({key: item for key, item in value.items() if key not in ("code", "reason")})
 
 
 def parse_message_offer(value: dict[str, Any]) -> tuple[str, Offer]:

@@ -14,10 +14,11 @@ from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
 from policies.odrl import Agreement, Offer
+from server.disclosing import Disclosing
 from server.dsp import store
 from server.dsp.expiry import expired_permission
 from server.dsp.machine import Party
-from server.dsp.messages import Message, digest_json
+from server.dsp.messages import Message, logged_digest
 from server.dsp.negotiation_checks import check_step
 from server.dsp.rows import NegotiationRow
 from server.edge import Edge
@@ -29,8 +30,9 @@ from server.pki import Identity
 class Steps:
     """Logging and reading back. All of it only within `Journal.writing`, but for `check_time`."""
 
-    def __init__(self, *, journal: Journal, edge: Edge) -> None:
+    def __init__(self, *, journal: Journal, texts: Disclosing, edge: Edge) -> None:
         self._journal = journal
+        self._texts = texts
         self._edge = edge
 
     def check_time(self, policy: Offer | Agreement) -> None:
@@ -73,6 +75,19 @@ class Steps:
         """One step; RuleBroken if the protocol does not have it."""
         return self.commit(row, [self.entry(row, after, by, caller, message, **changes)])
 
+    def end(
+        self,
+        row: NegotiationRow,
+        by: Party,
+        caller: Identity,
+        reason: str,
+        message: Message | None = None,
+    ) -> NegotiationRow:
+        """The end, on a party's word; RuleBroken if the protocol does not have it here."""
+        check_step(row, "TERMINATED", by)
+        said = self._texts.commit_reason(reason, about=caller.participant)
+        return self.take(row, "TERMINATED", by, caller, message, said=said)
+
     def commit(self, row: NegotiationRow, entries: Sequence[bytes]) -> NegotiationRow:
         """Several entries about one negotiation, all or none."""
         self._journal.commit(entries)
@@ -91,7 +106,7 @@ class Steps:
         check_step(row, after, by)
         body: dict[str, Any] = {
             "negotiation": row.id,
-            "message": digest_of(digest_json(message)) if message is not None else "",
+            "message": logged_digest(message) if message is not None else "",
             **_moved(row, after, by, caller),
             **changes,
         }

@@ -10,7 +10,7 @@ import base64
 from dataclasses import replace
 from typing import Final
 
-from policies.canonical import digest_of, sha256_hex
+from policies.canonical import sha256_hex
 from policies.odrl import parse_agreement, parse_offer
 from policies.statements import VERIFICATION_TYPE, VerifiedAgreement
 from server.dsp import store
@@ -20,7 +20,7 @@ from server.dsp.messages import (
     ContractRequest,
     NegotiationEvent,
     NegotiationTermination,
-    digest_json,
+    logged_digest,
 )
 from server.dsp.negotiation_checks import (
     check_consumer,
@@ -71,7 +71,7 @@ class Negotiations:
     def request(self, caller: Identity, message: ContractRequest) -> NegotiationRow:
         """Open a negotiation over a published offer, word for word or with changes to it."""
         check_opens(message)
-        request = digest_of(digest_json(message))
+        request = logged_digest(message)
         target, offer = read_offer(message)
         with self._journal.writing():
             with self._journal.reading() as connection:
@@ -182,4 +182,4 @@ class Negotiations:
             with self._journal.reading() as connection:
                 row = of_consumer(connection, caller, id, message)
             reason = reason_text(message.code, message.reason)
-            return self._steps.take(row, "TERMINATED", "consumer", caller, message, reason=reason)
+            return self._steps.end(row, "consumer", caller, reason, message)

@@ -136,7 +136,7 @@ class OwnerNegotiations:
         with self._journal.writing():
             with self._journal.reading() as connection:
                 row = of_provider(connection, caller, id)
-            return self._steps.take(row, "TERMINATED", "provider", caller, reason=reason)
+            return self._steps.end(row, "provider", caller, reason)
 
     def _signed_offer(
         self, connection: Connection, caller: Identity, envelope: bytes

@@ -34,6 +34,7 @@ class NegotiationRow:
         document: the offer on the table, in normal form.
         word_for_word: that offer is the consumer's, and the published one unchanged.
         agreement_document, envelope: what the owner signed, and its DSSE envelope.
+        said: commitment to the words of who ended it; "" is none.
         entry: index of its last step.
     """
 
@@ -53,7 +54,7 @@ class NegotiationRow:
     agreement: str | None
     agreement_document: str | None
     envelope: bytes | None
-    reason: str
+    said: str
     entry: int
 
 
@@ -64,7 +65,8 @@ class TransferRow:
     Attributes:
         run: the run that it is; None while it waits for one.
         number: of its last step, from 1.
-        by, code, reason: who made the last step, and why.
+        by, code, reason: who made the last step, and why, in governance's words.
+        said: commitment to the words of the party who made it; "" is none.
         entry: index of its last step.
     """
 
@@ -81,4 +83,5 @@ class TransferRow:
     by: str
     code: str
     reason: str
+    said: str
     entry: int

@@ -36,7 +36,8 @@ class Step:
     Attributes:
         participant: who made it.
         code: ours alone, "" where a party made the step: rounds are decided by it.
-        reason: for people.
+        reason: for people, in governance's words.
+        said: commitment to the words of the party who made the step; "" is none.
         message: digest of the message that asked for it; "" without one.
         run: the run that the transfer is from now on.
     """
@@ -46,6 +47,7 @@ class Step:
     participant: str
     code: str = ""
     reason: str = ""
+    said: str = ""
     message: str = ""
     run: str | None = None
 
@@ -68,6 +70,7 @@ def new_transfer(
         by="",
         code="",
         reason="",
+        said="",
         entry=0,
     )
 
@@ -96,6 +99,7 @@ def step_entry(row: TransferRow, step: Step, *, time: str) -> bytes:
         "participant": step.participant,
         "code": step.code,
         "reason": step.reason,
+        "said": step.said,
         "message": step.message,
     }
     return entry_bytes("TransferStep", time=time, body=body)

@@ -6,10 +6,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from policies.canonical import digest_of, sha256_hex
+from policies.canonical import sha256_hex
 from policies.fields import instant
 from policies.odrl import parse_agreement
 from server import queries
+from server.disclosing import Disclosing
 from server.dsp import store
 from server.dsp.documents import FORMAT
 from server.dsp.expiry import expired_permission
@@ -19,7 +20,7 @@ from server.dsp.messages import (
     TransferRequest,
     TransferSuspension,
     TransferTermination,
-    digest_json,
+    logged_digest,
 )
 from server.dsp.negotiation_checks import MAX_REASON, reason_text
 from server.dsp.rows import TransferRow
@@ -48,8 +49,9 @@ _BY_MESSAGE: Final[dict[str, str]] = {
 class Transfers:
     """The provider's side. Errors as `server.dsp.negotiations.Negotiations`."""
 
-    def __init__(self, *, journal: Journal, edge: Edge) -> None:
+    def __init__(self, *, journal: Journal, texts: Disclosing, edge: Edge) -> None:
         self._journal = journal
+        self._texts = texts
         self._edge = edge
 
     def get(self, caller: Identity, id: str) -> TransferRow:
@@ -59,7 +61,7 @@ class Transfers:
 
     def request(self, caller: Identity, message: TransferRequest) -> TransferRow:
         """Ask for a transfer under an agreement; the run that is opened next under it starts it."""
-        request = digest_of(digest_json(message))
+        request = logged_digest(message)
         with self._journal.writing():
             with self._journal.reading() as connection:
                 if caller.role != "consumer":
@@ -109,8 +111,8 @@ class Transfers:
                 after=_BY_MESSAGE[message.type],
                 by="consumer",
                 participant=caller.participant,
-                reason=reason,
-                message=digest_of(digest_json(message)),
+                said=self._say(caller, row, reason),
+                message=logged_digest(message),
             )
             return self._move(caller, row, step)
 
@@ -124,8 +126,15 @@ class Transfers:
             with self._journal.reading() as connection:
                 row = _of_party(connection, caller, id)
             by: Party = "provider" if row.owner == caller.participant else "consumer"
-            step = Step(AFTER[act], by, caller.participant, reason=reason)
+            said = self._say(caller, row, reason)
+            step = Step(AFTER[act], by, caller.participant, said=said)
             return self._move(caller, row, step)
+
+    def _say(self, caller: Identity, row: TransferRow, reason: str) -> str:
+        """The commitment to a party's words, if the protocol may have its step at all."""
+        if row.state in TRANSFER.final:
+            return ""
+        return self._texts.commit_reason(reason, about=caller.participant)
 
     def _move(self, caller: Identity, row: TransferRow, step: Step) -> TransferRow:
         with self._journal.reading() as connection:

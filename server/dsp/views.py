@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from policies.canonical import Json
+from server.disclosing import Disclosing
 from server.dsp import store
 from server.dsp.rows import NegotiationRow, TransferRow
 from server.pki import Identity
@@ -17,7 +18,7 @@ from server.pki import Identity
 _SEES_ALL: Final = frozenset({"operator", "auditor"})
 
 
-def _offers(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
+def _offers(connection: Connection, _caller: Identity, _texts: Disclosing) -> list[dict[str, Json]]:
     return [
         {
             "offer": one.id,
@@ -32,7 +33,7 @@ def _offers(connection: Connection, _caller: Identity) -> list[dict[str, Json]]:
     ]
 
 
-def _negotiation(one: NegotiationRow) -> dict[str, Json]:
+def _negotiation(one: NegotiationRow, texts: Disclosing) -> dict[str, Json]:
     return {
         "negotiation": one.id,
         "opened_by": one.opened_by,
@@ -47,21 +48,26 @@ def _negotiation(one: NegotiationRow) -> dict[str, Json]:
         "agreement": one.agreement,
         "agreement_document": one.agreement_document,
         "envelope": base64.b64encode(one.envelope).decode() if one.envelope else None,
-        "reason": one.reason,
+        "reason": texts.text(one.said),
         "index": one.entry,
     }
 
 
-def _negotiations(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
-    return [_negotiation(one) for one in store.negotiations(connection) if _concerns(caller, one)]
+def _negotiations(
+    connection: Connection, caller: Identity, texts: Disclosing
+) -> list[dict[str, Json]]:
+    found = store.negotiations(connection)
+    return [_negotiation(one, texts) for one in found if _concerns(caller, one)]
 
 
-def _waiting(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+def _waiting(connection: Connection, caller: Identity, texts: Disclosing) -> list[dict[str, Json]]:
     found = store.negotiations_waiting(connection, caller.participant)
-    return [_negotiation(one) for one in found]
+    return [_negotiation(one, texts) for one in found]
 
 
-def _transfers(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+def _transfers(
+    connection: Connection, caller: Identity, texts: Disclosing
+) -> list[dict[str, Json]]:
     return [
         {
             "transfer": one.id,
@@ -73,7 +79,7 @@ def _transfers(connection: Connection, caller: Identity) -> list[dict[str, Json]
             "run": one.run,
             "by": one.by,
             "code": one.code,
-            "reason": one.reason,
+            "reason": texts.text(one.said) or one.reason,
             "index": one.entry,
         }
         for one in store.transfers(connection)
@@ -85,13 +91,12 @@ def _concerns(caller: Identity, row: NegotiationRow | TransferRow) -> bool:
     return caller.role in _SEES_ALL or caller.participant in (row.consumer, row.owner)
 
 
-DSP_LISTS: Final[Mapping[str, Callable[[Connection, Identity], list[dict[str, Json]]]]] = (
-    MappingProxyType(
-        {
-            "offers": _offers,
-            "negotiations": _negotiations,
-            "negotiations-waiting": _waiting,
-            "transfers": _transfers,
-        }
-    )
+_Lists = Mapping[str, Callable[[Connection, Identity, Disclosing], list[dict[str, Json]]]]
+DSP_LISTS: Final[_Lists] = MappingProxyType(
+    {
+        "offers": _offers,
+        "negotiations": _negotiations,
+        "negotiations-waiting": _waiting,
+        "transfers": _transfers,
+    }
 )

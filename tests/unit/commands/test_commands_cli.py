@@ -126,7 +126,7 @@ REFUSED = [
     ),
     ("space show --space gone", 1, "gone/space.json: expected a readable file"),
     ("space show --space clinic", 1, "clinic/space.json: expected a readable file"),
-    ("space invite x --space space --out old.join", 2, "old.join: expected no such file, got one"),
+    ("space invite --space space --out old.join", 2, "old.join: expected no such file, got one"),
     ("node status --node gone", 1, "gone: expected an enrolled node's folder"),
     ("node status --node space", 1, "space: expected an enrolled node's folder"),
     ("node new fresh --join gone.join --region CN-GD", 1, "gone.join: expected a readable file"),

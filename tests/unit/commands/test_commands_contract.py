@@ -293,7 +293,7 @@ def test_either_party_ends_it(place: Place) -> None:
 
 def test_a_consumer_joins_later_and_concludes_an_agreement(place: Place) -> None:
     join, folder = str(place.root / "institute.join"), str(place.root / "institute")
-    invite = ("space", "invite", "institute", "--space", str(place.root / "space"))
+    invite = ("space", "invite", "--participant", "institute", "--space", str(place.root / "space"))
     ran = place.done(*invite, "--role", "consumer", "--out", join)
     assert f"tds space join ./institute --join {Path(join).name}" in ran.out
     assert "as a consumer" in place.done("space", "join", folder, "--join", join).out
@@ -313,7 +313,16 @@ def test_a_consumer_joins_later_and_concludes_an_agreement(place: Place) -> None
 
 def test_joining_goes_on_where_it_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     join, folder = place.root / "lab.join", place.root / "lab"
-    invite = ("space", "invite", "lab", "--space", str(place.root / "space"), "--out", str(join))
+    invite = (
+        "space",
+        "invite",
+        "--participant",
+        "lab",
+        "--space",
+        str(place.root / "space"),
+        "--out",
+        str(join),
+    )
     place.done(*invite, "--role", "consumer")
     with monkeypatch.context() as patch:
         patch.setattr(consumer_join, "replace_file", _crash)
@@ -329,7 +338,7 @@ def test_joining_goes_on_where_it_stopped(place: Place, monkeypatch: pytest.Monk
 
 def test_an_invitation_for_a_node_makes_no_consumer(place: Place) -> None:
     join = place.root / "ward.join"
-    invite = ("space", "invite", "ward", "--space", str(place.root / "space"))
+    invite = ("space", "invite", "--participant", "ward", "--space", str(place.root / "space"))
     place.done(*invite, "--region", "CN-GD", "--out", str(join))
     ran = place.tds("space", "join", str(place.root / "ward"), "--join", str(join))
     assert (ran.code, "refused to enrol ward" in ran.err) == (1, True)

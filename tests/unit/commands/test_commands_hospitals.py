@@ -79,6 +79,15 @@ def test_one_hospital_allows_another_purpose() -> None:
     assert {hospital.file for hospital in HOSPITALS} == {"csv", "parquet"}
 
 
+def test_agreements_name_pseudonyms() -> None:
+    known = {hospital.name: f"p-{hospital.name[::-1]}" for hospital in HOSPITALS}
+    found = {
+        hospital.name: hospital.constraints(known) for hospital in HOSPITALS if hospital.competitor
+    }
+    (constraint,) = found["eastgate"]
+    assert constraint["rightOperand"] == [known["riverside"]]
+
+
 @pytest.mark.parametrize("hospital", HOSPITALS, ids=lambda hospital: hospital.name)
 def test_what_is_written_is_read_back_by_the_vault(
     tmp_path: Path, split: Split, hospital: Hospital
@@ -87,6 +96,8 @@ def test_what_is_written_is_read_back_by_the_vault(
     found = open_product(product, salt=SALT).rows
     assert product.data.suffix == f".{hospital.file}"
     assert product.id == f"{hospital.name}/biopsies"
+    hidden = write_hospital(tmp_path / "hidden", hospital, split, participant="p-aaaaaaaaaaaaaaaa")
+    assert load_product(hidden).id == "p-aaaaaaaaaaaaaaaa/biopsies"
     assert (found.classes, found.feature_names) == (CLASSES, split.feature_names)
     held_out = rows((found.held_out_features, found.held_out_labels))
     trained_on = rows((found.features, found.labels))

@@ -75,7 +75,7 @@ def test_a_space_is_made_and_shown_without_its_secrets(tds: Tds, tmp_path: Path)
     told = made.out + made.err + shown.out + table.out
     assert "PRIVATE" not in told
     secrets = [path for path in folder.rglob("*") if path.suffix in {".key", ".secret"}]
-    assert len(secrets) == 10
+    assert len(secrets) == 11
     for path in secrets:
         lines = path.read_bytes().splitlines()
         assert all(line.decode("latin-1") not in told for line in lines if b"-----" not in line)

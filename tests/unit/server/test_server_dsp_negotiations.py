@@ -28,9 +28,15 @@ from policies.errors import DocumentError
 from policies.fields import instant
 from policies.odrl import parse_offer
 from policies.statements import AGREEMENT_TYPE, VERIFICATION_TYPE
+from server.dsp import documents
 from server.dsp import negotiations as service
 from server.dsp import offers as offer_service
-from server.dsp.messages import SIGNATURE
+from server.dsp.messages import (
+    SIGNATURE,
+    NegotiationTermination,
+    logged_digest,
+    parse_message,
+)
 from server.dsp.negotiation import NEGOTIATION
 from server.errors import BadInput, NotAllowed, NotKnown, RequestError, RuleBroken, TooMany
 from server.pki import Identity
@@ -205,6 +211,29 @@ def test_each_message_in_each_state(dsp: Contracts, state: str) -> None:
         else:
             refuses(dsp, RuleBroken, "cannot be made", lambda act=act, row=row: act(dsp, row))  # type: ignore[misc]
     refuses(dsp, BadInput, "the provider's to say", lambda: dsp.event(row, "FINALIZED"))
+
+
+@pytest.mark.parametrize("by", ["consumer", "owner"])
+def test_the_log_commits_to_why_a_negotiation_ended(dsp: Contracts, by: str) -> None:
+    row = dsp.in_state("REQUESTED")
+    row = dsp.terminate(row) if by == "consumer" else dsp.end(row, "no")
+    body = dsp.site.entries()[-1].body
+    assert (body["said"], "reason" in body) == (row.said, False)
+    said = dsp.site.governance.disclosing.text(row.said)
+    assert said.endswith("no")
+    listed = [
+        parse_json(one, max_bytes=1 << 20)
+        for one in dsp.site.governance.list(CONSUMER, "negotiations")
+    ]
+    assert [one["reason"] for one in listed] == [said]  # type: ignore[index, call-overload]
+    # What a digest of the message covers is no help to who tries out reasons.
+    assert body["message"] == ("" if by == "owner" else message_digest(row, "x"))
+
+
+def message_digest(row: Any, reason: str) -> str:
+    kind = "ContractNegotiationTerminationMessage"
+    message = documents.process_message(kind, row.id, row.consumer_pid, reason)
+    return logged_digest(parse_message(NegotiationTermination, canonical_bytes(message)))
 
 
 def test_a_consumer_that_enrolled_later_concludes_agreements(dsp: Contracts) -> None:

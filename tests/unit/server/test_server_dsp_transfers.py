@@ -180,6 +180,28 @@ def test_who_suspends_may_go_on(dsp: Contracts, caller: str) -> None:
     assert reasons(dsp, run, "ask-2")["alpha"] == []
 
 
+def test_the_log_commits_to_a_partys_reason_and_the_parties_read_it(dsp: Contracts) -> None:
+    run = dsp.site.open_run()
+    row = dsp.act(dsp.owner.identity, of(dsp, run).id, "suspend")
+    answer = dsp.site.authorize(run, "ask-1")
+    (texts,) = [
+        [reason["text"] for reason in verdict["reasons"]]
+        for verdict in answer.verdicts
+        if verdict["participant"] == "alpha"
+    ]
+    log = b"".join(dsp.site.log.entries(0, dsp.site.log.size))
+    assert b"because" not in log
+    assert row.said.encode() in log
+    assert "because" not in texts[0]
+    assert [one["reason"] for one in dsp.transfers() if one["transfer"] == row.id] == ["because"]
+    size = dsp.site.log.size
+    dsp.act(dsp.owner.identity, row.id, "terminate")
+    refuses(
+        dsp, RuleBroken, "cannot be made", lambda: dsp.act(dsp.owner.identity, row.id, "suspend")
+    )
+    assert dsp.site.log.size == size + 1
+
+
 def test_a_completed_transfer_takes_no_further_part(dsp: Contracts) -> None:
     run = dsp.site.open_run()
     say(dsp, of(dsp, run), "completion")
