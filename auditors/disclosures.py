@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from auditors.errors import AuditInputError, RuleViolated
 from auditors.snapshot import Snapshot
-from ledger.folder import ENTRIES
 from policies.canonical import Json
 from policies.disclosure import COMMITTING_TYPES, Profile, committed_in, value_json
 from policies.entries import Entry, parse_entry
@@ -196,7 +195,7 @@ def _read(path: Path) -> Sealed:
 
 
 def _entries(folder: Path, size: int | None) -> Iterator[tuple[int, Entry]]:
-    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
+    for index, line in Snapshot.take(folder).entries():
         if size is not None and index >= size:
             return
         if line.endswith(_ENDS):
