@@ -37,11 +37,16 @@ class Open:
     Attributes:
         accepted: what a close says of each accepted receipt, in the log's order.
         last: the code and text of each member's last refused reply.
+        agreements: by participant; derived.
     """
 
     body: PermitBody
     accepted: list[Body] = field(default_factory=list)
     last: dict[str, tuple[str, str]] = field(default_factory=dict)
+    agreements: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.agreements = {one.participant: one.agreement for one in self.body.cohort}
 
 
 @dataclass(slots=True)

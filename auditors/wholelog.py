@@ -301,12 +301,12 @@ class _Replay:
         if run.permit is None or run.permit.body.id != body["permit_id"]:
             return  # named by `auditors.rules`
         self._runs.accepted(run, body)
-        for member in run.permit.body.cohort:
-            if member.participant == body["participant"]:
-                try:
-                    self._register.commit(body["permit_id"], member.agreement, body["metered_s"])
-                except AccountError as error:
-                    yield "receipt-in-bounds", f"{member.participant}: {error}"
+        agreement = run.permit.agreements.get(body["participant"])
+        if agreement is not None:
+            try:
+                self._register.commit(body["permit_id"], agreement, body["metered_s"])
+            except AccountError as error:
+                yield "receipt-in-bounds", f"{body['participant']}: {error}"
 
     def _refused(self, read: Read) -> Iterable[Fault]:
         self._runs.refused(self._run(read), read.body)

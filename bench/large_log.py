@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from auditors.register import Register
+from auditors.register import KINDS, Register
 from auditors.runs import Runs
 from auditors.spending import Spending
 from ledger.log import Log
@@ -446,9 +446,8 @@ class LargeLog:
         self._index += 1
         data = entry_bytes(kind, time=time, body=body)
         register, runs = self._register, self._runs
-        take = getattr(register, kind, None)
-        if take is not None:
-            take(index, time, body)
+        if kind in KINDS:
+            register.take(kind, index, time, body)
         elif kind == "VoucherIssued":
             self._spending.issued(index, body)
         elif kind == "RunOpened":

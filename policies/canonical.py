@@ -22,8 +22,9 @@ MAX_DEPTH = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _UNREAD: Final = object()
-_WRITER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-_READER: Final = json.JSONDecoder()
+_WRITER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
+)
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
@@ -86,13 +87,25 @@ def parse_canonical(data: bytes, *, max_bytes: int) -> Json:
 def _read_canonical(data: bytes) -> Any:
     """The value if the bytes are canonical, `_UNREAD` if they may not be.
 
-    Needs no look at the keys as they are read: one that stands twice is not written twice again.
+    What is written again as it was read has no key twice, and no lone surrogate. In ASCII with few
+    brackets there is neither a key nor a depth to look for, so that only numbers are left, and the
+    reader refuses those.
     """
     try:
         value = _READER.decode(data.decode("utf-8"))
-        return value if _fits(value) and _encoded(value) == data else _UNREAD
+        shallow = data.count(b"{") + data.count(b"[") <= MAX_DEPTH
+        if (shallow and data.isascii()) or _fits(value):
+            return value if _encoded(value) == data else _UNREAD
     except (ValueError, RecursionError):
-        return _UNREAD
+        pass
+    return _UNREAD
+
+
+def _small(text: str) -> int:
+    """An integer that is within bounds for sure."""
+    if len(text) < len(str(MAX_SAFE_INTEGER)):
+        return int(text)
+    raise ValueError("an integer that has to be looked at")
 
 
 def sha256_hex(data: bytes) -> str:
@@ -182,3 +195,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_number(text: str) -> NoReturn:
     raise DocumentError("$", "integers only (decimals travel as strings)", text[:24])
+
+
+_READER: Final = json.JSONDecoder(
+    parse_int=_small, parse_float=_refuse_number, parse_constant=_refuse_number
+)

@@ -67,8 +67,8 @@ class ConstraintResult:
 
     def to_json(self) -> dict[str, Json]:
         """The comparison as JSON; a left value that cannot be one is shown as null."""
-        row = OPERANDS[self.constraint.operand]
-        left = None if self.left is None else value_to_json(row, self.left)
+        row, shown = OPERANDS[self.constraint.operand], self.left
+        left = None if shown is None else value_to_json(row, shown)
         return {
             "path": self.constraint.path,
             "leftOperand": self.constraint.operand,
