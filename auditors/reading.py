@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import orjson
 
 from policies.canonical import canonical_bytes, digest_of, sha256_hex
 from policies.entries import Entry, parse_entry
@@ -98,7 +99,7 @@ def read_entry(line: bytes, *, own: bool) -> Entry:
     """
     if own:
         return parse_entry(line)
-    entry = json.loads(line)
+    entry = orjson.loads(line)
     return Entry(type=entry["type"], time=entry["time"], body=entry["body"])
 
 

@@ -5,6 +5,9 @@ string keys, arrays, strings, booleans, null and integers within ±(2^53 − 1).
 travel as strings. Within this subset `json.dumps` with sorted keys equals RFC 8785, except that
 RFC 8785 sorts keys by UTF-16 code units; keys are therefore restricted to characters below the
 surrogates (U+D7FF), where both orders agree.
+
+`orjson` reads and writes plain values, several times as fast as `json`, with the same bytes in the
+end. Whatever it refuses, or reads otherwise, `json` looks at once more.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
+import orjson
+
 from policies.errors import DocumentError
 
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -22,9 +27,6 @@ MAX_DEPTH = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _UNREAD: Final = object()
-_WRITER: Final = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
-)
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
@@ -36,8 +38,9 @@ def canonical_bytes(value: object) -> bytes:
         DocumentError: a float, a large integer, a lone surrogate, a key above U+D7FF, or
             nesting deeper than `MAX_DEPTH`; the error names the JSON path.
     """
-    if not _fits(value):
-        _check(value, "$", 0)
+    if _fits(value):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    _check(value, "$", 0)
     return _encoded(value)
 
 
@@ -87,25 +90,15 @@ def parse_canonical(data: bytes, *, max_bytes: int) -> Json:
 def _read_canonical(data: bytes) -> Any:
     """The value if the bytes are canonical, `_UNREAD` if they may not be.
 
-    What is written again as it was read has no key twice, and no lone surrogate. In ASCII with few
-    brackets there is neither a key nor a depth to look for, so that only numbers are left, and the
-    reader refuses those.
+    What is written again as it was read has no key twice, and no lone surrogate.
     """
     try:
-        value = _READER.decode(data.decode("utf-8"))
-        shallow = data.count(b"{") + data.count(b"[") <= MAX_DEPTH
-        if (shallow and data.isascii()) or _fits(value):
-            return value if _encoded(value) == data else _UNREAD
-    except (ValueError, RecursionError):
+        value = orjson.loads(data)
+        if orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data and _fits(value):
+            return value
+    except (ValueError, TypeError):  # orjson: no JSON; deeper than it writes
         pass
     return _UNREAD
-
-
-def _small(text: str) -> int:
-    """An integer that is within bounds for sure."""
-    if len(text) < len(str(MAX_SAFE_INTEGER)):
-        return int(text)
-    raise ValueError("an integer that has to be looked at")
 
 
 def sha256_hex(data: bytes) -> str:
@@ -119,8 +112,9 @@ def digest_of(value: object) -> str:
 
 
 def _encoded(value: object) -> bytes:
-    """`canonical_bytes` of a value that was checked."""
-    return _WRITER.encode(value).encode("utf-8")
+    """`canonical_bytes` of a value that `_check` accepted."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8")
 
 
 def _fits(value: object) -> bool:
@@ -196,7 +190,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_number(text: str) -> NoReturn:
     raise DocumentError("$", "integers only (decimals travel as strings)", text[:24])
 
-
-_READER: Final = json.JSONDecoder(
-    parse_int=_small, parse_float=_refuse_number, parse_constant=_refuse_number
-)

@@ -91,6 +91,7 @@ def test_outside_the_subset_is_refused_with_its_path(value: object, where: str) 
         (b"1 2", "JSON"),
         (b"[" * 5000, "levels"),
         (b"[" * 40 + b"]" * 40, "levels"),
+        (b"[" * 300 + b"]" * 300, "levels"),
         (b" " * 6001, "at most 6000 bytes"),
     ],
 )
@@ -98,6 +99,35 @@ def test_parse_refuses(data: bytes, expected: str) -> None:
     with pytest.raises(DocumentError) as caught:
         parse_json(data, max_bytes=6000)
     assert expected in caught.value.expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"[1.5]", "integers only"),
+        (b"1e2", "integers only"),
+        (b"9007199254740992", "an integer within"),
+        (b"18446744073709551616", "an integer within"),
+        (b'{"a":1,"a":1}', "each key once"),
+        ('{"\U0001f600":1}'.encode(), "plain strings"),
+        (b"[" * 40 + b"]" * 40, "levels"),
+        (b"[" * 300 + b"]" * 300, "levels"),
+        (b'"\xed\xa0\x80"', "UTF-8"),
+        (b'"' + b"a" * 6000 + b'"', "at most 6000 bytes"),
+    ],
+)
+def test_what_is_written_as_it_is_read_may_still_be_outside_the_subset(
+    data: bytes, expected: str
+) -> None:
+    with pytest.raises(DocumentError, match=expected):
+        parse_canonical(data, max_bytes=6000)
+
+
+def test_keys_beyond_ascii_are_sorted_by_their_characters() -> None:
+    value = {"\ud7ff": 1, "é": 2, "z": 3, "中": 4}
+    data = canonical_bytes(value)
+    assert data == rfc8785.dumps(value)
+    assert parse_canonical(data, max_bytes=100) == value
 
 
 @pytest.mark.parametrize(
