@@ -189,4 +189,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_number(text: str) -> NoReturn:
     raise DocumentError("$", "integers only (decimals travel as strings)", text[:24])
-

@@ -10,8 +10,8 @@ its canonical JSON, so that a decision can be replayed from the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
@@ -90,6 +90,7 @@ class Report:
     rules: tuple[RuleResult, ...]
     duties: tuple[DutyResult, ...] = ()
     laws: tuple[tuple[Baseline, tuple[RuleResult, ...]], ...] = ()
+    _document: bytes | None = field(default=None, init=False, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Json]:
         """The report as JSON, ready for `canonical_bytes`."""
@@ -113,11 +114,17 @@ class Report:
         }
 
     def document(self) -> bytes:
-        """Canonical JSON of `to_json`; what is known of each rule already is not made again.
+        """Canonical JSON of `to_json`, made once.
 
         Raises:
             DocumentError: see `RuleResult.encoded`.
         """
+        if self._document is None:
+            object.__setattr__(self, "_document", self._encoded())
+        assert self._document is not None
+        return self._document
+
+    def _encoded(self) -> bytes:
         laws = (
             b'{"policy":%b,"policyDigest":%b,"rules":[%b]}'
             % (_quoted(law.id), _quoted(law.digest), _listed(results))
@@ -142,7 +149,7 @@ class Report:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON; computed anew at each access."""
+        """SHA-256 of `document`; computed anew at each access."""
         return sha256_hex(self.document())
 
     def reasons(self) -> tuple[Reason, ...]:
@@ -275,10 +282,13 @@ def result_of(
     return RuleResult(rule, True, all_of(outcomes), tuple(parts), duties)
 
 
-def asked_by(rule: Rule) -> tuple[str, ...]:
-    """Every term of the state that a rule's result may depend on, once, sorted."""
-    asked = {leaf.operand for leaf in leaves(rule.constraints)}
-    for duty in rule.duties:
+def asked_by(rules: Iterable[Rule], duties: Iterable[Duty] = ()) -> tuple[str, ...]:
+    """Every term of the state that the results of these may depend on, once, sorted."""
+    asked: set[str] = set()
+    for rule in rules:
+        asked.update(leaf.operand for leaf in leaves(rule.constraints))
+        asked.update(asked_by((), rule.duties))
+    for duty in duties:
         asked |= {duty.action, *(leaf.operand for leaf in leaves(duty.constraints))}
     return tuple(sorted(asked))
 

@@ -1,8 +1,9 @@
 """Evaluating the same agreements again and again, as one round after another asks them.
 
-From round to round nearly all that a decision rests on stays as it is. A rule whose values are the
-same as when it was looked at last is not looked at again: its result is a function of them
-(`policies.evaluate.asked_by`), and so the report is the same as without a memory, byte for byte.
+From round to round nearly all that a decision rests on stays as it is. An agreement, and a rule,
+whose values are the same as when it was looked at last is not looked at again: what it says is a
+function of them (`policies.evaluate.asked_by`), and so the report is the same as without a memory,
+byte for byte.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _Values = tuple[Value | None, ...]
 
 
 class Memory:
-    """What rules said last; not for several threads at once."""
+    """What agreements and rules said last; not for several threads at once."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, Request], _Kept] = {}
@@ -40,38 +41,65 @@ class Memory:
         """`policies.evaluate.evaluate`, sooner."""
         key = id(agreement), request
         kept = self._kept.get(key)
-        if kept is None:
+        if kept is None or kept.baseline is not baseline or kept.purposes is not purposes:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            kept = self._kept[key] = _Kept(agreement)
-        return evaluate(
-            agreement, request, state, purposes=purposes, baseline=baseline, look=kept.result_of
-        )
+            kept = self._kept[key] = _Kept(agreement, request, purposes, baseline)
+        return kept.evaluate(state)
 
 
 class _Kept:
-    """The last result of each rule that one agreement's request is decided by.
+    """The last report on one agreement's request, and the last result of each rule in it.
 
-    Args:
-        agreement: held, so that its identity stands for it.
+    The agreement and the laws are held, so that the identity of a rule of theirs stands for it.
     """
 
-    def __init__(self, agreement: Agreement) -> None:
-        self.agreement = agreement
-        self._last: dict[int, tuple[Rule, tuple[str, ...], Purposes, _Values, RuleResult]] = {}
+    def __init__(
+        self,
+        agreement: Agreement,
+        request: Request,
+        purposes: Purposes,
+        baseline: tuple[Baseline, ...],
+    ) -> None:
+        self.purposes, self.baseline = purposes, baseline
+        self._agreement, self._request = agreement, request
+        rules = [*agreement.permissions, *agreement.prohibitions]
+        rules += [rule for law in baseline for rule in law.prohibitions]
+        self._asked = asked_by(rules, agreement.obligations)
+        self._asked_by = {id(rule): asked_by([rule]) for rule in rules}
+        self._last: dict[int, tuple[_Values, RuleResult]] = {}
+        self._report: tuple[_Values, Report] | None = None
 
-    def result_of(
+    def evaluate(self, state: State) -> Report:
+        values = tuple(map(state.get, self._asked))
+        if self._report is None or not _same(self._report[0], values):
+            report = evaluate(
+                self._agreement,
+                self._request,
+                state,
+                purposes=self.purposes,
+                baseline=self.baseline,
+                look=self._result_of,
+            )
+            self._report = values, report
+        return self._report[1]
+
+    def _result_of(
         self, rule: Rule, concerns: bool, action: str, state: State, purposes: Purposes
     ) -> RuleResult:
         """`policies.evaluate.result_of`; `concerns` and `action` follow from the request."""
+        values = tuple(map(state.get, self._asked_by[id(rule)]))
         last = self._last.get(id(rule))
-        asked = last[1] if last is not None else asked_by(rule)
-        values = tuple(map(state.get, asked))
-        if last is not None and last[2] is purposes and all(map(_alike, last[3], values)):
-            return last[4]
-        found = result_of(rule, concerns, action, state, purposes)
-        self._last[id(rule)] = (rule, asked, purposes, values, found)
-        return found
+        if last is None or not _same(last[0], values):
+            last = self._last[id(rule)] = (
+                values,
+                result_of(rule, concerns, action, state, purposes),
+            )
+        return last[1]
+
+
+def _same(one: _Values, other: _Values) -> bool:
+    return all(map(_alike, one, other))
 
 
 def _alike(one: Value | None, other: Value | None) -> bool:
