@@ -88,15 +88,15 @@ def test_what_cannot_be_replayed_or_searched(
 
 
 @pytest.mark.parametrize("verb", ["replay", "find"])
-def test_a_torn_line_ends_with_3_and_a_line_that_is_no_entry_with_4(
+def test_a_torn_bundle_ends_with_3_and_a_line_that_is_no_entry_with_4(
     tds: Tds, log: Path, verb: str
 ) -> None:
-    path = log / "entries.jsonl"
+    path = log / "tile/entries/000.p/3"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     ran = tds("audit", verb, "log")
-    assert (ran.code, "line 3 of entries.jsonl" in ran.err) == (3, True)
-    path.write_bytes(b"{}\n")
+    assert (ran.code, "entry 0, tile/entries/000.p/3" in ran.err) == (3, True)
+    path.write_bytes(whole.replace(b'{"body"', b'{"nody"'))
     ran = tds("audit", verb, "log")
     assert (ran.code, "entry-readable" in ran.out + ran.err) == (4, True)
 
