@@ -160,7 +160,7 @@ def check_log(trading: Trading, run: str, agreements: dict[str, str], transfer: 
         (refused,) = [v for v in verdicts["verdicts"] if not v["permitted"]]
         assert refused["participant"] == STOPPED
         assert [reason["code"] for reason in refused["reasons"]] == ["transfer-terminated"]
-    verified = verify_folder(trading.log, verifier_key=trading.local.space.card.log_key)
+    verify_folder(trading.log, verifier_key=trading.local.space.card.log_key)
     assert replay_log(trading.log, jobs=1).violations == ()
 
 

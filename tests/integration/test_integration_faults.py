@@ -187,7 +187,7 @@ def _verify(faulty: Faulty) -> None:
         assert last is not None
         seen.append(last.note)
     key = faulty.local.space.card.log_key
-    verified = verify_folder(faulty.log, verifier_key=key, seen=seen)
+    verify_folder(faulty.log, verifier_key=key, seen=seen)
     assert replay_log(faulty.log, jobs=1).violations == ()
 
 
