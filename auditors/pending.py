@@ -6,8 +6,7 @@ has to be read. Only where they are not, they are parsed, to say what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -67,24 +66,32 @@ class Pending:
         self._seen = number == len(documents)
         return self._seen
 
-    def read(self) -> list[dict[str, Any]]:
-        """The reports in them.
+    def read(self, decided: Entry) -> tuple[list[dict[str, Any]], list[int]]:
+        """The reports in them, and the indices of those that are said to be of something else.
 
         Raises:
             KeyError, TypeError: entries in another form than governance writes.
         """
+        entries = list(self._parsed())
+        expected = _place(decided)
+        others = [index for index, entry in entries if _place(entry) != expected]
+        return list(chain.from_iterable(entry.body["reports"] for _, entry in entries)), others
+
+    def _parsed(self) -> Iterator[tuple[int, Any]]:
         self._seen = True
-        bodies: list[Any] = []
         for index, line in self._lines:
             try:
-                bodies.append(read_entry(line, own=True).body)
+                yield index, read_entry(line, own=True)
             except PolicyError as error:
                 self._unreadable.append((index, str(error)))
-        return list(chain.from_iterable(body["reports"] for body in bodies))
 
     def close(self) -> list[tuple[int, str]]:
         """Index and text of those that turned out to be no entries; each was looked at by now."""
         if not self._seen:
-            with suppress(KeyError, TypeError):
-                self.read()
+            for _ in self._parsed():
+                pass
         return self._unreadable
+
+
+def _place(entry: Entry) -> tuple[object, ...]:
+    return (entry.time, *(entry.body[name] for name in ("run", "round", "kind", "attempt")))

@@ -111,7 +111,11 @@ def check_decision(
     documents = [one.document for one in decision.verdicts if one.document is not None]
     named = False
     if not same or not pending.are(documents, read.entry):
-        for fault in _reports(known, decision, body, pending.read()):
+        reports, others = pending.read(read.entry)
+        for index in others:
+            text = f"expected the run, round, attempt and time of the decision in entry {index}"
+            yield "report-named", f"{text}, got others"
+        for fault in _reports(known, decision, body, reports):
             named = True
             yield fault
     if body["digest"] != read.decision_digest:

@@ -19,16 +19,22 @@ from auditors.snapshot import Snapshot
 from auditors.wholelog import MAX_VIOLATIONS, Progress, Replayed, replay_share
 
 _ENTRIES_A_PROCESS: Final = 10_000  # below that, starting one takes longer than it saves
+_MOST_PROCESSES: Final = 4  # if nobody asks for more: what each has to take in, all do
 
 
 def replay_log(
-    folder: Path, *, jobs: int | None = None, progress: Progress | None = None
+    folder: Path,
+    *,
+    jobs: int | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
 ) -> Replayed:
     """Replay a log's folder, or a copy of one; see `auditors.wholelog` for the promise.
 
     Args:
-        jobs: processes, this one included; None is as many as there are processors, or fewer for
-            a small log.
+        jobs: processes, this one included; None is as many as there are processors, up to 4,
+            or fewer for a small log.
+        size: lines of the log to replay, such as those that were verified; None is all.
         progress: called now and then with the entries that are done and those in all.
 
     Raises:
@@ -36,9 +42,11 @@ def replay_log(
         IntegrityBroken: a line has no end.
     """
     snapshot = Snapshot.take(folder)
+    if size is not None:
+        snapshot = replace(snapshot, size=size)
     if jobs is None:
         most = 1 + snapshot.size // _ENTRIES_A_PROCESS
-        jobs = min(len(os.sched_getaffinity(0)), most)
+        jobs = min(len(os.sched_getaffinity(0)), most, _MOST_PROCESSES)
     if jobs == 1:
         return replay_share(snapshot, progress=progress)
     with ExitStack() as stack:

@@ -9,8 +9,9 @@ rule; after it the replay goes on from what the log says, so that one fault is n
 What a log cannot show, and what is checked instead:
 
 - **who was online**: a decision's `nodes` is taken as it stands, and who is not in it is refused
-- **what the clock said**: an entry's time is taken as it stands; the moment that a decision was
-  made at must follow from it and from the decisions before it
+- **what the clock said**: an entry's time is taken as it stands, unless it goes back
+  (`auditors.clock`); the moment that a decision was made at must follow from it and from the
+  decisions before it
 - **what a second engine said**: an alarm is taken as it stands, but for our own half of it; that
   nothing was alarming where no alarm stands cannot be seen
 - **refused receipts**: only their digest is logged, so that it cannot be seen whether the refusal
@@ -34,6 +35,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
+from auditors.clock import Clock
 from auditors.ledgerbook import Book, agreement_book
 from auditors.outcomes import check_close, check_ended, check_opened, check_permit
 from auditors.pending import Pending
@@ -120,6 +122,7 @@ class _Replay:
         self._register = Register()
         self._runs = Runs()
         self._known = Known(self._register, self._runs, self.rules.spending)
+        self._clock = Clock()
         self._pending = Pending()
         self._alarms: list[dict[str, Any]] = []
         self._decided: Read | None = None
@@ -226,6 +229,7 @@ class _Replay:
 
     def _faults(self, read: Read) -> Iterable[Fault]:
         """What an entry breaks, as far as it is one's own to see; takes it in, whatever that is."""
+        yield from self._clock.step(read.index, read.entry.time)
         kind, register = read.entry.type, self._register
         if kind in REGISTERED:
             new = list(check_new(register, read.entry)) if read.own else ()

@@ -131,14 +131,12 @@ class LargeLog:
         }
 
     def _card(self, name: str) -> dict[str, Any]:
-        columns = [{"name": "age", "type": "integer", "role": "feature"}]
         card: dict[str, Any] = {
             "version": 1,
             "id": f"{name}/records",
             "participant": name,
-            "title": "records",
+            "description": sha256_hex(b"title and columns"),
             "rows": 10_000,
-            "columns": columns,
             "modality": "tabular",
             "classification": "general",
             "personal_information": False,
@@ -146,7 +144,7 @@ class LargeLog:
             "execution_environment": "isolated",
         }
         full = ProductCard.from_json(card).to_json()
-        skipped = ("version", "id", "title", "columns", "modality", "registered", "jurisdiction")
+        skipped = ("version", "id", "modality", "registered", "jurisdiction")
         return {name: value for name, value in full.items() if name not in skipped} | {
             "product": card["id"],
             "digest": digest_of(card),

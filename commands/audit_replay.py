@@ -9,13 +9,29 @@ import typer
 from rich.progress import Progress
 
 from auditors.shares import replay_log
-from commands.audit_input import tell_violations, violations_json
-from commands.errors import Exit
+from auditors.wholelog import Replayed
+from commands.audit_input import (
+    MAX_NOTE_BYTES,
+    KeyOption,
+    PolicyOption,
+    read_text,
+    tell_violations,
+    verified_folder,
+    violations_json,
+)
+from commands.audit_verify import tell_verified, verified_json
+from commands.errors import BadInput, Exit
 from commands.output import STDERR, JsonFlag, print_json, say
 
 
 def replay(
     folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    key: KeyOption = None,
+    policy: PolicyOption = None,
+    seen: Annotated[
+        list[Path] | None,
+        typer.Option(help="A signed checkpoint that somebody else saw; needs --key or --policy."),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=256, help="Processes; as many as it is worth if left out."),
@@ -25,36 +41,60 @@ def replay(
     """Recompute every decision of a log from the entries before it, and name what does not follow.
 
     Reports, left values, cohorts, permits, receipts, budgets, closes and the chain of models: ends
-    with 0 when everything follows, 4 when something does not (entry and rule are named). Needs the
-    folder only, and takes its entries as they stand: that nobody changed them is for
-    `tds audit verify` to say.
+    with 0 when everything follows, 4 when something does not (entry and rule are named). With --key
+    or --policy the log is verified first, as by `tds audit verify`, and the end is 3 if it does not
+    hold. Without, the entries are taken as they stand.
 
-    Example: tds audit replay ./log
+    Example: tds audit replay ./log --key log-key.txt
     """
-    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
-        bar = progress.add_task("replaying entries")
-        found = replay_log(
-            folder,
-            jobs=jobs,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+    trusted = key is not None or policy is not None
+    if seen and not trusted:
+        raise BadInput("--seen: expected --key or --policy with it, to verify the log against both")
+    heads = [read_text(path, MAX_NOTE_BYTES) for path in seen or []]
+    verified = verified_folder(folder, key, heads, policy) if trusted else None
+    if verified is not None and not as_json:
+        tell_verified(verified, len(heads))
+    found = _replayed(folder, jobs, verified.size if verified is not None else None)
     if as_json:
-        print_json(
-            {
-                "entries": found.entries,
-                "decisions": found.decisions,
-                "permits": found.permits,
-                "receipts": found.receipts,
-                "violations": violations_json(found.violations),
-            }
-        )
+        first = verified_json(verified) | {"seen": len(heads)} if verified is not None else None
+        print_json({"verified": first} | _json(found))
     else:
-        say(
-            f"replayed: {found.entries} entries, {found.decisions} decisions, "
-            f"{found.permits} permits, {found.receipts} receipts"
-        )
-        tell_violations(found.violations)
-        if not found.violations:
-            say("every decision follows from the entries before it, and so does what came of it")
+        _tell(found, trusted=trusted)
     if found.violations:
         raise typer.Exit(Exit.RULE_BROKEN)
+
+
+def _replayed(folder: Path, jobs: int | None, size: int | None) -> Replayed:
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+        bar = progress.add_task("replaying entries")
+        return replay_log(
+            folder,
+            jobs=jobs,
+            size=size,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+
+
+def _json(found: Replayed) -> dict[str, object]:
+    return {
+        "entries": found.entries,
+        "decisions": found.decisions,
+        "permits": found.permits,
+        "receipts": found.receipts,
+        "violations": violations_json(found.violations),
+    }
+
+
+def _tell(found: Replayed, *, trusted: bool) -> None:
+    say(
+        f"replayed: {found.entries} entries, {found.decisions} decisions, "
+        f"{found.permits} permits, {found.receipts} receipts"
+    )
+    tell_violations(found.violations)
+    if not found.violations:
+        say("every decision follows from the entries before it, and so does what came of it")
+    if not trusted:
+        say(
+            "the entries were taken as they stand: give --key or --policy to know that nobody "
+            "changed or dropped any"
+        )

@@ -315,7 +315,7 @@ def _show(summary: Summary) -> None:
         f"  tds audit verify {log['folder']} --key {log['key']} "
         f"--seen {summary.folder}/seen-by-riverside.txt"
     )
-    say(f"  tds audit replay {log['folder']}")
+    say(f"  tds audit replay {log['folder']} --key {log['key']}")
     ids = {name: id for id, name in summary.names.items()}
     for name in summary.refused:
         who = f"{summary.run} 1 {ids[name]}"

@@ -192,6 +192,7 @@ class Reservations(RuleBasedStateMachine):
         self.site.nodes = dict(made.nodes)
         self.site.open()
         self.site.tick(START.total_seconds())
+        self.latest = self.site.now
         self.model = Model(opens_until=self.site.now + timedelta(seconds=OPEN_S))
         self.number = 0
         self.asks: dict[str, RoundAsk] = {}
@@ -332,7 +333,8 @@ class Reservations(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 1.0, 60.0, 299.0]))
     def clock_goes_back(self, seconds: float) -> None:
         """A little: as a clock that is set right does."""
-        self.site.tick(-seconds)
+        self.latest = max(self.latest, self.site.now)
+        self.site.now = max(self.site.now - timedelta(seconds=seconds), self.latest - MAX_STEP_BACK)
 
     @rule()
     def restart(self) -> None:

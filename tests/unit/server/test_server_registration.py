@@ -107,6 +107,7 @@ def test_a_round_looks_at_the_certificates_time(
     site.governance.registrar.certify("beta/records", days=1)
     site.tick(seconds)
     assert codes(site.authorize(run)) == ({"beta": expected} if expected else {})
+    site.replays = seconds >= -300  # an auditor names a clock that goes back further
 
 
 def test_a_product_without_certificate_waits_for_the_registrar(waiting: Site) -> None:

@@ -10,6 +10,7 @@ import pytest
 from server_site import CONSUMER, OPERATOR, Site, constraint, count_at_most, make_fab
 from sqlalchemy import create_engine
 
+from auditors.shares import replay_log
 from policies.canonical import parse_json
 from policies.fields import instant
 from policies.left_values import MAX_STEP_BACK
@@ -205,6 +206,9 @@ def test_time_before_the_first_permit_is_not_known(site: Site) -> None:
     assert site.authorize(run, "ask-1").permit
     site.tick(-MAX_STEP_BACK.total_seconds() - 1)
     assert refusals(site.authorize(run, "ask-2")) == {"alpha": ["unknown-value"]}
+    site.replays = False
+    named = {one.rule for one in replay_log(site.space.log_folder, jobs=1).violations}
+    assert named == {"clock-back"}, "an auditor is told of it"
 
 
 # -- vouchers ------------------------------------------------------------------------------------
