@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import time
@@ -249,21 +250,16 @@ def _bytes_left(local: LocalSpace) -> dict[str, int]:
 
 
 def _named(entries: list[dict[str, Any]], names: dict[str, str]) -> list[dict[str, Any]]:
-    """Rounds with the names that people know in place of pseudonyms, in texts as well."""
+    """Rounds with the names that people know in place of pseudonyms, in texts as well; ids of
+    agreements and products stay as they are, to be pasted."""
+    alone = re.compile(r"(?<![:/\w-])(" + "|".join(names) + r")(?![/\w-])")
 
-    def name(text: str) -> str:
-        for id, known in names.items():
-            text = text.replace(id, known)
-        return text
+    def name(item: dict[str, Any]) -> dict[str, Any]:
+        text = alone.sub(lambda found: names[found[0]], item["text"])
+        return {**item, "participant": names[item["participant"]], "text": text}
 
     return [
-        {
-            **entry,
-            "items": [
-                {**item, **{key: name(item[key]) for key in ("participant", "product", "text")}}
-                for item in entry["items"]
-            ],
-        }
+        {**entry, "items": sorted(map(name, entry["items"]), key=lambda one: one["participant"])}
         for entry in entries
     ]
 

@@ -24,6 +24,7 @@ from policies.canonical import Json, digest_of, parse_json
 from policies.certificate import open_certificate
 from policies.errors import PolicyError
 from policies.odrl import parse_offer
+from policies.pseudonym import is_pseudonym
 from policies.space import SpaceCard
 from server.governance_client import GovernanceClient
 from server.space import load_space
@@ -46,6 +47,9 @@ def add(
     with open_owner(node) as owner:
         registered = owner.add_product(file)
     say(f"registered {registered.id} (entry {registered.index} of the space's log)")
+    own = load_identity(node).participant
+    if is_pseudonym(own) and not registered.id.startswith(own):
+        say(f"this id stands in the log as it is; to hide whose it is, begin ids with {own}")
     say(f"next: tds product offer offer.json --node {node}")
     say(f"or, with an agreement that you wrote: tds contract accept agreement.json --node {node}")
 

@@ -160,9 +160,12 @@ class Disclosing:
             }
             entry = entry_bytes("AuditorNamed", time=instant(self._edge.clock()), body=body)
             index = self._journal.commit([entry], key=f"auditor:{public}").first_index
-            # A crash from here on: the start seals the rest.
-            with self._journal.reading() as connection:
-                self._files.settle(lambda found: disclosed.wanted(connection, found))
+        # A crash from here on: the start seals the rest. One lock for each, so that rounds go on.
+        for found in sorted(self._files.present()):
+            with self._journal.writing(), self._journal.reading() as connection:
+                readers = disclosed.wanted(connection, found)
+                if readers is not None:
+                    self._files.complete(found, readers)
         return index, id
 
     def erase(self, caller: Identity, what: str, code: str) -> tuple[int, str]:

@@ -122,19 +122,22 @@ class Disclosures:
         found = {commitment: wanted(commitment) for commitment in self.present()}
         self.erase([commitment for commitment, readers in found.items() if readers is None])
         for commitment, readers in found.items():
-            if readers is None:
-                continue
-            missing = {disclosure_key_id(key) for key in _keys(readers)}
-            try:
-                sealed = self._load(commitment)
-            except DocumentError as error:  # one damaged file does not stop the space
-                _LOGGER.error("%s", error)
-                continue
-            if sealed is None or missing <= set(sealed.shares):
-                continue
-            opening = self.opening(commitment)
-            if opening is not None:
-                self.keep(opening, readers)
+            if readers is not None:
+                self.complete(commitment, readers)
+
+    def complete(self, commitment: str, readers: Collection[str]) -> None:
+        """Seal what there is to those of the readers that it is not sealed to yet."""
+        wanted = {disclosure_key_id(key) for key in _keys(readers)}
+        try:
+            sealed = self._load(commitment)
+        except DocumentError as error:  # one damaged file does not stop the space
+            _LOGGER.error("%s", error)
+            return
+        if sealed is None or wanted <= set(sealed.shares):
+            return
+        opening = self.opening(commitment)
+        if opening is not None:
+            self.keep(opening, readers)
 
     def erase(self, commitments: Iterable[str]) -> None:
         """No file of these is left, durably; one that is not there is erased already.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import secrets
 import shutil
 import stat
@@ -122,12 +124,24 @@ def stored(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+def readable(data: bytes) -> bytes:
+    """The bytes, and whatever stands in them as base64, envelopes in envelopes included."""
+    inner = [
+        base64.b64decode(text)
+        for text in re.findall(rb"[A-Za-z0-9+/]{16,}={0,2}", data)
+        if len(text) % 4 == 0
+    ]
+    return data + b"".join(map(readable, inner))
+
+
 def test_the_log_holds_no_name_and_no_reason(desk: Desk) -> None:
     assert is_pseudonym(desk.id)
     space = desk.root / "space"
     found = stored(space / "log") + stored(space / "governance") + stored(space / "disclosures")
     assert desk.id.encode() in found
-    assert [word for word in WORDS if word.encode() in found] == []
+    shown = readable(found)
+    assert b'"signatures"' in shown, "envelopes are looked into"
+    assert [word for word in WORDS if word.encode() in shown] == []
 
 
 def test_a_given_id_stands_as_it_is(desk: Desk, tmp_path: Path) -> None:
@@ -137,6 +151,17 @@ def test_a_given_id_stands_as_it_is(desk: Desk, tmp_path: Path) -> None:
         *("space", "invite", "--participant", given, "--space", desk.space, "--out", str(join))
     )
     assert f"in the log: {given}\n" in ran.out
+
+
+def test_an_owner_is_told_what_a_products_id_shows(desk: Desk, tmp_path: Path) -> None:
+    file, node = tmp_path / "data" / "product.json", str(tmp_path / "riverside")
+    assert "this id stands" not in desk.done("product", "add", str(file), "--node", node).out
+    id = f"named-{secrets.token_hex(4)}/biopsies"
+    file.write_text(json.dumps({**PRODUCT, "id": id}))
+    ran = desk.done("product", "add", str(file), "--node", node)
+    assert f"begin ids with {desk.id}" in ran.out
+    shown = desk.done("product", "show", id, "--node", node).json()
+    assert (shown["title"], len(shown["columns"])) == ("Biopsies", 2)
 
 
 def test_the_operator_sees_names(desk: Desk) -> None:
