@@ -261,7 +261,7 @@ class Events:
         closed = entry.type == "RoundClosed"
         left = {one["participant"]: one for one in body["left_out"]} if closed else {}
         how: Literal["closed", "abandoned"] = "closed" if closed else "abandoned"
-        why = UNANSWERED if closed else ("abandoned", body["reason"])
+        why = UNANSWERED if closed else ("abandoned", str(body.get("reason", "")))
         yield from _missing(open_, index, entry.time, how, left, why)
         yield Settled(
             entry=index,
@@ -271,7 +271,7 @@ class Events:
             closed=closed,
             result=closed and body["quorum_met"] is True,
             accepted=len(body["accepted"]) if closed else 0,
-            text="" if closed else body["reason"],
+            text="" if closed else str(body.get("reason", "")),
         )
 
 

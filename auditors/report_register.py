@@ -211,7 +211,7 @@ class Register:
         self.now.products[body["product"]] = Product(
             product=body["product"],
             participant=body["participant"],
-            title=str(card.get("title", "")),
+            title=_words(card.get("title")),
             columns=names[:MAX_COLUMNS],
             rows=body["rows"],
             classification=body["classification"],
@@ -243,16 +243,16 @@ class Register:
         found = self._certificates[body["serial"]]
         if found.revoked_entry is None:
             found.revoked, found.revoked_entry = time, index
-            found.reason = body["reason"]
+            found.reason = _words(body.get("reason"))
 
     def _on_AppRegistered(self, index: int, time: str, body: Body) -> None:  # noqa: N802
         before, filing = self.now.apps.get(body["app"]), body["filing"]
         self.now.apps[body["app"]] = App(
             app=body["app"],
-            title=body["title"],
-            author=filing["author"],
+            title=_words(body.get("title")),
+            author=_words(filing.get("author")),
             purposes=list(filing["purposes"]),
-            outputs=list(filing["outputs"]),
+            outputs=[_words(one) for one in filing.get("outputs", ())],
             filing_number=filing["filing_number"],
             expires=filing["expires"] or "",
             filings=before.filings + 1 if before else 1,
@@ -264,7 +264,7 @@ class Register:
         found = self.now.apps[body["app"]]
         if found.revoked_entry is None:
             found.revoked, found.revoked_entry = time, index
-            found.reason = body["reason"]
+            found.reason = _words(body.get("reason"))
 
     def _on_BaselineAdopted(self, index: int, time: str, body: Body) -> None:  # noqa: N802
         self.now.laws = [_law(one, index, time) for one in body["documents"]]
@@ -305,6 +305,11 @@ class Register:
 
     def _on_TransferStep(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
         self.now.transfers[body["transfer"]] = body["state"]
+
+
+def _words(value: object) -> str:
+    """What somebody wrote; "" where the log holds only a commitment to it."""
+    return value if isinstance(value, str) else ""
 
 
 def _law(one: Body, index: int, time: str) -> Law:

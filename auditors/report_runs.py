@@ -88,7 +88,7 @@ class RunBook:
             run.model, run.last_close = body["model"], index
             run.classification = body["derived"]["classification"]
         elif entry.type == "RunEnded":
-            run.state, run.reason = body["state"], body["reason"]
+            run.state, run.reason = body["state"], str(body.get("reason", ""))
             run.ended, run.ended_entry = entry.time, index
         elif entry.type == "RunResumed":
             run.state, run.reason, run.ended, run.ended_entry = "OPEN", "", "", None
