@@ -46,8 +46,8 @@ def find(
         agreement=agreement,
         run=run,
         purpose=purpose,
-        since=_moment(since, "--since"),
-        until=_moment(until, "--until"),
+        since=moment(since, "--since"),
+        until=moment(until, "--until"),
     )
     size = None if key is None else verified_folder(folder, key, []).size
     found = find_entries(folder, wanted, size=size)
@@ -68,7 +68,8 @@ def find(
         say(f"{count} found; not verified: give --key to know that nothing was changed or dropped")
 
 
-def _moment(text: str | None, option: str) -> datetime | None:
+def moment(text: str | None, option: str) -> datetime | None:
+    """An option's moment; BadInput where it is none."""
     if text is None:
         return None
     try:

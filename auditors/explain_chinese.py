@@ -1,0 +1,128 @@
+"""Sentences that say what an entry says, in Chinese; the same keys as "
+"`auditors.explain_english`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+CHINESE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "round": "{run} 的{kind}第 {round} 轮（第 {attempt} 次尝试）",
+        "train": "训练",
+        "evaluate": "评估",
+        "yes": "是",
+        "no": "否",
+        "nobody": "无",
+        "any": "不限用途",
+        "and-more": "{names} 等，另有 {n} 个",
+        "committed": "（日志中仅有承诺值，原文见日志之外的披露文件）",
+        "SpaceCreated": "数据空间 {space} 建立。",
+        "space-keys": "其日志由 {log_key} 签署，许可由密钥 {permit_key}… 签署，"
+        "登记证书由登记方密钥 {registrar_key}… 签署。",
+        "space-person": "{participant} 自始参与，角色为 {role}，地区为 {region}。",
+        "ParticipantEnrolled": "{participant} 登记为 {role}，地区为 {region}。",
+        "enrolled-keys": "其节点以密钥 {receipt_key}… 签署回执与声明，以 {log_key} 签署自身日志。",
+        "ProductRegistered": "{participant} 登记了数据产品 {product}，版本 {data_version}："
+        "{rows} 行，分类分级为 {classification}。",
+        "product-facts": "个人信息：{personal}；个人信息主体同意记录：{subject_consent}；"
+        "所在法域：{jurisdiction}。",
+        "product-anonymized": "匿名化方法：{anonymization}。",
+        "product-filing": "备案号：{filing_number}。",
+        "signed-owner": "由 {owner} 签署。",
+        "AppRegistered": "登记了算法应用 {app}…：{title}。",
+        "app-filed": "备案用途：{purposes}；备案号：{filing_number}；有效期至：{expires}。",
+        "AppFilingRevoked": "撤销了算法应用 {app}… 的备案：{reason}。",
+        "app-stops": "自下一轮起，任何任务不得使用该应用。",
+        "AgreementConcluded": "{assigner} 许可 {assignee} 使用 {product}：{agreement}。",
+        "signed-both": "由 {owner} 签署，并由 {consumer} 逐字签署。",
+        "ConsentWithdrawn": "{participant} 撤回了对合约 {agreement}（数据产品 {product}）的授权。",
+        "withdrawn-why": "理由：{reason}",
+        "withdrawn-means": "此后任何许可不得以该合约为依据，其项下的回执亦不予接受。",
+        "RunOpened": "{consumer} 为 {purpose} 开启任务 {run}：依据 {agreements} 份合约进行 "
+        "{rounds} 轮训练和一次评估。",
+        "run-app": "运行算法应用 {app}…。",
+        "run-terms": "每次使用：ε {epsilon}，支付 {pays} 单位；至少 {min_cohort} 个参与方，"
+        "{quorum} 份回执方有结果，限时 {deadline_s} 秒。",
+        "run-voucher": "由算力券 {voucher} 支付。",
+        "RunResumed": "{run} 在结束后继续。",
+        "RunEnded": "{run} 在 {closed_rounds} 轮训练后以 {state} 结束：{reason}。",
+        "ended-model": "所得模型的摘要为 {model}…。",
+        "ReportsMade": "已就 {round} 评估策略：{count} 份报告。",
+        "report-line": "{assignee} 对 {target} 的 {action}：依合约 {agreement} 结果为 {effect}。",
+        "RoundDecided": "治理服务决定了 {round}：{count} 个候选方中 {permitted} 个获准。",
+        "decided-permitted": "获准：{names}。",
+        "decided-refused": "未获准：{names}。",
+        "decided-few": "须至少有 {min_cohort} 个参与方。",
+        "not-replayed": "{who}：重新评估其报告，结果与日志所载不同；`tds audit replay` "
+        "可说明差异。",
+        "PermitIssued": "{id} 许可 {consumer} 为 {purpose} 进行 {round}。",
+        "permit-until": "有效期至 {expires}，适用于算法应用 {app}… 和模型 {model}…。",
+        "permit-member": "{participant}：依合约 {agreement} 使用 {product}，至多 {max_rows} 行、"
+        "{metered_s} 秒；已预留 ε {epsilon} 和 {pays} 单位。",
+        "permit-figures": "仅下列指标可随更新一并传出：{metrics}。",
+        "ReceiptAccepted": "{participant} 的节点签署：在 {round} 使用了 {product} 的 {rows_used} "
+        "行。",
+        "receipt-permit": "依据 {permit_id}；另有 {rows_held_back} 行用于评估；计 {metered_s} 秒。",
+        "receipt-under": "由合约 {agreement} 许可，使用方 {consumer}，目的 {purpose}，至多 "
+        "{max_rows} 行；计 ε {epsilon} 和 {pays} 单位。",
+        "receipt-time": "自 {started} 至 {finished}，沙箱：{environment}。",
+        "receipt-update": "传出的是更新 {update}…。",
+        "ReceiptRefused": "{participant} 在 {round} 的回复未被接受：{text}（{code}）。",
+        "refused-reported": "此为使用方所述：没有回复到达治理服务。",
+        "refused-checked": "治理服务收到回复并自行发现问题。",
+        "refused-counts": "该次使用仍计入：持有许可者可能已使用数据。",
+        "RoundClosed": "{round} {result}。",
+        "result": "结束并有结果",
+        "no-result": "因回执不足而无结果地结束",
+        "closed-used": "计入：{names}。",
+        "closed-left": "未计入：{names}。",
+        "closed-model": "此后模型的摘要为 {model}…；衍生数据的分类分级为 {classification}。",
+        "closed-figures": "指标：{metrics}。",
+        "closed-duties": "声明已履行：{duties}。",
+        "closed-previous": "此前一次结束为第 {previous} 号条目。",
+        "closed-first": "这是该任务的第一次结束。",
+        "RoundAbandoned": "{round} 被放弃：{reason}。",
+        "abandoned-means": "{permit_id} 作废，其使用仍计入。",
+        "BaselineAdopted": "采纳了 {count} 项基线规则，约束所有合约。",
+        "law-line": "{title}（版本 {version}；{source}）",
+        "OfferPublished": "{participant} 就 {product} 发出要约：{offer}。",
+        "offer-ended": "{participant} 收回了就 {product} 发出的要约 {offer}。",
+        "offer-auto": "逐字接受者，其节点自动同意。",
+        "CertificateIssued": "登记方为 {product} 颁发登记证书：{serial}。",
+        "certificate-valid": "有效期自 {not_before} 至 {not_after}，仅适用于该产品的一个版本。",
+        "CertificateRevoked": "登记方撤销了 {product} 的登记证书 {serial}：{reason}。",
+        "certificate-means": "自下一轮起，该数据产品不得使用。",
+        "VoucherIssued": "{consumer} 获得算力券 {voucher}，共 {amount} 预付单位。",
+        "NegotiationStep": "协商 {negotiation} 的状态为 {state}，由{by} {participant} 作出。",
+        "TransferStep": "合约 {agreement} 项下的履约 {transfer} 状态为 {state}，由{by} "
+        "{participant} 作出。",
+        "step-run": "属于任务 {run}。",
+        "step-before": "此前状态为 {before}。",
+        "step-why": "原因：{reason}",
+        "EnginesDisagreed": "就 {run} 的{kind}第 {round} 轮，两个策略引擎对 {participant} "
+        "的决定不一致。",
+        "engine-line": "{engine} 的决定为 {effect}。",
+        "engines-means": "两个引擎不一致时，该候选方不予许可，须有人查明哪个引擎有误。",
+        "NodeCreated": "{participant} 在 {space} 的节点开始自己的日志。",
+        "AppApproved": "提供方批准了算法应用 {app}…。",
+        "AppRevoked": "提供方撤回了对算法应用 {app}… 的批准。",
+        "UseStarted": "节点在 {round} 开始使用 {product}，依据 {permit_id}。",
+        "use-for": "使用方 {consumer}，目的 {purpose}，依据合约 {agreement}；为第 {use} 次使用。",
+        "UseRefused": "节点拒绝了一次使用：{text}（{code}）。",
+        "UseFailed": "{permit_id} 项下的使用未产生结果：{text}",
+        "UseReceipted": "节点就 {run} 第 {round} 轮使用 {product} 的 {rows_used} 行签署了回执。",
+        "Withdrawn": "提供方撤回了对合约 {agreement} 的授权。",
+        "other": "类型为 {type} 的条目；其内容见 JSON（`--json`）。",
+        "head": "第 {index} 号条目，{time}，{type}",
+        "rests": "其依据：",
+        "rests-none": "不以在先条目为依据。",
+        "rests-more": "另有 {n} 条在先条目",
+        "followed": "由此产生（{parts}）：",
+        "followed-none": "本日志中没有由此产生的条目。",
+        "followed-more": "另有 {n} 条",
+        "unverified": "未验证：请提供 --key 以确认内容未被更改。",
+        "verified": "已验证：{origin} 的 {size} 条记录，根 {root}。",
+    }
+)

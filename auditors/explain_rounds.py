@@ -1,0 +1,211 @@
+"""What entries about runs and rounds say, and those of a node's own log, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from auditors.explain_say import MAX_NAMED, Body, Say, digest, signed
+
+# -- runs and rounds -------------------------------------------------------------------------------
+
+
+def _opened(say: Say, body: Body) -> Iterator[str]:
+    spec = body["spec"]
+    yield say(
+        "RunOpened",
+        consumer=say.who(body["consumer"]),
+        run=body["run"],
+        purpose=spec["purpose"],
+        rounds=spec["rounds"],
+        agreements=len(spec["agreements"]),
+    )
+    yield say("run-app", app=digest(spec["app"]))
+    terms = ("epsilon", "pays", "min_cohort", "quorum", "deadline_s")
+    yield say("run-terms", **{name: spec[name] for name in terms})
+    if spec["voucher"]:
+        yield say("run-voucher", voucher=spec["voucher"])
+
+
+def _resumed(say: Say, body: Body) -> Iterator[str]:
+    yield say("RunResumed", run=body["run"])
+
+
+def _ended(say: Say, body: Body) -> Iterator[str]:
+    fields = {name: body[name] for name in ("run", "closed_rounds", "state")}
+    yield say("RunEnded", reason=say.text(body.get("reason")), **fields)
+    if body["model"]:
+        yield say("ended-model", model=digest(body["model"]))
+
+
+def _reports(say: Say, body: Body) -> Iterator[str]:
+    yield say("ReportsMade", round=say.round(body), count=len(body["reports"]))
+    for one in body["reports"][:MAX_NAMED]:
+        names = ("target", "assignee", "action", "effect", "agreement")
+        yield say("report-line", **{name: one[name] for name in names})
+
+
+def _decided(say: Say, body: Body) -> Iterator[str]:
+    verdicts = body["decision"]["verdicts"]
+    permitted = [say.who(one["participant"]) for one in verdicts if one["permitted"]]
+    refused = [
+        f"{say.who(one['participant'])} ({one['reasons'][0]['code']})"
+        for one in verdicts
+        if not one["permitted"]
+    ]
+    counts = {"permitted": len(permitted), "count": len(verdicts)}
+    yield say("RoundDecided", round=say.round(body), **counts)
+    yield say("decided-permitted", names=say.several(permitted))
+    yield say("decided-refused", names=say.several(refused))
+    yield say("decided-few", min_cohort=body["decision"]["minCohort"])
+
+
+def _permit(say: Say, body: Body) -> Iterator[str]:
+    fields = {name: body[name] for name in ("id", "purpose")}
+    consumer = say.who(body["consumer"])
+    yield say("PermitIssued", consumer=consumer, round=say.round(body), **fields)
+    app, model = digest(body["app"]), digest(body["model"])
+    yield say("permit-until", expires=body["expires"], app=app, model=model)
+    for one in body["cohort"][:MAX_NAMED]:
+        names = ("product", "agreement", "max_rows", "metered_s", "epsilon", "pays")
+        figures = {name: one[name] for name in names}
+        yield say("permit-member", participant=say.who(one["participant"]), **figures)
+    if body["metrics"]:
+        yield say("permit-figures", metrics=say.several(body["metrics"]))
+
+
+def _receipt(say: Say, body: Body) -> Iterator[str]:
+    fields = {name: body[name] for name in ("rows_used", "product")}
+    who = say.who(body["participant"])
+    yield say("ReceiptAccepted", participant=who, round=say.round(body), **fields)
+    names = ("permit_id", "rows_held_back", "metered_s")
+    yield say("receipt-permit", **{name: body[name] for name in names})
+    told = signed(body["envelope"])
+    confinement = told.get("confinement")
+    if isinstance(confinement, dict) and "started" in told and "finished" in told:
+        held = [f"{name} {_word(say, confinement[name])}" for name in sorted(confinement)]
+        yield say(
+            "receipt-time",
+            started=told["started"],
+            finished=told["finished"],
+            environment=say.several(held),
+        )
+    if body["kind"] == "train":
+        yield say("receipt-update", update=digest(body["update"]))
+
+
+def _word(say: Say, value: object) -> str:
+    return say("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _reply(say: Say, body: Body) -> Iterator[str]:
+    fields = {"text": say.text(body["text"]), "code": body["code"]}
+    who = say.who(body["participant"] or "?")
+    yield say("ReceiptRefused", participant=who, round=say.round(body), **fields)
+    yield say("refused-reported" if body["reported"] else "refused-checked")
+    yield say("refused-counts")
+
+
+def _closed(say: Say, body: Body) -> Iterator[str]:
+    result = say("result" if body["quorum_met"] else "no-result")
+    yield say("RoundClosed", round=say.round(body), result=result)
+    used = [f"{say.who(one['participant'])} ({one['rows']})" for one in body["accepted"]]
+    left = [f"{say.who(one['participant'])} ({one['code']})" for one in body["left_out"]]
+    yield say("closed-used", names=say.several(used))
+    if left:
+        yield say("closed-left", names=say.several(left))
+    classification = body["derived"]["classification"]
+    yield say("closed-model", model=digest(body["model"]), classification=classification)
+    if body["metrics"]:
+        figures = [f"{name} {value}" for name, value in body["metrics"].items()]
+        yield say("closed-figures", metrics=say.several(figures))
+    if body["duties"]:
+        done = [f"{name}: {value}" for name, value in body["duties"].items()]
+        yield say("closed-duties", duties=say.several(done))
+    if body["previous"] is None:
+        yield say("closed-first")
+    else:
+        yield say("closed-previous", previous=body["previous"])
+
+
+def _abandoned(say: Say, body: Body) -> Iterator[str]:
+    reason = say.text(body.get("reason"))
+    yield say("RoundAbandoned", round=say.round(body), reason=reason)
+    yield say("abandoned-means", permit_id=body["permit_id"])
+
+
+def _alarm(say: Say, body: Body) -> Iterator[str]:
+    fields = {name: body[name] for name in ("round", "run")}
+    who = say.who(body["participant"])
+    yield say("EnginesDisagreed", participant=who, kind=say(body["kind"]), **fields)
+    for engine, decision in body["decisions"].items():
+        yield say("engine-line", engine=engine, effect=decision["effect"])
+    yield say("engines-means")
+
+
+# -- a node's own log ------------------------------------------------------------------------------
+
+
+def _node(say: Say, body: Body) -> Iterator[str]:
+    yield say("NodeCreated", participant=say.who(body["participant"]), space=body["space"])
+
+
+def _about(kind: str) -> Callable[[Say, Body], Iterator[str]]:
+    def tell(say: Say, body: Body) -> Iterator[str]:
+        yield say(kind, app=digest(body["app"]))
+
+    return tell
+
+
+def _started(say: Say, body: Body) -> Iterator[str]:
+    fields = {name: body[name] for name in ("product", "permit_id")}
+    yield say("UseStarted", round=say.round(body), **fields)
+    names = ("purpose", "agreement", "use")
+    more = {name: body[name] for name in names}
+    yield say("use-for", consumer=say.who(body["consumer"]), **more)
+
+
+def _use_refused(say: Say, body: Body) -> Iterator[str]:
+    yield say("UseRefused", text=say.text(body["text"]), code=body["code"])
+
+
+def _use_failed(say: Say, body: Body) -> Iterator[str]:
+    yield say("UseFailed", permit_id=body["permit_id"], text=say.text(body["text"]))
+
+
+def _use_receipted(say: Say, body: Body) -> Iterator[str]:
+    receipt = body["receipt"]
+    names = ("rows_used", "product", "round", "run")
+    yield say("UseReceipted", **{name: receipt[name] for name in names})
+
+
+def _owner_withdrew(say: Say, body: Body) -> Iterator[str]:
+    yield say("Withdrawn", agreement=body["agreement"])
+    if body.get("reason"):
+        yield say("withdrawn-why", reason=say.text(body["reason"]))
+
+
+ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxyType(
+    {
+        "RunOpened": _opened,
+        "RunResumed": _resumed,
+        "RunEnded": _ended,
+        "ReportsMade": _reports,
+        "RoundDecided": _decided,
+        "PermitIssued": _permit,
+        "ReceiptAccepted": _receipt,
+        "ReceiptRefused": _reply,
+        "RoundClosed": _closed,
+        "RoundAbandoned": _abandoned,
+        "EnginesDisagreed": _alarm,
+        "NodeCreated": _node,
+        "AppApproved": _about("AppApproved"),
+        "AppRevoked": _about("AppRevoked"),
+        "UseStarted": _started,
+        "UseRefused": _use_refused,
+        "UseFailed": _use_failed,
+        "UseReceipted": _use_receipted,
+        "Withdrawn": _owner_withdrew,
+    }
+)

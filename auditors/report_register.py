@@ -1,0 +1,343 @@
+"""Who and what a log registered: participants, products, apps, laws, contracts, vouchers.
+
+As the entries say, without judging them. Memory grows with what is registered.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from policies.entries import Entry
+
+Body = Mapping[str, Any]
+MAX_COLUMNS: Final = 64
+MAX_ADOPTIONS: Final = 64
+
+
+@dataclass(slots=True, kw_only=True)
+class Participant:
+    """An enrolled participant; `entry` is a log index."""
+
+    participant: str
+    role: str
+    sector: str
+    region: str
+    entry: int
+    time: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Certificate:
+    """A product's newest certificate, with its end if it was taken back."""
+
+    serial: str
+    not_before: str
+    not_after: str
+    entry: int
+    revoked: str = ""
+    revoked_entry: int | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Product:
+    """A product in its newest version.
+
+    Attributes:
+        title, columns: as the owner's signed card says.
+        versions: how many were registered.
+    """
+
+    product: str
+    participant: str
+    title: str
+    columns: list[str]
+    rows: int
+    classification: str
+    personal_information: bool
+    subject_consent: str
+    anonymization: str
+    jurisdiction: str
+    filing_number: str
+    execution_environment: str
+    data_version: int
+    versions: int
+    entry: int
+    time: str
+    certificate: Certificate | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class App:
+    """An app with its newest filing; `filings` counts them."""
+
+    app: str
+    title: str
+    author: str
+    purposes: list[str]
+    outputs: list[str]
+    filing_number: str
+    expires: str
+    filings: int
+    entry: int
+    time: str
+    revoked: str = ""
+    revoked_entry: int | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Law:
+    """A law of the baseline that is in force at the log's end."""
+
+    name: str
+    title: str
+    version: str
+    source: str
+    title_zh: str
+    source_zh: str
+    entry: int
+    time: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Contract:
+    """A concluded agreement and its consent.
+
+    Attributes:
+        document: the ODRL Agreement, as its owner signed it.
+        verified: whether the consumer signed it as well.
+        withdrawn: when the consent ended; "" while it stands.
+    """
+
+    agreement: str
+    product: str
+    assigner: str
+    assignee: str
+    document: str
+    verified: bool
+    negotiation: str
+    entry: int
+    time: str
+    withdrawn: str = ""
+    withdrawn_entry: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class VoucherIssue:
+    """Prepaid units of a consumer."""
+
+    voucher: str
+    consumer: str
+    amount: str
+    entry: int
+    time: str
+
+
+@dataclass(slots=True)
+class Registered:
+    """All of it, each by its id and in the log's order.
+
+    Attributes:
+        adoptions: entry and time of each adoption of laws, the newest `MAX_ADOPTIONS`.
+        offers: state of each offer; negotiations and transfers likewise.
+    """
+
+    space: str = ""
+    created: str = ""
+    log_key: str = ""
+    participants: dict[str, Participant] = field(default_factory=dict)
+    products: dict[str, Product] = field(default_factory=dict)
+    apps: dict[str, App] = field(default_factory=dict)
+    laws: list[Law] = field(default_factory=list)
+    adoptions: list[tuple[int, str]] = field(default_factory=list)
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    vouchers: dict[str, VoucherIssue] = field(default_factory=dict)
+    offers: dict[str, str] = field(default_factory=dict)
+    negotiations: dict[str, str] = field(default_factory=dict)
+    transfers: dict[str, str] = field(default_factory=dict)
+
+    def states(self, name: str) -> dict[str, int]:
+        """How many of the offers, negotiations or transfers are in each state."""
+        held: Mapping[str, str] = getattr(self, name)
+        return dict(sorted(Counter(held.values()).items()))
+
+
+class Register:
+    """Takes entries in, in the log's order; each method is named after an entry's type."""
+
+    def __init__(self) -> None:
+        self.now = Registered()
+        self._certificates: dict[str, Certificate] = {}
+
+    def take(self, index: int, entry: Entry) -> None:
+        """One entry; of most types nothing is kept.
+
+        Raises:
+            lines.MALFORMED: a body in another form than governance writes.
+        """
+        look: Callable[[int, str, Body], None] | None
+        look = getattr(self, f"_on_{entry.type}", None)
+        if look is not None:
+            look(index, entry.time, entry.body)
+
+    def _on_SpaceCreated(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        space = body["space"]
+        self.now.space, self.now.created = space["name"], space["created"]
+        self.now.log_key = space["log_key"]
+        for person in body["participants"]:
+            self._on_ParticipantEnrolled(index, time, person)
+
+    def _on_ParticipantEnrolled(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        self.now.participants[body["participant"]] = Participant(
+            participant=body["participant"],
+            role=body["role"],
+            sector=body["sector"],
+            region=body["region"],
+            entry=index,
+            time=time,
+        )
+
+    def _on_ProductRegistered(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        before = self.now.products.get(body["product"])
+        card = _card(body.get("envelope"))
+        columns = card.get("columns")
+        names = [str(one["name"]) for one in columns] if isinstance(columns, list) else []
+        self.now.products[body["product"]] = Product(
+            product=body["product"],
+            participant=body["participant"],
+            title=_words(card.get("title")),
+            columns=names[:MAX_COLUMNS],
+            rows=body["rows"],
+            classification=body["classification"],
+            personal_information=body["personal_information"] is True,
+            subject_consent=body["subject_consent"],
+            anonymization=body["anonymization"],
+            jurisdiction=body["jurisdiction"],
+            filing_number=body["filing_number"],
+            execution_environment=body["execution_environment"],
+            data_version=body["data_version"],
+            versions=before.versions + 1 if before else 1,
+            entry=index,
+            time=time,
+        )
+
+    def _on_CertificateIssued(self, index: int, _time: str, body: Body) -> None:  # noqa: N802
+        made = Certificate(
+            serial=body["serial"],
+            not_before=body["not_before"],
+            not_after=body["not_after"],
+            entry=index,
+        )
+        self._certificates[made.serial] = made
+        product = self.now.products.get(body["product"])
+        if product is not None:
+            product.certificate = made
+
+    def _on_CertificateRevoked(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        found = self._certificates[body["serial"]]
+        if found.revoked_entry is None:
+            found.revoked, found.revoked_entry = time, index
+            found.reason = _words(body.get("reason"))
+
+    def _on_AppRegistered(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        before, filing = self.now.apps.get(body["app"]), body["filing"]
+        self.now.apps[body["app"]] = App(
+            app=body["app"],
+            title=_words(body.get("title")),
+            author=_words(filing.get("author")),
+            purposes=list(filing["purposes"]),
+            outputs=[_words(one) for one in filing.get("outputs", ())],
+            filing_number=filing["filing_number"],
+            expires=filing["expires"] or "",
+            filings=before.filings + 1 if before else 1,
+            entry=index,
+            time=time,
+        )
+
+    def _on_AppFilingRevoked(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        found = self.now.apps[body["app"]]
+        if found.revoked_entry is None:
+            found.revoked, found.revoked_entry = time, index
+            found.reason = _words(body.get("reason"))
+
+    def _on_BaselineAdopted(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        self.now.laws = [_law(one, index, time) for one in body["documents"]]
+        self.now.adoptions = [*self.now.adoptions, (index, time)][-MAX_ADOPTIONS:]
+
+    def _on_AgreementConcluded(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        self.now.contracts[body["agreement"]] = Contract(
+            agreement=body["agreement"],
+            product=body["product"],
+            assigner=body["assigner"],
+            assignee=body["assignee"],
+            document=body["document"],
+            verified=bool(body.get("verification")),
+            negotiation=body.get("negotiation") or "",
+            entry=index,
+            time=time,
+        )
+
+    def _on_ConsentWithdrawn(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        found = self.now.contracts[body["agreement"]]
+        if found.withdrawn_entry is None:
+            found.withdrawn, found.withdrawn_entry = time, index
+
+    def _on_VoucherIssued(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        self.now.vouchers[body["voucher"]] = VoucherIssue(
+            voucher=body["voucher"],
+            consumer=body["consumer"],
+            amount=body["amount"],
+            entry=index,
+            time=time,
+        )
+
+    def _on_OfferPublished(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+        self.now.offers[body["offer"]] = "PUBLISHED" if body["document"] else "TAKEN BACK"
+
+    def _on_NegotiationStep(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+        self.now.negotiations[body["negotiation"]] = body["state"]
+
+    def _on_TransferStep(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
+        self.now.transfers[body["transfer"]] = body["state"]
+
+
+def _words(value: object) -> str:
+    """What somebody wrote; "" where the log holds only a commitment to it."""
+    return value if isinstance(value, str) else ""
+
+
+def _law(one: Body, index: int, time: str) -> Law:
+    document = _json(one["document"])
+    return Law(
+        name=one["name"],
+        title=one["title"],
+        version=one["version"],
+        source=one["source"],
+        title_zh=str(document.get("titleZh", "")),
+        source_zh=str(document.get("sourceZh", "")),
+        entry=index,
+        time=time,
+    )
+
+
+def _card(envelope: object) -> Body:
+    """What the owner signed; `auditors.statements` checks the signature."""
+    try:
+        outer = _json(base64.b64decode(str(envelope)))
+        return _json(base64.b64decode(outer.get("payload", "")))
+    except (ValueError, TypeError):
+        return {}
+
+
+def _json(data: str | bytes) -> Body:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

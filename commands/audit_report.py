@@ -1,0 +1,99 @@
+"""`tds audit report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from auditors.lines import log_lines
+from auditors.page import render
+from auditors.report_csv import write_csv
+from auditors.report_facts import Facts, Scope, collect
+from auditors.report_json import report_bytes, report_json
+from auditors.report_page import report_page
+from commands.audit_checked import check_first
+from commands.audit_find import moment
+from commands.audit_input import tell_violations
+from commands.audit_names import NamesOption, pseudonym_of, read_names
+from commands.errors import BadInput, Exit
+from commands.output import say
+from commands.telling import LanguageOption, parse_language
+from policies.phrases import Language
+
+Format = Literal["html", "json", "csv"]
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write; with --format csv, a folder for the files.")
+    ],
+    key: Annotated[
+        str | None,
+        typer.Option(help="The log's public key, or a file that holds it: verifies first."),
+    ] = None,
+    seen: Annotated[
+        list[Path] | None, typer.Option(help="A signed checkpoint that somebody else saw.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = "html",
+    language: LanguageOption = "en",
+    participant: Annotated[
+        str | None, typer.Option(help="Only what concerns this participant.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run, by its whole id.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only from this moment on: 2026-01-31T08:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only before this moment.")] = None,
+    names: NamesOption = None,
+) -> None:
+    """Write a report: who used whose data, when, for what, who was refused and why, what is
+    missing.
+
+    Verifies (with --key) and replays the log first. If its integrity is broken there is no report
+    and the exit code is 3; if it records broken rules they stand in the report in red and the exit
+    code is 4. The HTML file needs nothing but itself; print it from a browser for a PDF.
+
+    Example: tds audit report ./log --key log-key.txt --out report.html
+    """
+    words = parse_language(language)
+    known = read_names(names)
+    scope = Scope(
+        participant=pseudonym_of(participant, known) if participant else "",
+        run=run or "",
+        since=moment(since, "--since"),
+        until=moment(until, "--until"),
+    )
+    checked = check_first(folder, key, seen or [])
+    facts = collect(log_lines(folder, checked.size), checked, scope)
+    _write(out, form, facts, folder, known, words)
+    say(f"{out}: {facts.use_count} uses, {facts.refused} refusals, {facts.missing.total} missing")
+    tell_violations(checked.violations)
+    if checked.violations:
+        raise typer.Exit(Exit.RULE_BROKEN)
+
+
+def _write(
+    out: Path,
+    form: Format,
+    facts: Facts,
+    folder: Path,
+    names: Mapping[str, str],
+    language: Language,
+) -> None:
+    if form == "csv":
+        if out.exists() and not out.is_dir():
+            raise BadInput(f"{out}: expected a folder for the CSV files, got a file")
+        lines = log_lines(folder, facts.checked.size)
+        write_csv(out, lines, facts.scope, facts, names)
+        return
+    if out.is_dir():
+        raise BadInput(f"{out}: expected a file to write, got a folder; give --out {out}/report")
+    if form == "json":
+        out.write_bytes(report_bytes(facts, names))
+    else:
+        page = report_page(report_json(facts, names), language)
+        out.write_text(render(page), encoding="utf-8")
