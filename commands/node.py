@@ -62,12 +62,16 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     """
     with open_owner(node) as owner:
         found = owner.status()
-    log_key = load_identity(node).log_signer.verifier_key
+    identity = load_identity(node)
+    log_key, witness_key = identity.log_signer.verifier_key, identity.cosigner.verifier.text
     if as_json:
-        print_json({"log_key": log_key, **_plain(asdict(found))})
+        forks = [fork.to_json() for fork in found.forks]
+        keys = {"log_key": log_key, "witness_key": witness_key}
+        print_json({**keys, **_plain(asdict(found)), "forks": forks})
         return
     say(f"{found.participant} in {found.space}, processing in {found.region}")
     say(f"own log {node / 'log'}, its key for `tds audit verify`: {log_key}")
+    say(f"as a witness of the space's log: {witness_key}")
     say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
     print_table(
         "data products",
@@ -103,6 +107,11 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
             for u in found.uses
         ],
     )
+    for fork in found.forks:
+        say(
+            f"THE SPACE'S LOG IS NOT TO BE TRUSTED ({fork.kind}, {fork.time}): {fork.text}; both "
+            f"signed heads: {node / 'evidence'}/{fork.id}-seen.note and -came.note"
+        )
     if found.untold:
         say(
             f"{len(found.untold)} withdrawals are not yet confirmed by governance; "

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from ledger.checkpoint import open_checkpoint
 from ledger.cosignature import parse_cosignatures
 from ledger.errors import LedgerError, NoteError
-from ledger.note import MAX_SIGNATURES, NoteVerifier, add_signatures, split_note
+from ledger.note import MAX_SIGNATURES, NoteVerifier, add_signatures, only_by
 from ledger.tlogpolicy import NONE, Policy
 from ledger.witness import AddCheckpoint
 from server.errors import BadInput, TooMany, Unavailable
@@ -279,7 +279,7 @@ class Cosigning:
             for offered in self._offered:
                 if offered.size == size:
                     return offered
-            fresh = Offered(size, _bare(note, self._verifier), self._clock())
+            fresh = Offered(size, only_by(note, self._verifier), self._clock())
             if not self._offered or size > self._offered[-1].size:
                 self._offered.append(fresh)
             return fresh
@@ -318,9 +318,3 @@ class Cosigning:
         with self._changed:
             if self._watchers.get(name) is heads:
                 del self._watchers[name]
-
-
-def _bare(note: str, log: NoteVerifier) -> str:
-    """The note with the log's own signature only."""
-    text, lines = split_note(note)
-    return f"{text}\n" + "".join(line.text for line in lines if line.is_by(log))

@@ -7,12 +7,13 @@ enrolled: everybody can derive its witness key (`ledger.cosignature.cosigner_of`
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Final, get_args
 
 from ledger.checkpoint import open_checkpoint
 from ledger.cosignature import cosigner_of
 from ledger.errors import KeyRefused, ProofError
 from ledger.note import NoteVerifier
+from ledger.witness import ForkKind
 from server import queries
 from server.cosigning import Cosigning, Offered
 from server.errors import BadInput, NotAllowed, RuleBroken
@@ -20,7 +21,7 @@ from server.heads import Heads
 from server.journal import Journal
 from server.pki import Identity
 
-FORK_KINDS: Final = frozenset({"two-roots", "no-proof", "rollback"})
+FORK_KINDS: Final = frozenset(get_args(ForkKind))
 MAX_SIZE: Final = 2**53 - 1
 MAX_HEAD_CHARS: Final = 65_536
 MAX_TEXT_CHARS: Final = 1000
