@@ -104,6 +104,14 @@ class Witnesses:
         if found is None or found.log_key is None:
             raise NotAllowed(f"{caller.participant}: expected a node with a log key, got none")
         try:
-            return cosigner_of(NoteVerifier.parse(found.log_key))
+            key = cosigner_of(NoteVerifier.parse(found.log_key))
         except KeyRefused as error:
             raise NotAllowed(f"{caller.participant}: {error}") from error
+        # Under another's name a key could be made whose short hash is that one's: its lines would
+        # pass for wrong signatures by a known witness, and spoil the checkpoint for everybody.
+        own = f"{self._verifier.name}/{caller.participant}"
+        if key.name != own:
+            raise NotAllowed(
+                f"{caller.participant}: expected a log key of the name {own}, got {key.name!r:.120}"
+            )
+        return key

@@ -419,7 +419,7 @@ def enrolling(token: str, node: Node, **changes: Any) -> Enrolling:
     parts: dict[str, Any] = {
         "csr_pem": make_csr(node.tls),
         "receipt_key": node.receipt.public_key().public_bytes_raw(),
-        "log_verifier_key": NoteSigner(node.name, node.receipt).verifier_key.encode(),
+        "log_verifier_key": NoteSigner(f"{SPACE}/{node.name}", node.receipt).verifier_key.encode(),
         "fleet_key_pem": key_pem(node.fleet.public_key()),
         "disclosure_key": node.disclosure.public_key().public_bytes_raw(),
     }

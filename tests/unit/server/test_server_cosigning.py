@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from server_site import CONSUMER, Node, Site
+from server_site import CONSUMER, SPACE, Node, Site, enrolling, new_node
 
 from ledger.cosignature import Cosigner, open_cosigned
 from ledger.note import NoteSigner, NoteVerifier
@@ -34,8 +34,8 @@ PATIENCE_S = 5.0
 
 
 def cosigner(node: Node) -> Cosigner:
-    """As the site enrols them: the log key is the receipt key, under the node's name."""
-    return Cosigner(node.name, node.receipt)
+    """As the site enrols them: the key of its log is its receipt key."""
+    return Cosigner(f"{SPACE}/{node.name}", node.receipt)
 
 
 def policy_of(site: Site, quorum: str, *names: str) -> Policy:
@@ -53,7 +53,7 @@ class Witness:
     def __init__(self, site: Site, name: str, *, key: Ed25519PrivateKey | None = None) -> None:
         self.site = site
         self.node = site.nodes[name]
-        self.signer = Cosigner(name, key) if key else cosigner(self.node)
+        self.signer = Cosigner(f"{SPACE}/{name}", key) if key else cosigner(self.node)
         self.seen: Seen | None = None
         self.sizes: list[int] = []
         self.refused: list[str] = []
@@ -204,7 +204,9 @@ def test_a_cosignature_by_another_key_counts_for_nothing(
     forger = watching("alpha", key=Ed25519PrivateKey.generate())
     with pytest.raises(Unavailable):
         site.authorize(site.open_run())
-    assert forger.refused and all("cosignature of alpha" in text for text in forger.refused)
+    assert forger.refused and all(
+        f"cosignature of {SPACE}/alpha" in text for text in forger.refused
+    )
     assert published(site, "alpha") == frozenset()
 
 
@@ -225,7 +227,7 @@ def test_what_is_no_cosignature_on_a_head_is_refused(
     with pytest.raises(RuleBroken, match="lately offered"):
         witnesses.cosign(caller, size + 100, b"")
     for data in (b"", b"\xff", b"nonsense\n", b"x" * 100_000):
-        with pytest.raises(BadInput, match="cosignature of alpha"):
+        with pytest.raises(BadInput, match=r"cosignature of .*alpha"):
             witnesses.cosign(caller, size, data)
     with pytest.raises(NotAllowed):
         witnesses.cosign(CONSUMER, size, b"")
@@ -233,6 +235,15 @@ def test_what_is_no_cosignature_on_a_head_is_refused(
         witnesses.watch(Identity(space="x", role="node", participant="nobody"), 0)
     with pytest.raises(BadInput):
         witnesses.watch(caller, 2**53)
+
+
+def test_a_node_cosigns_under_its_own_name_only(site: Site) -> None:
+    node = new_node("delta")
+    spoof = NoteSigner(f"{SPACE}/alpha", node.receipt).verifier_key.encode()
+    token = site.invite("delta").token
+    site.governance.enrolment.enrol(enrolling(token, node, log_verifier_key=spoof))
+    with pytest.raises(NotAllowed, match=f"log key of the name {SPACE}/delta"):
+        site.governance.witnesses.watch(node.identity, 0)
 
 
 def test_a_node_that_saw_more_than_there_is_gets_the_head_and_the_operator_a_line(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from server_site import Site
+from server_site import SPACE, Site
 
 from clients.errors import GovernanceError, GovernanceRefused
 from clients.governance import GovernanceClient
@@ -81,10 +81,10 @@ def eventually(holds: Callable[[], bool]) -> None:
 def test_nodes_cosign_what_governance_publishes(running: tuple[Site, Running]) -> None:
     site, started = running
     log = NoteVerifier.parse(site.space.card.log_key)
-    signers = [Cosigner(name, site.nodes[name].receipt) for name in ("alpha", "beta")]
+    signers = [Cosigner(f"{SPACE}/{name}", site.nodes[name].receipt) for name in ("alpha", "beta")]
     stop, forks, clients = threading.Event(), list[Fork](), list[GovernanceClient]()
     for signer in signers:
-        client = client_of(site, started, signer.name)
+        client = client_of(site, started, signer.name.rpartition("/")[2])
         clients.append(client)
         witness = NodeWitness(
             cosigner=signer,
