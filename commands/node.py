@@ -20,6 +20,7 @@ from commands.children import port_answers
 from commands.errors import CommandFailed
 from commands.node_disclosures import disclosures, erase
 from commands.node_process import run_node
+from commands.node_reconcile import reconcile_node
 from commands.output import JsonFlag, print_json, print_table, say
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
@@ -166,6 +167,9 @@ def seen(
     else:
         replace_file(out, last.note.encode(), mode=0o644)
         say(f"wrote {out}: the space's log at {last.size} entries")
+
+
+cli.command("reconcile")(reconcile_node)
 
 
 @cli.command("doctor")
