@@ -13,8 +13,8 @@ from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from commands.space_people import SpaceFolder, auditor_cli, erase, participants
-from policies.canonical import parse_json
 from commands.space_witness import witness_policy
+from policies.canonical import parse_json
 from policies.certificate import MAX_DAYS
 from policies.space import JoinFile
 from server.files import write_secret
