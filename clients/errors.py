@@ -11,6 +11,7 @@ ClientError
 │   └── GovernanceUnavailable  no answer; asking again may help
 ├── StateUnavailable       the node's database cannot be read or written now
 ├── GateRefused            a task is not allowed; carries the refusal that travels
+│   └── LogForked              for the space's log was forked or rolled back; carries both heads
 ├── ProductError           the owner's product file was refused; names the field
 ├── VaultError             the product's data cannot be read; names file, column, row, no value
 ├── BundleError            a Flower app bundle was refused
@@ -24,6 +25,7 @@ ClientError
 
 from __future__ import annotations
 
+from clients.records import Fork
 from policies.wire import Refusal, RefusalCode
 
 MAX_REFUSAL_CHARS = 1000
@@ -76,6 +78,14 @@ class GateRefused(ClientError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"{refusal.code}: {refusal.text}")
         self.refusal = refusal
+
+
+class LogForked(GateRefused):
+    """The space's log signed two heads that do not fit together; `fork` has both."""
+
+    def __init__(self, refusal: Refusal, fork: Fork) -> None:
+        super().__init__(refusal)
+        self.fork = fork
 
 
 def refused(code: RefusalCode, text: str) -> GateRefused:

@@ -15,6 +15,8 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     pending/<id>.json     newer versions that governance has not logged yet
     offers/<id>.json      offers that the owner published, as it signed them
     apps/                 bundles that the owner looked at
+    witness-policy        whose cosignatures a permit's checkpoint must carry; optional
+    evidence/             heads of the space's log that do not fit together (clients.evidence)
     state.db              clients.state; ledger.db, last-signed, log/  the node's own log
 """
 
@@ -108,6 +110,16 @@ class NodePaths:
     def apps(self) -> Path:
         """App bundles."""
         return self.root / "apps"
+
+    @property
+    def evidence(self) -> Path:
+        """Heads of the space's log that do not fit together."""
+        return self.root / "evidence"
+
+    @property
+    def witness_policy(self) -> Path:
+        """The owner's witness policy (C2SP tlog-policy)."""
+        return self.root / "witness-policy"
 
     @property
     def state(self) -> Path:

@@ -4,7 +4,8 @@
     6.2  it is for this space, this Flower run, this node, this app, this config, this model
     6.3  it is valid now, and was never used here
     6.4  its body was logged before it was signed: inclusion proof and signed checkpoint
-    6.5  that checkpoint and the last one seen are of one log: the log was not forked
+    6.5  that checkpoint and the last one seen are of one log: the log was not forked; and it is
+         cosigned as the owner's witness policy demands
     6.6  the owner approved the app
     6.7  the node's own copy of the agreement, its own consent and its own counters allow it
 
@@ -25,10 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from clients.errors import refused
 from clients.identity import NodeIdentity
-from clients.logcheck import FetchConsistency, check_logged, check_not_forked
+from clients.logcheck import FetchConsistency, check_logged, check_not_forked, check_witnessed
 from clients.own_values import Sources, own_values
 from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.note import NoteVerifier
+from ledger.tlogpolicy import UNWITNESSED, Policy
 from policies.errors import DocumentError, SignatureError
 from policies.evaluate import Effect, Report, Request, evaluate
 from policies.fields import instant, parse_instant
@@ -80,6 +82,7 @@ class GateKeys:
         receipt_key: id of the node's receipt key.
         region: where this node processes data.
         environment: what confines apps here, as measured (`executionEnvironment`); "" if unknown.
+        policy: whose cosignatures a permit's checkpoint must carry; nobody's by default.
     """
 
     space: str
@@ -89,9 +92,12 @@ class GateKeys:
     permit_key: Ed25519PublicKey
     space_log: NoteVerifier
     environment: str = ""
+    policy: Policy = UNWITNESSED
 
     @classmethod
-    def of(cls, identity: NodeIdentity, *, environment: str = "") -> GateKeys:
+    def of(
+        cls, identity: NodeIdentity, *, environment: str = "", policy: Policy = UNWITNESSED
+    ) -> GateKeys:
         """The part of an identity that the gate needs: no private key."""
         return cls(
             space=identity.config.space.name,
@@ -101,6 +107,7 @@ class GateKeys:
             permit_key=identity.permit_key,
             space_log=identity.space_log,
             environment=environment,
+            policy=policy,
         )
 
 
@@ -142,7 +149,8 @@ def check_permit(
         fetch_consistency: asked at most once, only when the checkpoint's size is new.
 
     Raises:
-        GateRefused: the first check that failed, with its code and a sentence.
+        GateRefused: the first check that failed, with its code and a sentence; LogForked carries
+            both heads.
     """
     permit = _open(envelope, keys)  # 6.1
     body = permit.body
@@ -152,6 +160,7 @@ def check_permit(
         raise refused("permit-replayed", f"permit {body.id} was used on this node before")
     seen = check_logged(permit, space=keys.space, space_log=keys.space_log)  # 6.4
     check_not_forked(seen, view.last_seen(), fetch_consistency)  # 6.5
+    check_witnessed(permit, keys.policy, keys.space_log)
     if not view.app_approved(body.app):  # 6.6
         raise refused(
             "app-not-approved",

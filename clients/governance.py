@@ -207,6 +207,34 @@ class GovernanceClient:
         finally:
             call.cancel()
 
+    def watch_checkpoints(self, size: int) -> Iterator[bytes]:
+        """Heads of the space's log to cosign (bodies of a tlog-witness add-checkpoint), the newest
+        first and as they come; blocks between them, ends with `close`.
+
+        Args:
+            size: of the last checkpoint that this node accepted.
+
+        Raises:
+            GovernanceError: the stream broke; ask again.
+        """
+        call = self._connected().WatchCheckpoints(pb.Watching(size=size))
+        try:
+            for head in call:
+                yield head.add_checkpoint
+        except grpc.RpcError as error:
+            raise _failure(error, "WatchCheckpoints", self._address) from error
+        finally:
+            call.cancel()
+
+    def cosign(self, size: int, lines: bytes) -> None:
+        """This node's cosignature on the head of this size."""
+        self._ask("Cosign", pb.Cosignature(size=size, lines=lines), pb.Empty)
+
+    def report_fork(self, *, kind: str, seen: str, came: str, text: str) -> None:
+        """Two signed heads of the space's log that do not fit together."""
+        report = pb.ForkReport(kind=kind, seen=seen, came=came, text=text)
+        self._ask("ReportFork", report, pb.Empty)
+
     def _ask(self, method: str, request: Message, answer: type[Answer]) -> Answer:
         call: Callable[..., Answer] = getattr(self._connected(), method)
         try:

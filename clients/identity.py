@@ -17,6 +17,7 @@ from clients.errors import IdentityError
 from clients.files import read_file, read_secret
 from clients.folder import NodeConfig, NodePaths, load_config
 from clients.keys import NodeKeys, load_keys, public_pem
+from ledger.cosignature import Cosigner
 from ledger.ed25519 import load_public_key
 from ledger.errors import KeyRefused
 from ledger.log import Log
@@ -64,6 +65,11 @@ class NodeIdentity:
     def participant(self) -> str:
         """The enterprise's name in the space."""
         return self.config.participant
+
+    @property
+    def cosigner(self) -> Cosigner:
+        """The key of its own log, as that of a witness of the space's."""
+        return Cosigner(self.log_signer.name, self.keys.log)
 
     @property
     def receipt_key_id(self) -> str:

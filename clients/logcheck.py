@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from clients.errors import GovernanceRefused, GovernanceUnavailable, refused
-from clients.records import SeenCheckpoint
+from clients.errors import GovernanceRefused, GovernanceUnavailable, LogForked, refused
+from clients.records import Fork, SeenCheckpoint
 from ledger.checkpoint import open_checkpoint
 from ledger.errors import ProofError
 from ledger.note import NoteVerifier
 from ledger.proofs import verify_consistency, verify_inclusion
+from ledger.tlogpolicy import NONE, Policy
 from ledger.tree import leaf_hash
+from ledger.witness import ForkKind
 from policies.permit import Permit
 
 FetchConsistency = Callable[[int, int], Sequence[bytes]]
@@ -55,18 +57,22 @@ def check_not_forked(
     """Step 6.5: both checkpoints are of one log that only grew.
 
     Args:
-        came: the permit's.
+        came: the one to judge, signed by the log.
         seen: the largest that this node accepted before, if any.
         fetch_consistency: asked at most once, only when the size is new.
 
     Raises:
-        GateRefused: log-forked, or node-unavailable where governance gave no proof.
+        LogForked: they are not, or governance refused to show it.
+        GateRefused: node-unavailable where governance gave no answer.
     """
     if seen is None:  # the first checkpoint that this node ever sees
         return
     old, new = sorted((seen, came), key=lambda checkpoint: checkpoint.size)
+    # From size 0 no proof is needed; asked for all the same where the log seems to have gone back:
+    # whoever lost the entries cannot give it.
+    asked = old.size < new.size and (old.size > 0 or came.size < seen.size)
     try:
-        proof = fetch_consistency(old.size, new.size) if 0 < old.size < new.size else ()
+        proof = fetch_consistency(old.size, new.size) if asked else ()
         verify_consistency(
             old_size=old.size,
             new_size=new.size,
@@ -78,8 +84,31 @@ def check_not_forked(
         text = f"the log's consistency could not be checked: {error}"
         raise refused("node-unavailable", text) from error
     except (GovernanceRefused, ProofError) as error:
-        raise refused(
-            "log-forked",
-            f"the permit's checkpoint of size {came.size} is not of one log with the one of size "
-            f"{seen.size} that this node saw before: {error}",
-        ) from error
+        text = (
+            f"the checkpoint of size {came.size} is not of one log with the one of size "
+            f"{seen.size} that this node saw before: {error}"
+        )
+        refusal = refused("log-forked", text).refusal
+        fork = Fork(_kind(seen, came), seen, came, refusal.text)
+        raise LogForked(refusal, fork) from error
+
+
+def check_witnessed(permit: Permit, policy: Policy, space_log: NoteVerifier) -> None:
+    """Step 6.5, too: the checkpoint carries the cosignatures that this node's policy demands.
+
+    Raises:
+        GateRefused: checkpoint-not-witnessed.
+    """
+    if policy.quorum == NONE:
+        return
+    try:
+        policy.open(permit.log.checkpoint, space_log)
+    except ProofError as error:
+        text = f"permit {permit.body.id}: this node's witness policy: {error}"
+        raise refused("checkpoint-not-witnessed", text) from error
+
+
+def _kind(seen: SeenCheckpoint, came: SeenCheckpoint) -> ForkKind:
+    if came.size == seen.size:
+        return "two-roots"
+    return "rollback" if came.size < seen.size else "no-proof"

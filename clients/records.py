@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from ledger.witness import ForkKind
 from policies.account import Amounts
 from policies.envelope import unverified_payload
 from policies.permit import CohortMember
@@ -18,6 +19,23 @@ class SeenCheckpoint:
     size: int
     root: bytes
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Two heads of the space's log, both signed by it, that do not fit together.
+
+    Attributes:
+        kind: as in `ledger.witness.Forked`.
+        seen: what this node accepted before.
+        came: what it refuses.
+        text: why, for people.
+    """
+
+    kind: ForkKind
+    seen: SeenCheckpoint
+    came: SeenCheckpoint
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

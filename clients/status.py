@@ -8,6 +8,7 @@ from typing import Final
 
 from cryptography import x509
 
+from clients.evidence import ForkRecord, read_evidence
 from clients.identity import NodeIdentity
 from clients.records import AgreementRecord, AppRecord, PendingWithdrawal, ProductRecord, Use
 from clients.state import NodeState
@@ -24,6 +25,7 @@ class NodeStatus:
         uses: the newest first, at most `SHOWN_USES`.
         untold: withdrawals that governance has not confirmed.
         unlogged: entries that wait for whoever holds the node's own log.
+        forks: heads of the space's log that do not fit together; `evidence/` has both of each.
     """
 
     participant: str
@@ -36,13 +38,14 @@ class NodeStatus:
     uses: list[Use]
     untold: list[PendingWithdrawal]
     unlogged: int
+    forks: list[ForkRecord]
 
 
 def read_status(identity: NodeIdentity, state: NodeState) -> NodeStatus:
     """Everything the node's database knows; needs no network.
 
     Raises:
-        StateUnavailable
+        StateUnavailable, FileRefused
     """
     certificate = x509.load_pem_x509_certificate(identity.certificate_pem)
     return NodeStatus(
@@ -56,4 +59,5 @@ def read_status(identity: NodeIdentity, state: NodeState) -> NodeStatus:
         uses=state.uses(limit=SHOWN_USES),
         untold=state.pending_withdrawals(),
         unlogged=len(state.pending_entries()),
+        forks=[one.record for one in read_evidence(identity.paths.evidence)],
     )

@@ -8,8 +8,10 @@ without an outcome, and `recover` finds it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 from clients.errors import ClientError
 from clients.gate import Admission
@@ -18,13 +20,16 @@ from clients.tasks import Task
 from ledger.errors import LedgerError, LogDamaged, LogUnavailable
 from policies.canonical import Json, sha256_hex
 from policies.entries import EntryType
-from policies.errors import PolicyError
+from policies.envelope import unverified_payload
+from policies.errors import DocumentError, PolicyError
 from policies.fields import instant
-from policies.permit import PermitBody
+from policies.permit import PERMIT_TYPE, PermitBody
 from policies.receipt import Receipt
 from policies.wire import Refusal
 
 LOGGER = logging.getLogger(__name__)
+
+_PERMIT_ID: Final = re.compile(r"permit-[0-9a-f]{32}", re.ASCII)
 
 
 class UseBook:
@@ -66,6 +71,7 @@ class UseBook:
             "flower_run": task.flower_run[:20],
             "app": task.fab_sha256[:64],
             "permit_envelope": sha256_hex(task.permit),
+            "permit_id": _claimed_id(task.permit),
             **refusal.to_json(),
         }
         try:
@@ -109,6 +115,17 @@ class UseBook:
 
     def _log(self, kind: EntryType, body: object, *, key: str | None = None) -> None:
         self._journal.write(kind, time=instant(self._clock()), body=body, idempotency_key=key)
+
+
+def _claimed_id(envelope: bytes) -> str:
+    """The id in a permit that may be anybody's; "" where there is none."""
+    try:
+        payload = unverified_payload(envelope, payload_type=PERMIT_TYPE)
+    except DocumentError:
+        return ""
+    body = payload.get("body") if isinstance(payload, dict) else None
+    claimed = body.get("id") if isinstance(body, dict) else None
+    return claimed if isinstance(claimed, str) and _PERMIT_ID.fullmatch(claimed) else ""
 
 
 def _started_facts(admission: Admission) -> dict[str, Json]:

@@ -70,13 +70,12 @@ class Uses(Database):
             _check_allowed(connection, agreement=use.agreement, app=use.app)
             _reserve(connection, use, member, expected_uses)
             connection.execute(insert(USES).values(**asdict(use)))
-            row = {"id": 1, "size": seen.size, "root": seen.root, "note": seen.note}
-            statement = insert(SEEN).values(row)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["id"], set_=row, where=SEEN.c.size < seen.size
-                )
-            )
+            _keep_seen(connection, seen)
+
+    def keep_seen(self, seen: SeenCheckpoint) -> None:
+        """Remember a checkpoint that was found consistent with the last one, if it is larger."""
+        with self._transaction() as connection:
+            _keep_seen(connection, seen)
 
     def finish_use(self, permit_id: str, outcome: str, *, used_s: int | None = None) -> None:
         """Record how a use ended. `receipted` only if it is still allowed in that very moment.
@@ -121,6 +120,16 @@ class Uses(Database):
         """The newest uses, newest first."""
         query = select(USES).order_by(USES.c.started.desc()).limit(limit)
         return [Use(**row._mapping) for row in self._all(query)]
+
+
+def _keep_seen(connection: Connection, seen: SeenCheckpoint) -> None:
+    row = {"id": 1, "size": seen.size, "root": seen.root, "note": seen.note}
+    statement = insert(SEEN).values(row)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["id"], set_=row, where=SEEN.c.size < seen.size
+        )
+    )
 
 
 def _reserve(connection: Connection, use: Use, member: CohortMember, expected_uses: int) -> None:

@@ -22,12 +22,13 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.egress import check_metrics, leaving_update
-from clients.errors import AppFailed, GateRefused, SandboxCancelled, refused
+from clients.errors import AppFailed, GateRefused, LogForked, SandboxCancelled, refused
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
 from clients.jobs import Job, JobResult, Runner
 from clients.logcheck import FetchConsistency
 from clients.materials import Materials, OwnMaterials
 from clients.receipts import use_receipt
+from clients.records import Fork
 from clients.refusals import explain, refusal
 from clients.state import Journal, NodeState, Use
 from clients.tasks import Done, Reply, Task
@@ -72,6 +73,9 @@ class Worker:
         fetch_consistency: asks governance for a proof.
         clock: aware UTC now.
         keep_detail: gets an app's own words after a failure; they stay with the owner.
+        on_fork: told of two heads of the space's log that do not fit together; does not raise.
+        log_turn: held while a checkpoint is compared with the last one seen and kept; whoever
+            else does that in this process holds it, too.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -88,6 +92,8 @@ class Worker:
         fetch_consistency: FetchConsistency,
         clock: Clock,
         keep_detail: Callable[[str], None] | None = None,
+        on_fork: Callable[[Fork], None] | None = None,
+        log_turn: threading.Lock | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -101,6 +107,8 @@ class Worker:
         self._fetch_consistency = fetch_consistency
         self._clock = clock
         self._keep_detail = keep_detail if keep_detail is not None else _ignore
+        self._on_fork = on_fork if on_fork is not None else _ignore
+        self._log_turn = log_turn or threading.Lock()
         self._on_step = on_step if on_step is not None else _ignore
         self._turn = threading.Lock()
         self._current: _Current | None = None
@@ -146,9 +154,12 @@ class Worker:
             if self._stopping.is_set():
                 raise refused("node-unavailable", "the node is shutting down")
             self._book.recover()
-            admission, incoming = self._admit(task)
-            current = self._begin(admission)
+            with self._log_turn:
+                admission, incoming = self._admit(task)
+                current = self._begin(admission)
         except Exception as error:  # noqa: BLE001 a task's edge: whatever it does, the node lives
+            if isinstance(error, LogForked):
+                self._on_fork(error.fork)
             return self._refuse(task, self._explained(error))
         try:
             return self._use(admission, current, task, incoming)
@@ -307,5 +318,5 @@ class Worker:
         return refusal("node-unavailable", "the task was ended on the node, by its owner")
 
 
-def _ignore(_text: str) -> None:
+def _ignore(_told: object) -> None:
     pass

@@ -199,6 +199,11 @@ class LocalGovernance:
         request = pb.ConsistencyRequest(old_size=old_size, new_size=new_size)
         return list(self._call(pb.ConsistencyResponse, "GetConsistency", request).proof)
 
+    def report_fork(self, *, kind: str, seen: str, came: str, text: str) -> None:
+        """See `clients.alarm.ReportPort`."""
+        report = pb.ForkReport(kind=kind, seen=seen, came=came, text=text)
+        self._call(pb.Empty, "ReportFork", report)
+
     def _logged(self, method: str, envelope: bytes, opening: bytes = b"") -> Registered:
         answer = self._call(pb.Logged, method, signed_request(envelope, opening))
         return Registered(index=answer.index, id=answer.id)

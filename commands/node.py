@@ -20,6 +20,7 @@ from commands.children import port_answers
 from commands.errors import CommandFailed
 from commands.node_disclosures import disclosures, erase
 from commands.node_process import run_node
+from commands.node_reconcile import reconcile_node
 from commands.output import JsonFlag, print_json, print_table, say
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
@@ -62,12 +63,16 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     """
     with open_owner(node) as owner:
         found = owner.status()
-    log_key = load_identity(node).log_signer.verifier_key
+    identity = load_identity(node)
+    log_key, witness_key = identity.log_signer.verifier_key, identity.cosigner.verifier.text
     if as_json:
-        print_json({"log_key": log_key, **_plain(asdict(found))})
+        forks = [fork.to_json() for fork in found.forks]
+        keys = {"log_key": log_key, "witness_key": witness_key}
+        print_json({**keys, **_plain(asdict(found)), "forks": forks})
         return
     say(f"{found.participant} in {found.space}, processing in {found.region}")
     say(f"own log {node / 'log'}, its key for `tds audit verify`: {log_key}")
+    say(f"as a witness of the space's log: {witness_key}")
     say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
     print_table(
         "data products",
@@ -103,6 +108,11 @@ def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
             for u in found.uses
         ],
     )
+    for fork in found.forks:
+        say(
+            f"THE SPACE'S LOG IS NOT TO BE TRUSTED ({fork.kind}, {fork.time}): {fork.text}; both "
+            f"signed heads: {node / 'evidence'}/{fork.id}-seen.note and -came.note"
+        )
     if found.untold:
         say(
             f"{len(found.untold)} withdrawals are not yet confirmed by governance; "
@@ -157,6 +167,9 @@ def seen(
     else:
         replace_file(out, last.note.encode(), mode=0o644)
         say(f"wrote {out}: the space's log at {last.size} entries")
+
+
+cli.command("reconcile")(reconcile_node)
 
 
 @cli.command("doctor")

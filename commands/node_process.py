@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from clients.alarm import ForkAlarm, ReportPort
 from clients.contracts import OwnerContracts
 from clients.errors import ClientError, GovernanceError
 from clients.fleet import Fleet, FleetUnavailable
@@ -21,6 +22,7 @@ from clients.node import NodeLoop, Pace
 from clients.owner import Owner, governance_client
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
+from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
 from ledger.errors import LedgerError
 from policies.errors import PolicyError
@@ -37,7 +39,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class NodeGovernance(OwnerPort, Protocol):
+class NodeGovernance(OwnerPort, ReportPort, Protocol):
     """What a node asks of governance."""
 
     def get_consistency(self, old_size: int, new_size: int) -> Sequence[bytes]:
@@ -54,6 +56,8 @@ class OpenNode:
     journal: Journal
     worker: Worker
     owner: Owner
+    alarm: ForkAlarm
+    log_turn: threading.Lock
 
 
 def open_node(
@@ -72,6 +76,7 @@ def open_node(
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
+        IdentityError, FileRefused: the witness policy, or evidence kept before.
         StateUnavailable: the database cannot be used.
     """
     state = NodeState.open(identity.paths.state)
@@ -79,8 +84,18 @@ def open_node(
     log = open_own_log(identity)
     stack.callback(log.close)
     journal = Journal(log=log, state=state, verifier=identity.log_signer.verifier)
+    alarm = ForkAlarm(
+        folder=identity.paths.evidence,
+        journal=journal,
+        space_log=identity.space_log,
+        governance=governance,
+        clock=now,
+    )
+    alarm.settle()
+    policy = read_witness_policy(identity.paths, identity.space_log)
+    log_turn = threading.Lock()
     worker = Worker(
-        keys=GateKeys.of(identity, environment=environment),
+        keys=GateKeys.of(identity, environment=environment, policy=policy),
         receipt_key=identity.keys.receipt,
         confinement=confinement,
         state=state,
@@ -89,10 +104,12 @@ def open_node(
         runner=runner,
         fetch_consistency=governance.get_consistency,
         clock=now,
+        on_fork=alarm.raised,
+        log_turn=log_turn,
         keep_detail=lambda text: LOGGER.warning("the app failed; its own words:\n%s", text),
     )
     owner = Owner(identity=identity, state=state, governance=governance, clock=now)
-    return OpenNode(identity, state, journal, worker, owner)
+    return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
 
 
 def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
@@ -128,8 +145,18 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         stack.callback(stop.set)
         stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node)))
         threading.Thread(
-            target=_keep_telling, args=(node.owner, contracts, stop), name="teller", daemon=True
+            target=_keep_telling, args=(node, contracts, stop), name="teller", daemon=True
         ).start()
+        witness = NodeWitness(
+            cosigner=identity.cosigner,
+            space_log=identity.space_log,
+            state=node.state,
+            governance=governance,
+            on_fork=node.alarm.raised,
+            log_turn=node.log_turn,
+            clock=now,
+        )
+        threading.Thread(target=witness.run, args=(stop,), name="witness", daemon=True).start()
         fleet = _connect(stack, identity, stop, say)
         say(f"connected to the SuperLink {identity.config.space.superlink}")
         NodeLoop(
@@ -163,13 +190,14 @@ def _on_change(node: OpenNode) -> None:
     node.journal.drain()
 
 
-def _keep_telling(owner: Owner, contracts: OwnerContracts, stop: threading.Event) -> None:
-    """Tell governance of withdrawals made while it was away, and agree to what the owner said
-    that the node shall agree to by itself."""
+def _keep_telling(node: OpenNode, contracts: OwnerContracts, stop: threading.Event) -> None:
+    """Tell governance of withdrawals made and forks seen while it was away, and agree to what the
+    owner said that the node shall agree to by itself."""
     kept = False
     while not stop.wait(_TELL_EVERY_S):
         try:
-            owner.tell_governance()
+            node.alarm.tell()
+            node.owner.tell_governance()
             if not kept:
                 contracts.keep_signed()
                 kept = True

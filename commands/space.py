@@ -13,6 +13,7 @@ from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from commands.space_people import SpaceFolder, auditor_cli, erase, participants
+from commands.space_witness import witness_policy
 from policies.canonical import parse_json
 from policies.certificate import MAX_DAYS
 from policies.space import JoinFile
@@ -207,6 +208,9 @@ def join_space(
     card = join_as_consumer(folder, join, now=datetime.now(UTC))
     say(f"joined space {card.name} as a consumer: {folder}")
     say(f"next: tds contract catalog --consumer {folder}")
+
+
+cli.command("witness-policy")(witness_policy)
 
 
 def laws_of(folder: Path) -> list[dict[str, str]]:

@@ -268,6 +268,16 @@ def add_signatures(note: str, lines: Sequence[str]) -> str:
     return made
 
 
+def only_by(note: str, verifier: NoteVerifier) -> str:
+    """The note with this key's lines alone, verified by nobody.
+
+    Raises:
+        NoteError: malformed.
+    """
+    text, lines = split_note(note)
+    return f"{text}\n" + "".join(line.text for line in lines if line.is_by(verifier))
+
+
 def split_note(note: str) -> tuple[str, list[SignatureLine]]:
     """Text and signature lines of a well-formed note; nothing is verified: see `open_note`.
 

@@ -118,6 +118,10 @@ class Policy:
         )
 
 
+UNWITNESSED: Final = Policy()
+"""Asks for no cosignature, and names no log."""
+
+
 def parse_policy(data: bytes) -> Policy:
     """A policy from a file's octets.
 

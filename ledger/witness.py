@@ -21,6 +21,9 @@ from ledger.tree import HASH_BYTES, MAX_SIZE
 MAX_HASHES: Final = 63
 MAX_REQUEST_BYTES: Final = MAX_NOTE_BYTES + 64 * 45 + 64
 SIZE_TYPE: Final = "text/x.tlog.size"
+
+ForkKind = Literal["two-roots", "no-proof", "rollback"]
+
 _OLD: Final = re.compile(r"old (0|[1-9][0-9]{0,15})", re.ASCII)
 _SIZE: Final = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
 
@@ -130,7 +133,7 @@ class Forked:
             that the log merely grew; `rollback`: the log came back smaller than it was.
     """
 
-    kind: Literal["two-roots", "no-proof", "rollback"]
+    kind: ForkKind
     before: Seen
     came: Seen
     text: str

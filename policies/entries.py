@@ -56,6 +56,7 @@ EntryType = Literal[
     "UseFailed",
     "UseReceipted",
     "Withdrawn",
+    "ForkSeen",
 ]
 ENTRY_TYPES: frozenset[str] = frozenset(get_args(EntryType))
 

@@ -190,6 +190,38 @@ class ConsistencyResponse(_message.Message):
     proof: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class Watching(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
+
+class Head(_message.Message):
+    __slots__ = ("add_checkpoint",)
+    ADD_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    add_checkpoint: bytes
+    def __init__(self, add_checkpoint: _Optional[bytes] = ...) -> None: ...
+
+class Cosignature(_message.Message):
+    __slots__ = ("size", "lines")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    lines: bytes
+    def __init__(self, size: _Optional[int] = ..., lines: _Optional[bytes] = ...) -> None: ...
+
+class ForkReport(_message.Message):
+    __slots__ = ("kind", "seen", "came", "text")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    CAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    seen: str
+    came: str
+    text: str
+    def __init__(self, kind: _Optional[str] = ..., seen: _Optional[str] = ..., came: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
 class OpenRunRequest(_message.Message):
     __slots__ = ("spec_json", "request_id")
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]

@@ -190,6 +190,21 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.EraseRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.Logged.FromString,
                 _registered_method=True)
+        self.WatchCheckpoints = channel.unary_stream(
+                '/tdspace.governance.v1.Governance/WatchCheckpoints',
+                request_serializer=policies_dot_governance__pb2.Watching.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Head.FromString,
+                _registered_method=True)
+        self.Cosign = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/Cosign',
+                request_serializer=policies_dot_governance__pb2.Cosignature.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ReportFork = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/ReportFork',
+                request_serializer=policies_dot_governance__pb2.ForkReport.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Empty.FromString,
+                _registered_method=True)
         self.OpenRun = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/OpenRun',
                 request_serializer=policies_dot_governance__pb2.OpenRunRequest.SerializeToString,
@@ -367,6 +382,25 @@ class GovernanceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchCheckpoints(self, request, context):
+        """Nodes as witnesses of the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cosign(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportFork(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def OpenRun(self, request, context):
         """Consumers.
         step 1
@@ -534,6 +568,21 @@ def add_GovernanceServicer_to_server(servicer, server):
                     servicer.EraseDisclosures,
                     request_deserializer=policies_dot_governance__pb2.EraseRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
+            ),
+            'WatchCheckpoints': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCheckpoints,
+                    request_deserializer=policies_dot_governance__pb2.Watching.FromString,
+                    response_serializer=policies_dot_governance__pb2.Head.SerializeToString,
+            ),
+            'Cosign': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cosign,
+                    request_deserializer=policies_dot_governance__pb2.Cosignature.FromString,
+                    response_serializer=policies_dot_governance__pb2.Empty.SerializeToString,
+            ),
+            'ReportFork': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportFork,
+                    request_deserializer=policies_dot_governance__pb2.ForkReport.FromString,
+                    response_serializer=policies_dot_governance__pb2.Empty.SerializeToString,
             ),
             'OpenRun': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenRun,
@@ -1034,6 +1083,87 @@ class Governance:
             '/tdspace.governance.v1.Governance/EraseDisclosures',
             policies_dot_governance__pb2.EraseRequest.SerializeToString,
             policies_dot_governance__pb2.Logged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/WatchCheckpoints',
+            policies_dot_governance__pb2.Watching.SerializeToString,
+            policies_dot_governance__pb2.Head.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cosign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/Cosign',
+            policies_dot_governance__pb2.Cosignature.SerializeToString,
+            policies_dot_governance__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportFork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/ReportFork',
+            policies_dot_governance__pb2.ForkReport.SerializeToString,
+            policies_dot_governance__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -145,12 +145,16 @@ class PermitBody(Document):
 
 
 class LogPlace(Document):
-    """Where the entry stands: RFC 6962 inclusion proof and the signed checkpoint it leads to."""
+    """Where the entry stands: RFC 6962 inclusion proof and the signed checkpoint it leads to.
+
+    Attributes:
+        checkpoint: the note, with the cosignatures that the operator's policy asked for.
+    """
 
     index: Count
     size: Count
     proof: Annotated[list[Sha256], Field(max_length=63)]
-    checkpoint: Annotated[str, Field(max_length=4096)]
+    checkpoint: Annotated[str, Field(max_length=65_536)]
 
 
 class _Signed(Document):

@@ -38,6 +38,7 @@ RefusalCode = Literal[
     "permit-replayed",
     "permit-not-logged",
     "log-forked",
+    "checkpoint-not-witnessed",
     "app-not-approved",
     "agreement-unknown",
     "agreement-denies",

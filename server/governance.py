@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.errors import LedgerError
+from ledger.errors import KeyRefused, LedgerError
 from ledger.log import Log
+from ledger.note import NoteVerifier
+from ledger.tlogpolicy import Policy
 from policies.canonical import Json
 from policies.entries import entry_bytes, parse_entry
 from policies.errors import DocumentError
 from policies.space import SpaceCard
 from server.access import check_enrolled, check_role
 from server.catalogue import Catalogue
+from server.cosigning import CosignedLog, Cosigning
 from server.disclosing import Disclosing
 from server.disclosures import Disclosures
 from server.dsp.callbacks import Callbacks
@@ -27,6 +31,7 @@ from server.dsp.contracts import Contracts
 from server.edge import Edge
 from server.enrolment import Enrolment
 from server.errors import BadInput, SpaceError, Unavailable
+from server.external_witness import ExternalWitness, ask_witnesses
 from server.journal import Journal, Listener, TransparencyLog
 from server.laws import Texts, adopt, read_laws
 from server.pki import Authority, Identity
@@ -43,6 +48,11 @@ from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
 from server.vouchers import Vouchers
 from server.withdrawals import Subscription, Withdrawals, notice_of
+from server.witnesses import Witnesses
+
+
+class GovernedLog(TransparencyLog, CosignedLog, Protocol):
+    """What governance needs of `ledger.log.Log`."""
 
 
 class Governance:
@@ -50,8 +60,8 @@ class Governance:
 
     Attributes:
         baseline: the space's laws in force.
-        disclosing, enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts:
-            the operations.
+        disclosing, enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts,
+            witnesses: the operations.
 
     Args:
         card: of the space.
@@ -65,6 +75,10 @@ class Governance:
         registry: open; its projection.
         consumer_key: that consumer's key for statements; None if it has none.
         second_key: an engine that has to permit every round as well.
+        witness_policy: whose cosignatures a permit's checkpoint must carry; None asks for nobody.
+
+    Raises:
+        SpaceError: the card's log key, or a witness's URL.
     """
 
     def __init__(
@@ -83,12 +97,13 @@ class Governance:
         disclosures: Disclosures,
         authority: Authority,
         apps_folder: Path,
-        log: TransparencyLog,
+        log: GovernedLog,
         registry: Registry,
         superlink: SuperLink,
         edge: Edge,
         consumer_key: str | None = None,
         second_key: SecondKey | None = None,
+        witness_policy: Policy | None = None,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
@@ -133,6 +148,9 @@ class Governance:
             laws=self.baseline.laws,
             edge=edge,
         )
+        log_key = _log_key(card)
+        self._cosigning = Cosigning(log=log, verifier=log_key, policy=witness_policy)
+        self.witnesses = Witnesses(journal=journal, cosigning=self._cosigning, verifier=log_key)
         self.runs = Runs(
             journal=journal,
             disclosing=self.disclosing,
@@ -147,6 +165,7 @@ class Governance:
             baseline=self.baseline,
             edge=edge,
             second_key=second_key,
+            cosigning=self._cosigning,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
         self.vouchers = Vouchers(journal=journal, edge=edge)
@@ -174,6 +193,14 @@ class Governance:
         )
         self.listen(callbacks.on_applied)
         return callbacks
+
+    def ask_witnesses(self, policy: Policy) -> list[ExternalWitness]:
+        """Have the policy's witnesses that have a URL cosign from now on; close each.
+
+        Raises:
+            SpaceError: a URL that may not be called.
+        """
+        return ask_witnesses(policy.witnesses, self._cosigning)
 
     def _on_applied(self, index: int, kind: str, data: bytes) -> None:
         for listener in self._listeners:
@@ -249,6 +276,7 @@ class Governance:
     def stop_watching(self) -> None:
         """End all watchers; for a service that stops."""
         self._withdrawals.close()
+        self._cosigning.close()
 
 
 class OpenGovernance:
@@ -277,6 +305,7 @@ def open_governance(
         ledger.errors.LogDamaged, LogUnavailable: the log refuses to run, or another process has it.
         SpaceError, RegistryDamaged, Unavailable: the folder, or registry and log do not fit.
     """
+    policy = space.witness_policy()
     with ExitStack() as stack:
         log = Log.open(
             folder=space.log_folder,
@@ -307,10 +336,21 @@ def open_governance(
             edge=edge,
             consumer_key=space.config.consumer_key,
             second_key=second_key,
+            witness_policy=policy,
         )
+        stack.callback(governance.stop_watching)
+        for external in governance.ask_witnesses(policy):
+            stack.callback(external.close)
         if space.config.callbacks:
             stack.callback(governance.call_back(space.config.callbacks).close)
         return OpenGovernance(governance, stack.pop_all())
+
+
+def _log_key(card: SpaceCard) -> NoteVerifier:
+    try:
+        return NoteVerifier.parse(card.log_key)
+    except KeyRefused as error:
+        raise SpaceError(f"space {card.name}: its card's log key: {error}") from error
 
 
 def _start(

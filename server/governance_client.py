@@ -290,14 +290,18 @@ class GovernanceClient:
         """As `_once`; for calls that may be repeated, up to `ATTEMPTS` times in `timeout_s`."""
         end = time.monotonic() + timeout_s
         pause_s = FIRST_PAUSE_S
+        reason: grpc.RpcError | None = None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return method(request, timeout=max(0.001, end - time.monotonic()))
             except grpc.RpcError as error:
                 absent = error.code() is grpc.StatusCode.UNAVAILABLE
                 late = time.monotonic() + pause_s >= end
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and reason is not None:
+                    raise self._translated(reason) from error  # it says why; a deadline does not
                 if not absent or late or attempt == ATTEMPTS:
                     raise self._translated(error) from error
+                reason = error
             # Spread out, so that clients of a restarted service do not come all at once.
             self._pause(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
             pause_s *= 2

@@ -21,9 +21,10 @@ from policies.permit import LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
 from server import queries, registry
 from server.agreements import Agreements
+from server.cosigning import Cosigning, Witnessed
 from server.dsp.transfer_steps import with_held
 from server.edge import Edge
-from server.errors import RuleBroken
+from server.errors import RuleBroken, Superseded
 from server.hearing import Hearing
 from server.journal import Journal
 from server.laws import Adopted
@@ -57,6 +58,8 @@ class Rounds:
         space: its name, which permits carry.
         baseline: the space's laws; each decision names their digest.
         permit_key: signs permits, and nothing before its entry is durable.
+        cosigning: where a permit's checkpoint gets the cosignatures that the operator's policy
+            asks for.
         second_key: an engine that has to permit as well; None where a space has one key.
     """
 
@@ -68,9 +71,11 @@ class Rounds:
         permit_key: Ed25519PrivateKey,
         baseline: Adopted,
         edge: Edge,
+        cosigning: Cosigning,
         second_key: SecondKey | None = None,
     ) -> None:
         self._journal = journal
+        self._cosigning = cosigning
         self._baseline = baseline
         self._space = space
         self._permit_key = permit_key
@@ -86,7 +91,8 @@ class Rounds:
             BadInput, NotKnown, NotAllowed: the request.
             RuleBroken: the run has ended, or this is not its next round, or not its model.
             Superseded: a newer request or a newer Flower run took this one's place.
-            Unavailable: the log cannot be written; nothing was decided.
+            Unavailable: the log cannot be written, and nothing was decided; or too few witnesses
+                cosigned in time, and the permit waits, logged, for this request to come again.
         """
         # 2. Ask.
         check_ask(ask)
@@ -107,9 +113,10 @@ class Rounds:
                 self._journal.commit(
                     entries,
                     key=f"round:{run.id}:{ask.request_id}",
-                    beside=lambda connection, _: self._sign(connection, run.id, ask.request_id),
+                    beside=lambda connection, _: self._sign_now(connection, run.id, ask.request_id),
                 )
-            return self._answer(run.id, ask.request_id)
+        # Without the lock: waiting for witnesses holds up nobody else.
+        return self._answer(run.id, ask.request_id)
 
     def _decide(
         self,
@@ -165,38 +172,62 @@ class Rounds:
             permit = hearing.permit(decision, id=self._edge.new_id("permit"), space=self._space)
             yield permit.entry()
 
-    def _sign(self, connection: Connection, run_id: str, request_id: str) -> None:
-        """Sign the permit of an attempt whose entry is durable, and keep the envelope."""
+    def _sign_now(self, connection: Connection, run_id: str, request_id: str) -> None:
+        """Sign at once the permit whose entry has become durable, unless witnesses come first."""
+        if not self._cosigning.required:
+            self._sign(connection, run_id, request_id)
+
+    def _sign(
+        self,
+        connection: Connection,
+        run_id: str,
+        request_id: str,
+        witnessed: Witnessed | None = None,
+    ) -> None:
+        """Sign the permit of an attempt whose entry is durable, and keep the envelope.
+
+        Args:
+            witnessed: a head over that entry; None takes the log's newest.
+        """
         row = queries.round_by_request(connection, run_id, request_id)
         if row is None or row.permit_body is None or row.permit_entry is None or row.permit:
             return
+        if row.state == "ABANDONED":
+            raise Superseded(f"request {request_id}: a newer request took its place")
         log = self._journal.log
-        size = log.size
+        head = witnessed or Witnessed(log.size, log.checkpoint())
         place = LogPlace(
             index=row.permit_entry,
-            size=size,
-            proof=[hash.hex() for hash in log.inclusion_proof(row.permit_entry, size)],
-            checkpoint=log.checkpoint(),
+            size=head.size,
+            proof=[hash.hex() for hash in log.inclusion_proof(row.permit_entry, head.size)],
+            checkpoint=head.checkpoint,
         )
         body = PermitBody.from_json(json.loads(row.permit_body))
         registry.keep_permit(connection, row.id, sign_permit(body, place, self._permit_key))
 
     def _answer(self, run_id: str, request_id: str) -> RoundAnswer:
-        # After a crash between append and registry the entry is there and the envelope is not.
-        with self._journal.reading() as connection:
-            row = queries.round_by_request(connection, run_id, request_id)
-        assert row is not None
-        if row.permit_id is not None and row.permit is None:
-            self._journal.side(lambda connection: self._sign(connection, run_id, request_id))
-            with self._journal.reading() as connection:
-                row = queries.round_by_request(connection, run_id, request_id)
-            assert row is not None
+        # The entry is there and the envelope is not: after a crash between append and registry, or
+        # where the operator's policy lets a permit wait for witnesses.
+        row = self._round(run_id, request_id)
+        if row.permit_entry is not None and row.permit is None:
+            required = self._cosigning.required
+            witnessed = self._cosigning.witnessed(row.permit_entry) if required else None
+            self._journal.side(
+                lambda connection: self._sign(connection, run_id, request_id, witnessed)
+            )
+            row = self._round(run_id, request_id)
         return RoundAnswer(
             permit=row.permit or b"",
             permit_id=row.permit_id or "",
             verdicts=_with_duties(row),
             decision_index=row.decision_entry,
         )
+
+    def _round(self, run_id: str, request_id: str) -> RoundRow:
+        with self._journal.reading() as connection:
+            row = queries.round_by_request(connection, run_id, request_id)
+        assert row is not None  # rows are never deleted
+        return row
 
 
 def _alarm(one: Disagreement, *, run: str, ask: RoundAsk, time: str) -> bytes:

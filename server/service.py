@@ -16,6 +16,7 @@ from policies.governance_pb2_grpc import (
     add_EnrolmentServicer_to_server,
     add_GovernanceServicer_to_server,
 )
+from server.cosigning import MAX_WITNESSES
 from server.dsp.endpoint import Endpoint, serve_contracts
 from server.edge import Edge
 from server.errors import ServerError
@@ -142,7 +143,7 @@ def _contracts(space: Space, governance: Governance, listen: str) -> Endpoint:
 
 
 def _governance_server(governance: Governance, checker: health.HealthServicer) -> grpc.Server:
-    server = _server(_CALLS + MAX_WATCHERS, MAX_MESSAGE_BYTES)
+    server = _server(_CALLS + MAX_WATCHERS + MAX_WITNESSES, MAX_MESSAGE_BYTES)
     service = GovernanceService(governance)
     add_GovernanceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)

@@ -18,6 +18,7 @@ from server.owner_calls import OwnerCalls
 from server.pki import Identity
 from server.register_views import app_text
 from server.run_calls import RunCalls
+from server.witness_calls import WitnessCalls
 
 
 class EnrolmentService(EnrolmentServicer):
@@ -50,7 +51,7 @@ class EnrolmentService(EnrolmentServicer):
         )
 
 
-class GovernanceService(OperatorCalls, OwnerCalls, RunCalls, GovernanceServicer):
+class GovernanceService(OperatorCalls, OwnerCalls, RunCalls, WitnessCalls, GovernanceServicer):
     """Everything else: mutual TLS, and the role table of `server.access`."""
 
     # ruff: noqa: N802 (gRPC names its methods)

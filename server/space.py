@@ -9,6 +9,7 @@ superlink/ tls.crt tls.key superexec.secret home/
 operator/  tls.crt tls.key ca.crt operator.json
 consumer/  tls.crt tls.key ca.crt consumer.json statement.key models/ contracts/
 baseline/                       the space's laws (*.jsonld), which governance adopts as it starts
+witness-policy                  whose cosignatures a permit must carry (C2SP tlog-policy); optional
 log/                            the published log: what an auditor copies
 disclosures/                    what opens the log's commitments, sealed (server.disclosures)
 apps/                           registered app bundles, by SHA-256
@@ -29,9 +30,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import Field
 
-from ledger.errors import KeyRefused, LedgerError
+from ledger.errors import KeyRefused, LedgerError, PolicyRefused
 from ledger.note import NoteSigner
 from ledger.postgres_url import parse_postgres_url
+from ledger.tlogpolicy import Policy, parse_policy
 from policies.canonical import canonical_bytes, parse_json
 from policies.certificate import MAX_DAYS
 from policies.errors import DocumentError
@@ -47,6 +49,7 @@ from server.signing_keys import key_file, load_disclosure_key, load_key
 
 MAX_CONFIG_BYTES = 65_536
 STATEMENT_KEY = "statement.key"
+WITNESS_POLICY = "witness-policy"
 CallbackBase = Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]{1,500}$")]
 CERTIFICATE_DAYS = 365
 _FOLDERS = (
@@ -156,6 +159,25 @@ class Space:
     def baseline_folder(self) -> Path:
         """The space's laws."""
         return self.folder / "baseline"
+
+    def witness_policy(self) -> Policy:
+        """Whose cosignatures a permit's checkpoint must carry; nobody's without the file.
+
+        Raises:
+            SpaceError: malformed, or it names other logs than this space's.
+        """
+        path = self.folder / WITNESS_POLICY
+        if not path.exists():
+            return Policy()
+        try:
+            policy = parse_policy(read_file(path))
+        except PolicyRefused as error:
+            raise SpaceError(f"{path}: {error}") from error
+        if policy.logs and all(log.verifier.text != self.card.log_key for log in policy.logs):
+            raise SpaceError(
+                f"{path}: expected no log line or one with this space's key {self.card.log_key}"
+            )
+        return policy
 
     @property
     def operator_folder(self) -> Path:

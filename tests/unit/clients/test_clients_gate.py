@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from clients.errors import GateRefused, GovernanceRefused, GovernanceUnavailable
+from clients.errors import GateRefused, GovernanceRefused, GovernanceUnavailable, LogForked
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
 from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.cosignature import Cosigner
 from ledger.note import NoteSigner
+from ledger.tlogpolicy import parse_policy
 from ledger.tree import Tree, leaf_hash
 from policies.envelope import key_id, sign_envelope, unverified_payload
 from policies.fields import instant
@@ -406,6 +408,62 @@ def test_without_a_consistency_proof_nothing_runs(
     world.tree.append(leaf_hash(b"third"))
     world.seen = world.head()
     assert world.refusal(world.permit()) == code
+
+
+@pytest.mark.parametrize(
+    ("size", "later", "kind"), [(2, 0, "two-roots"), (1, 0, "no-proof"), (5, 3, "rollback")]
+)
+def test_a_forked_log_s_two_heads_are_kept_for_the_owner(size: int, later: int, kind: str) -> None:
+    world = World()
+    permit = world.permit()
+    for number in range(later):
+        world.tree.append(leaf_hash(b"later %d" % number))
+    world.seen = forked(size)
+    with pytest.raises(LogForked) as caught:
+        world.check(permit)
+    fork = caught.value.fork
+    assert (fork.kind, fork.seen, fork.came.size) == (kind, world.seen, 2)
+
+
+WITNESSES = [
+    Cosigner(
+        f"witness.example/w{number}", Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    )
+    for number in (1, 2)
+]
+POLICY = parse_policy(
+    "".join(f"witness w{n} {one.verifier.text}\n" for n, one in enumerate(WITNESSES)).encode()
+    + b"group both all w0 w1\nquorum both\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("cosigners", "admitted"),
+    [([0, 1], True), ([0], False), ([], False)],
+    ids=["both", "one-of-two", "nobody"],
+)
+def test_the_owner_s_witness_policy_is_demanded(cosigners: list[int], admitted: bool) -> None:
+    world = World(keys=replace(KEYS, policy=POLICY))
+    permit = body()
+    place = world.log(permit)
+    lines = [WITNESSES[n].cosign(place.checkpoint, time=1_700_000_000) for n in cosigners]
+    place = place.model_copy(update={"checkpoint": place.checkpoint + "".join(lines)})
+    envelope = sign_permit(permit, place, PERMIT_KEY)
+    if admitted:
+        assert world.check(envelope).seen.note == place.checkpoint
+    else:
+        assert world.refusal(envelope) == "checkpoint-not-witnessed"
+
+
+def test_a_wrong_cosignature_by_a_known_witness_is_refused() -> None:
+    world = World(keys=replace(KEYS, policy=POLICY))
+    permit = body()
+    place = world.log(permit)
+    good = [one.cosign(place.checkpoint, time=1_700_000_000) for one in WITNESSES]
+    bad = WITNESSES[0].cosign(World().head().note, time=1_700_000_000)
+    note = place.checkpoint + "".join([*good, bad])
+    place = place.model_copy(update={"checkpoint": note})
+    assert world.refusal(sign_permit(permit, place, PERMIT_KEY)) == "checkpoint-not-witnessed"
 
 
 def test_an_app_that_the_owner_did_not_approve_is_refused() -> None:

@@ -27,6 +27,7 @@ from clients.errors import (
 )
 from clients.jobs import Job, JobResult
 from clients.journal import Journal
+from clients.records import Fork
 from clients.sdk import Rows
 from clients.state import NodeState
 from clients.tasks import Done, Reply, Task
@@ -142,6 +143,7 @@ class Node:
         self.crash_at = ""
         self.at: dict[str, Callable[[], None]] = {}
         self.details: list[str] = []
+        self.forks: list[Fork] = []
         self.now = NOW
         self._stack = ExitStack()
         self._open()
@@ -171,6 +173,7 @@ class Node:
             fetch_consistency=self.space.consistency,
             clock=lambda: self.now,
             keep_detail=self.details.append,
+            on_fork=self.forks.append,
             on_step=self._step,
         )
 
@@ -289,6 +292,16 @@ def test_each_use_counts_once_and_no_permit_works_twice(node: Node) -> None:
     assert record is not None
     assert record.uses == 1
     assert node.types() == ["UseStarted", "UseReceipted", "UseRefused", "UseRefused"]
+
+
+def test_a_forked_log_is_refused_and_told_of(node: Node) -> None:
+    assert isinstance(node.worker.handle(node.task()), Done)
+    node.space = World()
+    node.restart()
+    assert code(node.worker.handle(node.task(2))) == "log-forked"
+    assert [(fork.kind, fork.seen.size, fork.came.size) for fork in node.forks] == [
+        ("two-roots", 2, 2)
+    ]
 
 
 def test_a_refusal_of_the_gate_is_logged_with_its_reason(node: Node) -> None:

@@ -176,7 +176,7 @@ def test_one_fault_in_the_body(path: str, value: object) -> None:
         ("size", "ABSENT"),
         ("proof", ["f" * 64] * 64),
         ("proof", ["f" * 63]),
-        ("checkpoint", "x" * 4097),
+        ("checkpoint", "x" * 65_537),
         ("checkpoint", None),
         ("root", "f" * 64),
     ],

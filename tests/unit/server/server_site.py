@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from ledger.log import Log
 from ledger.note import NoteSigner
+from ledger.tlogpolicy import Policy
 from policies.canonical import canonical_bytes, digest_of, parse_json, sha256_hex
 from policies.disclosure import ProductText, ReasonText, new_opening
 from policies.entries import Entry, parse_entry
@@ -129,6 +130,7 @@ class Site:
         self.now = now
         self.superlink = FakeSuperLink()
         self.second_key: SecondKey | None = None
+        self.witness_policy: Policy | None = None
         self.replays = True  # whether the log is all that governance decides by
         self.nodes: dict[str, Node] = {}
         self.on_step: Callable[[str], None] = lambda _step: None
@@ -178,8 +180,10 @@ class Site:
             edge=Edge(clock=lambda: self.now, random_bytes=self.random_bytes),
             consumer_key=self.space.config.consumer_key,
             second_key=self.second_key,
+            witness_policy=self.witness_policy,
         )
         self.registry = registry
+        self._close.append(self.governance.stop_watching)
 
     def close(self) -> None:
         """End governance; all that it knew is on the disk."""
@@ -415,7 +419,7 @@ def enrolling(token: str, node: Node, **changes: Any) -> Enrolling:
     parts: dict[str, Any] = {
         "csr_pem": make_csr(node.tls),
         "receipt_key": node.receipt.public_key().public_bytes_raw(),
-        "log_verifier_key": NoteSigner(node.name, node.receipt).verifier_key.encode(),
+        "log_verifier_key": NoteSigner(f"{SPACE}/{node.name}", node.receipt).verifier_key.encode(),
         "fleet_key_pem": key_pem(node.fleet.public_key()),
         "disclosure_key": node.disclosure.public_key().public_bytes_raw(),
     }

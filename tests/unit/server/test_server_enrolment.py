@@ -259,7 +259,7 @@ def test_the_note_key_is_kept_as_it_was_parsed(empty: Site) -> None:
     with empty.registry.transaction() as connection:
         row = queries.participant(connection, "alpha")
     assert row is not None
-    assert row.log_key == NoteSigner("alpha", node.receipt).verifier_key
+    assert row.log_key == NoteSigner(f"{SPACE}/alpha", node.receipt).verifier_key
     profile = empty.governance.disclosing.value(row.profile)
     assert profile == Profile(title="The alpha")
 
