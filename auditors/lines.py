@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditors.snapshot import Snapshot
-from ledger.folder import ENTRIES
 from policies.canonical import parse_json
 from policies.entries import ENTRY_TYPES, MAX_ENTRY_BYTES, Entry, parse_entry
 from policies.errors import DocumentError
@@ -24,7 +23,7 @@ MALFORMED = (
 
 
 def log_lines(folder: Path, size: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Index and line of each entry, in the log's order.
+    """Index and line of each whole entry, in the log's order.
 
     Args:
         size: how many entries, as `verify_folder` returned it; None is all.
@@ -32,8 +31,8 @@ def log_lines(folder: Path, size: int | None = None) -> Iterator[tuple[int, byte
     Raises:
         AuditInputError, IntegrityBroken: the folder cannot be read, or a line has no end.
     """
-    for index, line in enumerate(Snapshot.take(folder).lines(ENTRIES)):
-        if index == size:
+    for index, line in Snapshot.take(folder).entries():
+        if size is not None and index >= size:
             return
         yield index, line
 
