@@ -115,6 +115,7 @@ def test_the_command(tds: Tds, tmp_path: Path) -> None:
         "permits": 2,
         "receipts": 6,
         "violations": [],
+        "verified": None,
     }
 
 
