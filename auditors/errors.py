@@ -2,7 +2,9 @@
 
 AuditError
 ├── AuditInputError   what was handed in cannot be verified: no such file, no such key
+├── LogUnreachable    a log's address gives no answer; nothing is known about the log
 ├── IntegrityBroken   the log was changed, cut, or signed twice; exit code 3
+│   └── TileMissing   a file that the signed head needs is not there; it may be on its way
 └── RuleViolated      the log is intact, and what an entry records broke a rule; exit code 4
 """
 
@@ -15,6 +17,10 @@ class AuditError(Exception):
 
 class AuditInputError(AuditError):
     """A file is missing or unreadable, or a key or note handed in is malformed."""
+
+
+class LogUnreachable(AuditError):
+    """A log that should be read over the network does not answer, or with something else."""
 
 
 class IntegrityBroken(AuditError):
@@ -33,6 +39,10 @@ class IntegrityBroken(AuditError):
         self.expected = expected
         self.got = got
         self.hint = hint
+
+
+class TileMissing(IntegrityBroken):
+    """A file that the signed head needs is not there."""
 
 
 class RuleViolated(AuditError):

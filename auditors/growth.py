@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from auditors.blame import KEEP, Blame, entries_place
-from auditors.errors import IntegrityBroken
+from auditors.errors import IntegrityBroken, TileMissing
 from auditors.frontier import LEAF_PREFIX, Frontier, FullTile
 from auditors.tilefolder import COPY_AGAIN, TileFolder
 from auditors.trust import Head
@@ -116,7 +116,7 @@ class _Growth:
             source, data = tile.full, self.folder.read_if_there(tile.full)
         if data is None:
             above = f"the log signed {self.size} entries"
-            raise IntegrityBroken(tile.path, f"a file ({above})", "none", COPY_AGAIN)
+            raise TileMissing(tile.path, f"a file ({above})", "none", COPY_AGAIN)
         return source, data if tile.level == ENTRIES else data[: HASH_BYTES * tile.width]
 
     def _others(self, tile: Tile, content: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 from auditors.errors import AuditInputError, IntegrityBroken
 from ledger.errors import ProofError
 from ledger.folder import CHECKPOINT, NEW, TILES
+from ledger.note import MAX_NOTE_BYTES
 from ledger.tiles import ENTRIES, MAX_BUNDLE_BYTES, Tile, parse_tile_path
 from ledger.tree import HASH_BYTES
 
@@ -100,6 +101,20 @@ class TileFolder:
         except OSError as error:
             raise _unreadable(self.folder / tile.path, error) from error
         _check_size(tile.path, size, low, high)
+
+
+def read_checkpoint(folder: Path) -> bytes:
+    """A log's `checkpoint`.
+
+    Raises:
+        AuditInputError: no log's folder, or it cannot be read.
+        IntegrityBroken: the folder of a log, but no such file, or not one that a log publishes.
+    """
+    try:
+        return read_file(folder, CHECKPOINT, MAX_NOTE_BYTES)
+    except IntegrityBroken:
+        TileFolder.look(folder)  # a folder without a log in it is a mistake, not a fault
+        raise
 
 
 def read_file(folder: Path, path: str, most: int) -> bytes:

@@ -20,10 +20,9 @@ from auditors.ahead import files_ahead
 from auditors.errors import AuditInputError, IntegrityBroken
 from auditors.frontier import Frontier
 from auditors.growth import Progress, check_growth
-from auditors.tilefolder import COPY_AGAIN, TileFolder, read_file
+from auditors.tilefolder import COPY_AGAIN, TileFolder, read_checkpoint
 from auditors.trust import Head, KeyTrust, Trust, open_head, open_seen, require_same_log
 from ledger.folder import CHECKPOINT
-from ledger.note import MAX_NOTE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,7 @@ def verify_folder(
     trust: Trust | None = None,
     seen: Sequence[str] = (),
     progress: Progress | None = None,
+    note: bytes | None = None,
 ) -> Verified:
     """Verify a log's folder (C2SP tlog-tiles), or a copy of one; see the module for the promise.
 
@@ -75,6 +75,7 @@ def verify_folder(
         trust: instead of a key, whose signatures are believed.
         seen: checkpoints (signed notes) that nodes, other auditors or earlier runs saw.
         progress: called now and then, and at the end, with entries done and entries in all.
+        note: the signed checkpoint, where it is not the one in the folder.
 
     Raises:
         IntegrityBroken: with the place, what was expected there, and what came.
@@ -84,7 +85,7 @@ def verify_folder(
     trust = _trust(verifier_key, trust)
     seen_heads = open_seen(seen, trust)
     # 2. The signed head, before anything that it may cover.
-    note = _checkpoint(folder)
+    note = read_checkpoint(folder) if note is None else note
     head = open_head(note, CHECKPOINT, trust)
     require_same_log(head, seen_heads)
     # 3. Nothing newer was ever signed.
@@ -115,14 +116,6 @@ def _trust(verifier_key: str | None, trust: Trust | None) -> Trust:
             "other than the folder"
         )
     return trust if trust is not None else KeyTrust.parse(verifier_key or "")
-
-
-def _checkpoint(folder: Path) -> bytes:
-    try:
-        return read_file(folder, CHECKPOINT, MAX_NOTE_BYTES)
-    except IntegrityBroken:
-        TileFolder.look(folder)  # a folder without a log in it is a mistake, not a fault
-        raise
 
 
 def _check_newest(head: Head, seen: Sequence[Head]) -> None:

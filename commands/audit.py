@@ -1,4 +1,5 @@
-"""`tds audit`: offline, from a folder; needs no governance, no database, no network."""
+"""`tds audit`: offline, from a folder; needs no governance, no database, and a network only where
+a log is named by its address."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import typer
 from commands.audit_disclose import disclosed, keygen
 from commands.audit_explain import explain
 from commands.audit_find import find
+from commands.audit_monitor import monitor
 from commands.audit_replay import replay
 from commands.audit_report import report
 from commands.audit_verify import verify
@@ -17,5 +19,6 @@ cli.command("replay")(replay)
 cli.command("report")(report)
 cli.command("find")(find)
 cli.command("explain")(explain)
+cli.command("monitor")(monitor)
 cli.command("keygen")(keygen)
 cli.command("disclose")(disclosed)

@@ -13,19 +13,22 @@ from commands.audit_input import (
     KeyOption,
     PolicyOption,
     read_text,
-    verified_folder,
+    read_trust,
 )
+from commands.audit_source import CaOption, MirrorOption, SourceArgument, verified_log
 from commands.output import JsonFlag, print_json, say
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    log: SourceArgument,
     key: KeyOption = None,
     policy: PolicyOption = None,
     seen: Annotated[
         list[Path] | None,
         typer.Option(help="A signed checkpoint that somebody else saw (a node, another auditor)."),
     ] = None,
+    ca: CaOption = None,
+    kept: MirrorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Verify that nothing in a log was changed, dropped or rewritten since it was signed.
@@ -39,7 +42,9 @@ def verify(
     Example: tds audit verify ./log --key log-key.txt --seen clinic/log-seen.txt
     """
     heads = [read_text(path, MAX_NOTE_BYTES) for path in seen or []]
-    verified = verified_folder(folder, key, heads, policy)
+    trust = read_trust(key, policy)
+    with verified_log(log, trust=trust, seen=heads, ca=ca, kept=kept) as audited:
+        verified = audited.verified
     if as_json:
         print_json(verified_json(verified) | {"seen": len(heads)})
     else:

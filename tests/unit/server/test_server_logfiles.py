@@ -19,10 +19,15 @@ from dsp_site import Bed
 from starlette.applications import Starlette
 
 import server.logfiles
+from auditors.errors import LogUnreachable
+from auditors.fetch import Source
+from auditors.mirror import mirror
+from auditors.trust import KeyTrust
 from ledger.log import Log
 from ledger.note import NoteSigner
 from ledger.tiles import new_tiles
 from server.logfiles import MAX_AT_ONCE, LogFiles
+from server.pki import create_ca
 
 SIGNER = NoteSigner("logs.example/served", Ed25519PrivateKey.from_private_bytes(bytes([2]) * 32))
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -228,3 +233,23 @@ def test_governance_serves_its_log_to_strangers(bed: Bed) -> None:
     assert stranger.get("/log").status_code == 404
     assert stranger.post("/log/checkpoint").status_code == 405
     assert stranger.get("/log/../space.json").status_code == 404
+
+
+def test_a_stranger_copies_and_verifies_it_over_https(bed: Bed, tmp_path: Path) -> None:
+    card = bed.site.space.card
+    (tmp_path / "ca.crt").write_text(card.ca_pem, encoding="utf-8")
+    trust = KeyTrust.parse(card.log_key)
+    with Source(f"https://{bed.address}/log", ca=str(tmp_path / "ca.crt")) as source:
+        for _ in range(2):
+            verified = mirror(source, tmp_path / "copy", trust=trust)
+            assert (verified.size, verified.origin) == (bed.site.log.size, card.name)
+            assert verified.note == bed.site.log.checkpoint()
+    other = create_ca("another", now=bed.site.now).certificate_pem
+    (tmp_path / "other.crt").write_bytes(other)
+    with (
+        Source(
+            f"https://{bed.address}/log", ca=str(tmp_path / "other.crt"), sleep=lambda _: None
+        ) as source,
+        pytest.raises(LogUnreachable, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        mirror(source, tmp_path / "another", trust=trust)
