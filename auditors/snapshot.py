@@ -1,6 +1,7 @@
 """A log's folder as of one moment, also while the log is appending: its checkpoint, read once.
 
-The entries are taken as they stand; that nobody changed them is for `auditors.verify` to say.
+The entries are taken as they stand; that nobody changed them is for `auditors.verify` to say. Files
+are read as there: no link is followed, and none is read that is larger than a bundle may be.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditors.errors import AuditInputError, IntegrityBroken
+from auditors.errors import IntegrityBroken
+from auditors.tilefolder import TileFolder, read_checkpoint
 from ledger.checkpoint import parse_checkpoint
-from ledger.errors import LedgerError, ProofError
-from ledger.folder import CHECKPOINT, read_entries, read_note
-from ledger.tiles import ENTRIES, WIDTH, Tile
+from ledger.errors import ProofError
+from ledger.folder import CHECKPOINT
+from ledger.tiles import ENTRIES, WIDTH, Tile, parse_bundle
 from policies.parts import whole_entries
 
 
@@ -36,20 +38,13 @@ class Snapshot:
         """The folder now.
 
         Raises:
-            AuditInputError: there is no checkpoint, or it cannot be read.
-            IntegrityBroken: it is not a checkpoint.
+            AuditInputError: no log's folder, or it cannot be read.
+            IntegrityBroken: there is no checkpoint, or it is none.
         """
         try:
-            note = read_note(folder / CHECKPOINT)
-        except OSError as error:
-            raise _unreadable(folder / CHECKPOINT, error) from error
-        except LedgerError as error:
-            raise IntegrityBroken(CHECKPOINT, "a signed note", str(error)) from error
-        if note is None:
-            raise AuditInputError(
-                f"{folder}: expected a log's folder with a file {CHECKPOINT}, got none; copy the "
-                "whole folder"
-            )
+            note = read_checkpoint(folder).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise IntegrityBroken(CHECKPOINT, "a signed note", "bytes that are no text") from error
         text = note[: note.rfind("\n\n") + 1]
         try:
             size = parse_checkpoint(text).size
@@ -64,19 +59,26 @@ class Snapshot:
             IntegrityBroken: a bundle is missing, or is not one.
             AuditInputError: it cannot be read.
         """
-        at = start
-        try:
-            for line in read_entries(self.folder, self.size, start):
-                yield line
-                at += 1
-        except (ProofError, FileNotFoundError) as error:
-            index = at // WIDTH
+        there = TileFolder(self.folder)
+        for index in range(start // WIDTH, -(-self.size // WIDTH)):
             bundle = Tile(ENTRIES, index, min(WIDTH, self.size - index * WIDTH))
+            yield from self._bundle(there, bundle)[max(0, start - bundle.start) :]
+
+    def _bundle(self, there: TileFolder, bundle: Tile) -> list[bytes]:
+        """The entries of a bundle, or of the full one that took its place."""
+        found, data = bundle, there.read_if_there(bundle)
+        if data is None and bundle.partial:
+            found, data = bundle.full, there.read_if_there(bundle.full)
+        try:
+            if data is None:
+                raise ProofError("none")
+            return parse_bundle(data, found.width)[: bundle.width]
+        except ProofError as error:
             raise IntegrityBroken(
-                f"entry {at}, {bundle.path}", f"a bundle of {bundle.width} entries", str(error)
+                f"entry {bundle.start}, {bundle.path}",
+                f"a bundle of {bundle.width} entries",
+                str(error),
             ) from error
-        except OSError as error:
-            raise _unreadable(self.folder, error) from error
 
     def entries(self) -> Iterator[tuple[int, bytes]]:
         """Whole entries, each with the index of its (last) line; errors as `lines`.
@@ -84,7 +86,3 @@ class Snapshot:
         What was logged in parts (`policies.parts`) is put together again.
         """
         return whole_entries(self.lines())
-
-
-def _unreadable(path: Path, error: OSError) -> AuditInputError:
-    return AuditInputError(f"{path}: expected to read it, got: {error}; copy the folder again")
