@@ -12,6 +12,8 @@ convict the log, whoever holds them.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +33,15 @@ from ledger.durable import place_file, replace_file
 from ledger.errors import ProofError
 from ledger.folder import CHECKPOINT, NEW
 from ledger.note import MAX_NOTE_BYTES
-from ledger.tiles import ENTRIES, WIDTH, Tile, new_tiles, parse_bundle, partial_tiles
+from ledger.tiles import (
+    ENTRIES,
+    WIDTH,
+    Tile,
+    levels_of,
+    new_tiles,
+    parse_bundle,
+    partial_tiles,
+)
 from ledger.tree import HASH_BYTES
 
 EVIDENCE: Final = "evidence"
@@ -159,6 +169,29 @@ def evidence(folder: Path, own: Own | None, note: bytes) -> Iterator[None]:
 
 
 @contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Nobody else writes to a copy, or to a monitor's state, meanwhile.
+
+    Raises:
+        AuditInputError: somebody does, or the folder cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AuditInputError(
+                f"{folder}: expected to be its only user, but another process is at work there; "
+                "wait for it, or use another folder"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """A disk that refuses is nothing the log did."""
     try:
@@ -182,8 +215,7 @@ def fetch_tiles(
         LogUnreachable: no answer.
         IntegrityBroken: the log has no such tile, or it is none.
     """
-    wanted, done = new_tiles(old, size), 0
-    total = sum(1 for _ in new_tiles(old, size))
+    wanted, done, total = new_tiles(old, size), 0, _count(old, size)
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mirror")
     try:
         while some := list(islice(wanted, _ROUND)):
@@ -205,6 +237,16 @@ def drop_partial(folder: Path, old: int, size: int) -> None:
         full = folder / tile.full.path
         if full.exists() and (tile.index + 1) * WIDTH <= size // WIDTH ** max(tile.level, 0):
             shutil.rmtree(full.with_name(f"{full.name}.p"), ignore_errors=True)
+
+
+def _count(old: int, size: int) -> int:
+    """How many `new_tiles` there are; counted without them, for a size is soon signed."""
+    total = 0
+    for level in (ENTRIES, *range(levels_of(size))):
+        span = WIDTH ** max(level, 0)
+        before, after = old // span, size // span
+        total += -(-after // WIDTH) - before // WIDTH if after > before else 0
+    return total
 
 
 def _there(folder: Path, tile: Tile) -> bool:

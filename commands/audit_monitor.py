@@ -11,6 +11,7 @@ import typer
 
 from auditors.errors import IntegrityBroken, LogUnreachable, TileMissing
 from auditors.fetch import Source
+from auditors.mirror import only_one
 from auditors.monitor import LOG, Followed, FollowedFolder, FollowedSource, Monitor
 from auditors.shares import replay_log
 from commands.audit_input import KeyOption, PolicyOption, read_trust
@@ -54,6 +55,7 @@ def monitor(
     trust = read_trust(key, policy)
     teller = MonitorTeller(as_json=as_json, stale_s=stale)
     with ExitStack() as stack:
+        stack.enter_context(only_one(state))
         followed: Followed = FollowedFolder(Path(log))
         if is_address(log):
             source = stack.enter_context(Source(log, ca=None if ca is None else str(ca)))

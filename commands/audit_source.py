@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 from rich.progress import Progress
 
 from auditors.fetch import Source
-from auditors.mirror import mirror
+from auditors.mirror import mirror, only_one
 from auditors.trust import Trust
 from auditors.verify import Verified, verify_folder
 from commands.errors import BadInput
@@ -70,33 +70,40 @@ def verified_log(
     Raises:
         BadInput: an option for addresses beside a folder.
     """
-    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
-        bar = progress.add_task("verifying entries")
-
-        def verifying(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
-
-        if not is_address(source):
-            if ca is not None or kept is not None:
-                raise BadInput(f"{source}: expected an address beside --ca or --mirror")
-            folder = Path(source)
-            yield Audited(folder, verify_folder(folder, trust=trust, seen=seen, progress=verifying))
-            return
-        fetched = progress.add_task("fetching tiles")
-        with _copy(kept) as folder, Source(source, ca=None if ca is None else str(ca)) as log:
-            yield Audited(
-                folder,
-                mirror(
-                    log,
-                    folder,
-                    trust=trust,
-                    seen=seen,
-                    fetching=lambda done, total: progress.update(
-                        fetched, completed=done, total=total
-                    ),
-                    verifying=verifying,
-                ),
+    if not is_address(source):
+        if ca is not None or kept is not None:
+            raise BadInput(f"{source}: expected an address beside --ca or --mirror")
+        folder = Path(source)
+        with _bars() as bar:
+            verified = verify_folder(
+                folder, trust=trust, seen=seen, progress=bar("verifying entries")
             )
+        yield Audited(folder, verified)
+        return
+    with _copy(kept) as folder, only_one(folder):
+        # The bars are gone before the caller goes on: a terminal has place for one display.
+        with _bars() as bar, Source(source, ca=None if ca is None else str(ca)) as log:
+            verified = mirror(
+                log,
+                folder,
+                trust=trust,
+                seen=seen,
+                fetching=bar("fetching tiles"),
+                verifying=bar("verifying entries"),
+            )
+        yield Audited(folder, verified)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Makes bars for what is done and what is to do in all."""
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+
+        def bar(title: str) -> Callable[[int, int], None]:
+            task = progress.add_task(title, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield bar
 
 
 def is_address(source: str) -> bool:

@@ -20,13 +20,18 @@ from auditors_folder import (
     write_log,
 )
 from auditors_server import Answer, Served, serving
+from hypothesis import given
+from hypothesis import strategies as st
 
 import auditors.fetch
 from auditors.errors import AuditInputError, IntegrityBroken, LogUnreachable, TileMissing
 from auditors.fetch import TRIES, Source
-from auditors.mirror import mirror
+from auditors.mirror import _count, mirror
 from auditors.trust import KeyTrust
 from auditors.verify import Verified
+from ledger.checkpoint import Checkpoint, sign_checkpoint
+from ledger.tiles import new_tiles
+from ledger.tree import MAX_SIZE
 
 TRUST = KeyTrust(SIGNER.verifier)
 LONGER = [*ENTRIES, *(b"%d" % n for n in range(600, 1200))]
@@ -201,6 +206,22 @@ def test_a_tile_that_the_log_does_not_have(served: Served, copy: Path) -> None:
     with pytest.raises(TileMissing, match="a tile of the tree that its log signed, got 404"):
         bring(served, copy)
     assert not (copy / "evidence").exists()
+
+
+def test_a_size_that_no_log_has(served: Served, copy: Path) -> None:
+    """It is signed, and soon said; nobody counts tiles for that."""
+    note = sign_checkpoint(Checkpoint(SIGNER.name, MAX_SIZE, bytes(32)), SIGNER)
+    current(note)(served.folder)
+    with pytest.raises(TileMissing, match="got 404"):
+        bring(served, copy)
+    with pytest.raises(IntegrityBroken):
+        verify(served.folder)
+
+
+@given(st.integers(0, 200_000), st.integers(0, 200_000))
+def test_the_count_of_what_is_fetched(one: int, other: int) -> None:
+    old, size = sorted((one, other))
+    assert _count(old, size) == sum(1 for _ in new_tiles(old, size))
 
 
 def test_a_copy_that_was_tampered_with(served: Served, copy: Path) -> None:

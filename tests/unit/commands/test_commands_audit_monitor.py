@@ -17,6 +17,7 @@ from commands_site import Tds
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import commands.audit_monitor
+from auditors.mirror import only_one
 from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.log import Log
 from ledger.note import NoteSigner
@@ -145,6 +146,14 @@ def test_what_it_says_while_it_runs(
     ]
     assert events[2]["seconds"] == 100
     assert "tile/0/000.p/6" in events[3]["reason"]
+
+
+def test_one_monitor_a_state(tds: Tds, log: Log, tmp_path: Path) -> None:
+    with only_one(tmp_path / "state"):
+        ran = tds(*CALL, "--once")
+        assert (ran.code, ran.out) == (2, "")
+        assert "expected to be its only user, but another process is at work there" in ran.err
+    assert tds(*CALL, "--once").code == 0
 
 
 def test_ctrl_c_ends_it_cleanly(log: Log, tmp_path: Path) -> None:

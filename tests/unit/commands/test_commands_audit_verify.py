@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from ledger.checkpoint import Checkpoint, sign_checkpoint
 from ledger.cosignature import Cosigner
 from ledger.log import Log
 from ledger.note import NoteSigner
+from server.space import load_space
 
 NAME = "logs.example/commands"
 SIGNER = NoteSigner(NAME, Ed25519PrivateKey.from_private_bytes(bytes([5]) * 32))
@@ -193,12 +195,23 @@ main()
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("verify", "log", "--key", "key.txt"), ("replay", "--help"), ("verify", "x", "--key", "y")],
-    ids=["verify", "help", "an error"],
+    ("arguments", "code", "says"),
+    [
+        (("verify", "log", "--key", "key.txt"), 0, "verified: 3 entries"),
+        (("verify", "space/log", "--key", "space.txt"), 0, "verified: "),
+        (("replay", "space/log"), 0, "every decision follows"),
+        (("--help",), 0, "verify"),
+        (("verify", "x", "--key", "y"), 2, "y: expected a readable file"),
+    ],
+    ids=["a log", "a space's log", "replay", "help", "an error"],
 )
-def test_an_auditor_needs_neither_server_nor_node(log: Path, arguments: tuple[str, ...]) -> None:
+def test_an_auditor_needs_neither_server_nor_node(
+    log: Path, made: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
     """Nor what they bring with them: Flower, gRPC, a database, a web server."""
+    shutil.copytree(made / "space/log", log.parent / "space/log")
+    key = load_space(made / "space").card.log_key
+    (log.parent / "space.txt").write_text(key, encoding="utf-8")
     blocked = {"server", "clients", "flwr", "grpc", "torch", "sqlalchemy", "duckdb", "fastapi"}
     script = BLOCKED.replace("{blocked}", repr(blocked | {"uvicorn"}))
     ran = subprocess.run(
@@ -210,6 +223,5 @@ def test_an_auditor_needs_neither_server_nor_node(log: Path, arguments: tuple[st
         check=False,
     )
     assert "Traceback" not in ran.stderr
-    assert ran.returncode == (2 if "x" in arguments else 0)
-    assert ("verified: 3 entries" in ran.stdout) == ("log" in arguments)
-    assert ("y: expected a readable file" in ran.stderr) == ("x" in arguments)
+    assert ran.returncode == code, ran.stderr
+    assert says in ran.stdout + ran.stderr

@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -253,3 +255,22 @@ def test_a_stranger_copies_and_verifies_it_over_https(bed: Bed, tmp_path: Path) 
         pytest.raises(LogUnreachable, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         mirror(source, tmp_path / "another", trust=trust)
+
+
+def test_the_command_on_the_address(bed: Bed, tmp_path: Path) -> None:
+    card = bed.site.space.card
+    (tmp_path / "ca.crt").write_text(card.ca_pem, encoding="utf-8")
+    call = ["audit", "verify", f"https://{bed.address}/log", "--key", card.log_key]
+    for more in ([], ["--mirror", "copy"], ["--mirror", "copy"]):
+        ran = subprocess.run(
+            [sys.executable, "-m", "commands", *call, "--ca", "ca.crt", *more],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert f"verified: {bed.site.log.size} entries of {card.name}" in ran.stdout
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["checkpoint", "tile"]
