@@ -121,6 +121,10 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "UseFailed": "{permit_id} 项下的使用未产生结果：{text}",
         "UseReceipted": "节点就 {run} 第 {round} 轮使用 {product} 的 {rows_used} 行签署了回执。",
         "Withdrawn": "提供方撤回了对合约 {agreement} 的授权。",
+        "ForkSeen": "节点发现空间日志前后不一致（{fault}）。",
+        "fork-sizes": "此前所见的签名头含 {seen} 条记录；其后收到的签名头含 {came} 条，"
+        "二者不相符。",
+        "fork-means": "节点保存两个签名头作为证据，不使用以后者为依据的许可。",
         "other": "类型为 {type} 的条目；其内容见 JSON（`--json`）。",
         "head": "第 {index} 号条目，{time}，{type}",
         "rests": "其依据：",

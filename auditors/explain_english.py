@@ -133,6 +133,11 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "UseReceipted": "The node signed a receipt for {rows_used} rows of {product} in round "
         "{round} of {run}.",
         "Withdrawn": "The owner took back its consent to {agreement}.",
+        "ForkSeen": "The node saw the space's log show two faces ({fault}).",
+        "fork-sizes": "It had seen a signed head of {seen} entries; then one of {came} came "
+        "that does not go with it.",
+        "fork-means": "The node keeps both signed heads as evidence, and uses no permit that "
+        "rests on the second.",
         # -- any other
         "other": "An entry of type {type}; its body is in the JSON (`--json`).",
         # -- around it

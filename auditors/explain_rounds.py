@@ -187,6 +187,12 @@ def _owner_withdrew(say: Say, body: Body) -> Iterator[str]:
         yield say("step-why", reason=words)
 
 
+def _fork(say: Say, body: Body) -> Iterator[str]:
+    yield say("ForkSeen", fault=body["kind"])
+    yield say("fork-sizes", seen=body["seen"]["size"], came=body["came"]["size"])
+    yield say("fork-means")
+
+
 ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxyType(
     {
         "RunOpened": _opened,
@@ -208,5 +214,6 @@ ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxy
         "UseFailed": _use_failed,
         "UseReceipted": _use_receipted,
         "Withdrawn": _owner_withdrew,
+        "ForkSeen": _fork,
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,8 @@ from policies.errors import DocumentError
 
 MAX_NAMES_BYTES: Final = 64 << 20
 MAX_NAME: Final = 200
+# A pseudonym by itself, not as a part of another id.
+_PSEUDONYM: Final = re.compile(r"(?<![\w/:.-])[a-z0-9][a-z0-9-]{0,62}(?![\w/:-])")
 
 NamesOption = Annotated[
     Path | None,
@@ -65,6 +68,16 @@ def _texts(path: Path, value: Any) -> dict[str, dict[str, Any]]:
         if isinstance(one.get("value"), dict):
             texts[one["commitment"]] = one["value"]
     return texts
+
+
+def named(text: str, known: Known) -> str:
+    """A sentence about pseudonyms, with the names that are known before them."""
+
+    def with_name(found: re.Match[str]) -> str:
+        name = known.name(found[0])
+        return f"{name} ({found[0]})" if name else found[0]
+
+    return _PSEUDONYM.sub(with_name, text) if known.names else text
 
 
 def pseudonym_of(participant: str, known: Known) -> str:
