@@ -32,14 +32,13 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "product-anonymized": "Anonymised by: {anonymization}.",
         "product-filing": "Filed under number {filing_number}.",
         "signed-owner": "Signed by {owner}.",
-        "AppRegistered": "App {app}… was registered: {title}.",
+        "AppRegistered": "App {app}… was registered.",
         "app-filed": "Filed for {purposes}; number: {filing_number}; until: {expires}.",
-        "AppFilingRevoked": "The filing of app {app}… was revoked: {reason}.",
+        "AppFilingRevoked": "The filing of app {app}… was revoked.",
         "app-stops": "From the next round on no run may use it.",
         "AgreementConcluded": "{assigner} allows {assignee} to use {product}: {agreement}.",
         "signed-both": "Signed by {owner} and, word for word, by {consumer}.",
         "ConsentWithdrawn": "{participant} took back its consent to {agreement}, about {product}.",
-        "withdrawn-why": "Its reason: {reason}",
         "withdrawn-means": "From here on no permit may name the agreement, and no receipt under "
         "it "
         "is accepted.",
@@ -101,7 +100,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "CertificateIssued": "The registrar certified {product}: {serial}.",
         "certificate-valid": "Valid from {not_before} until {not_after}, for one version of the "
         "product's card.",
-        "CertificateRevoked": "The registrar took back {serial} for {product}: {reason}.",
+        "CertificateRevoked": "The registrar took back {serial} for {product}.",
         "certificate-means": "From the next round on the product may not be used.",
         "VoucherIssued": "{consumer} got the voucher {voucher} over {amount} prepaid units.",
         "NegotiationStep": "Negotiation {negotiation} is {state}, by the {by} {participant}.",
@@ -116,6 +115,14 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "engines-means": "Where two engines differ the candidate is refused, and somebody has to "
         "find out which of them is wrong.",
         # -- a node's own log
+        "described": "Its title: {title}",
+        "AuditorNamed": "{auditor} was named as an auditor of the space.",
+        "auditor-means": "Every disclosure is sealed to its key {sealed_to}… as well.",
+        "DisclosureErased": "{by} erased {count} disclosures ({code}).",
+        "erased-about": "They were about {participant}.",
+        "erased-means": "Nothing opens their commitments any more; the log's proofs still hold.",
+        "EntryPart": "Part {part} of an entry that is longer than a line of the log may be.",
+        "EntryWhole": "The end of an entry in {parts} parts, with the digest of the whole.",
         "NodeCreated": "The node of {participant} in {space} begins its own log.",
         "AppApproved": "The owner approved app {app}….",
         "AppRevoked": "The owner took back its approval of app {app}….",
@@ -126,6 +133,11 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "UseReceipted": "The node signed a receipt for {rows_used} rows of {product} in round "
         "{round} of {run}.",
         "Withdrawn": "The owner took back its consent to {agreement}.",
+        "ForkSeen": "The node saw the space's log show two faces ({fault}).",
+        "fork-sizes": "It had seen a signed head of {seen} entries; then one of {came} came "
+        "that does not go with it.",
+        "fork-means": "The node keeps both signed heads as evidence, and uses no permit that "
+        "rests on the second.",
         # -- any other
         "other": "An entry of type {type}; its body is in the JSON (`--json`).",
         # -- around it

@@ -10,6 +10,7 @@ from auditors.errors import RuleViolated
 from auditors.explain_say import Say
 from auditors.explain_sentences import sentences
 from auditors.explain_trail import MAX_FOLLOWED, Link, Trail, follow
+from auditors.known import Known
 from auditors.lines import MALFORMED
 from auditors.reports import evaluate_again
 from auditors.summary import summary_of
@@ -80,19 +81,19 @@ def explain_entry(
     read: Callable[[], Iterable[tuple[int, bytes]]],
     index: int,
     language: Language,
-    names: Mapping[str, str],
+    known: Known,
 ) -> Told:
     """Tell of one entry.
 
     Args:
         read: gives the log's lines from the beginning, each time it is called.
-        names: by pseudonym; shown beside it.
+        known: names shown beside pseudonyms, and texts that the log commits to.
 
     Raises:
         AuditInputError: there is no such entry.
         RuleViolated: it is no entry, or one in another form than governance writes.
     """
-    trail, say = follow(read, index), Say(language, names)
+    trail, say = follow(read, index), Say(language, known)
     try:
         says = [*sentences(trail.entry, say), *_beyond(trail, say)]
         verdicts = tuple(_verdicts(trail, say))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from policies.disclosure import committed_in
 from policies.entries import Entry
 
 Key = tuple[str, ...]
@@ -25,7 +26,9 @@ def begins(index: int, entry: Entry) -> list[Key]:
         lines.MALFORMED: a body in another form than governance writes.
     """
     begin = _BEGINS.get(entry.type)
-    return list(begin(index, entry.body)) if begin else []
+    found = list(begin(index, entry.body)) if begin else []
+    committed = committed_in(entry)
+    return found if committed is None else [*found, ("committed", committed.commitment)]
 
 
 def rests_on(entry: Entry) -> list[Key]:
@@ -75,6 +78,7 @@ _BEGINS: Final[Mapping[str, Callable[[int, Body], Iterable[Key]]]] = MappingProx
         "AgreementConcluded": _one("agreement"),
         "ConsentWithdrawn": _one("withdrawn", "agreement"),
         "VoucherIssued": _one("voucher"),
+        "AuditorNamed": _one("participant", "auditor"),
         "RunOpened": _one("run"),
         "RunEnded": _one("ended", "run"),
         "RunResumed": _one("resumed", "run"),
@@ -174,6 +178,11 @@ _RESTS: Final[Mapping[str, Callable[[Body], Iterable[Key]]]] = MappingProxyType(
         ),
         "ConsentWithdrawn": _named("agreement", "product", "participant"),
         "VoucherIssued": _named(consumer="participant"),
+        "AuditorNamed": lambda _body: (SPACE,),
+        "DisclosureErased": lambda body: (
+            ("participant", body["by"]),
+            *(("committed", one) for one in body["commitments"]),
+        ),
         "RunOpened": _run,
         "RunResumed": lambda body: (("run", body["run"]), ("ended", body["run"])),
         "RunEnded": _ended,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from auditors.explain_say import Body, Say, digest, signed
+from auditors.explain_say import Body, Say, digest
 from auditors.report_terms import terms_of
 
 # -- the space, participants, products, apps -------------------------------------------------------
@@ -44,6 +44,8 @@ def _product(say: Say, body: Body) -> Iterator[str]:
         yield say("product-anonymized", anonymization=body["anonymization"])
     if body["filing_number"]:
         yield say("product-filing", filing_number=body["filing_number"])
+    if words := say.words(body.get("description"), "title"):
+        yield say("described", title=words)
     yield say("signed-owner", owner=say.who(body["participant"]))
 
 
@@ -55,13 +57,16 @@ def _certified(say: Say, body: Body) -> Iterator[str]:
 
 def _uncertified(say: Say, body: Body) -> Iterator[str]:
     fields = {name: body[name] for name in ("serial", "product")}
-    yield say("CertificateRevoked", reason=say.text(body.get("reason")), **fields)
+    yield say("CertificateRevoked", **fields)
+    yield from _why(say, body)
     yield say("certificate-means")
 
 
 def _app(say: Say, body: Body) -> Iterator[str]:
     filing = body["filing"]
-    yield say("AppRegistered", app=digest(body["app"]), title=say.text(body.get("title")))
+    yield say("AppRegistered", app=digest(body["app"]))
+    if words := say.words(body.get("description"), "title"):
+        yield say("described", title=words)
     yield say(
         "app-filed",
         purposes=say.several(filing["purposes"]) if filing["purposes"] else say("any"),
@@ -71,9 +76,35 @@ def _app(say: Say, body: Body) -> Iterator[str]:
 
 
 def _unfiled(say: Say, body: Body) -> Iterator[str]:
-    reason = say.text(body.get("reason"))
-    yield say("AppFilingRevoked", app=digest(body["app"]), reason=reason)
+    yield say("AppFilingRevoked", app=digest(body["app"]))
+    yield from _why(say, body)
     yield say("app-stops")
+
+
+def _why(say: Say, body: Body, field: str = "reason") -> Iterator[str]:
+    if words := say.words(body.get(field)):
+        yield say("step-why", reason=words)
+
+
+def _auditor(say: Say, body: Body) -> Iterator[str]:
+    yield say("AuditorNamed", auditor=say.who(body["auditor"]))
+    yield say("auditor-means", sealed_to=digest(body["disclosure_key"]))
+
+
+def _erased(say: Say, body: Body) -> Iterator[str]:
+    fields = {"count": len(body["commitments"]), "code": body["code"]}
+    yield say("DisclosureErased", by=say.who(body["by"]), **fields)
+    if body["participant"]:
+        yield say("erased-about", participant=say.who(body["participant"]))
+    yield say("erased-means")
+
+
+def _part(say: Say, body: Body) -> Iterator[str]:
+    yield say("EntryPart", part=body["part"])
+
+
+def _whole(say: Say, body: Body) -> Iterator[str]:
+    yield say("EntryWhole", parts=body["parts"])
 
 
 def _laws(say: Say, body: Body) -> Iterator[str]:
@@ -111,9 +142,7 @@ def _agreement(say: Say, body: Body) -> Iterator[str]:
 def _withdrawn(say: Say, body: Body) -> Iterator[str]:
     fields = {name: body[name] for name in ("agreement", "product")}
     yield say("ConsentWithdrawn", participant=say.who(body["participant"]), **fields)
-    reason = signed(body["envelope"]).get("reason")
-    if reason:
-        yield say("withdrawn-why", reason=say.text(reason))
+    yield from _why(say, body)
     yield say("withdrawn-means")
 
 
@@ -126,7 +155,8 @@ def _step(kind: str, *named: str) -> Callable[[Say, Body], Iterator[str]]:
         if body.get("run"):
             yield say("step-run", run=body["run"])
         if body.get("reason"):
-            yield say("step-why", reason=say.text(body["reason"]))
+            yield say("step-why", reason=body["reason"])
+        yield from _why(say, body, "said")
 
     return tell
 
@@ -152,5 +182,9 @@ REGISTERS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingPr
         "NegotiationStep": _step("NegotiationStep", "negotiation"),
         "TransferStep": _step("TransferStep", "transfer", "agreement"),
         "VoucherIssued": _voucher,
+        "AuditorNamed": _auditor,
+        "DisclosureErased": _erased,
+        "EntryPart": _part,
+        "EntryWhole": _whole,
     }
 )

@@ -34,7 +34,9 @@ def _resumed(say: Say, body: Body) -> Iterator[str]:
 
 def _ended(say: Say, body: Body) -> Iterator[str]:
     fields = {name: body[name] for name in ("run", "closed_rounds", "state")}
-    yield say("RunEnded", reason=say.text(body.get("reason")), **fields)
+    yield say("RunEnded", reason=body["reason"], **fields)
+    if words := say.words(body.get("said")):
+        yield say("step-why", reason=words)
     if body["model"]:
         yield say("ended-model", model=digest(body["model"]))
 
@@ -100,7 +102,7 @@ def _word(say: Say, value: object) -> str:
 
 
 def _reply(say: Say, body: Body) -> Iterator[str]:
-    fields = {"text": say.text(body["text"]), "code": body["code"]}
+    fields = {"text": body["text"], "code": body["code"]}
     who = say.who(body["participant"] or "?")
     yield say("ReceiptRefused", participant=who, round=say.round(body), **fields)
     yield say("refused-reported" if body["reported"] else "refused-checked")
@@ -130,8 +132,7 @@ def _closed(say: Say, body: Body) -> Iterator[str]:
 
 
 def _abandoned(say: Say, body: Body) -> Iterator[str]:
-    reason = say.text(body.get("reason"))
-    yield say("RoundAbandoned", round=say.round(body), reason=reason)
+    yield say("RoundAbandoned", round=say.round(body), reason=body["reason"])
     yield say("abandoned-means", permit_id=body["permit_id"])
 
 
@@ -167,11 +168,11 @@ def _started(say: Say, body: Body) -> Iterator[str]:
 
 
 def _use_refused(say: Say, body: Body) -> Iterator[str]:
-    yield say("UseRefused", text=say.text(body["text"]), code=body["code"])
+    yield say("UseRefused", text=body["text"], code=body["code"])
 
 
 def _use_failed(say: Say, body: Body) -> Iterator[str]:
-    yield say("UseFailed", permit_id=body["permit_id"], text=say.text(body["text"]))
+    yield say("UseFailed", permit_id=body["permit_id"], text=body["text"])
 
 
 def _use_receipted(say: Say, body: Body) -> Iterator[str]:
@@ -182,8 +183,14 @@ def _use_receipted(say: Say, body: Body) -> Iterator[str]:
 
 def _owner_withdrew(say: Say, body: Body) -> Iterator[str]:
     yield say("Withdrawn", agreement=body["agreement"])
-    if body.get("reason"):
-        yield say("withdrawn-why", reason=say.text(body["reason"]))
+    if words := say.words(body.get("reason")):
+        yield say("step-why", reason=words)
+
+
+def _fork(say: Say, body: Body) -> Iterator[str]:
+    yield say("ForkSeen", fault=body["kind"])
+    yield say("fork-sizes", seen=body["seen"]["size"], came=body["came"]["size"])
+    yield say("fork-means")
 
 
 ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxyType(
@@ -207,5 +214,6 @@ ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxy
         "UseFailed": _use_failed,
         "UseReceipted": _use_receipted,
         "Withdrawn": _owner_withdrew,
+        "ForkSeen": _fork,
     }
 )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from auditors.explain_chinese import CHINESE
 from auditors.explain_english import ENGLISH
+from auditors.known import Known
 from policies.phrases import Language
 
 MAX_NAMED: Final = 12
@@ -22,10 +23,10 @@ Body = Mapping[str, Any]
 class Say:
     """Texts of one language; names stand beside the pseudonyms that they are known for."""
 
-    def __init__(self, language: Language, names: Mapping[str, str]) -> None:
+    def __init__(self, language: Language, known: Known) -> None:
         self.language = language
         self._words = EXPLAIN_WORDS[language]
-        self._names = names
+        self._known = known
 
     def __call__(self, key: str, **fields: object) -> str:
         """A text with its fields filled in."""
@@ -33,7 +34,7 @@ class Say:
 
     def who(self, participant: object) -> str:
         """A participant, with its name where it is known."""
-        name = self._names.get(str(participant))
+        name = self._known.name(str(participant))
         return f"{name} ({participant})" if name else str(participant)
 
     def several(self, names: Sequence[str]) -> str:
@@ -49,9 +50,11 @@ class Say:
         fields = {name: body[name] for name in ("round", "attempt", "run")}
         return self("round", kind=self(body["kind"]), **fields)
 
-    def text(self, value: object) -> str:
-        """What somebody wrote; where the log only commits to it, that it does."""
-        return value if isinstance(value, str) else self("committed")
+    def words(self, commitment: object, field: str = "text") -> str:
+        """What the log commits to; where that is not known, that it does; "" without one."""
+        if not isinstance(commitment, str) or not commitment:
+            return ""
+        return self._known.text(commitment, field) or self("committed")
 
 
 def digest(value: object) -> str:

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from auditors.errors import RuleViolated
-from auditors.snapshot import Snapshot
+from auditors.lines import log_lines
 from auditors.summary import summary_of
 from policies.entries import Entry, parse_entry
 from policies.errors import PolicyError
 from policies.fields import parse_instant
 
 # Which fields of an entry's body, however deep, name what is looked for.
-_PARTICIPANT: Final = frozenset({"participant", "assigner", "assignee", "consumer", "owner"})
+_PARTICIPANT: Final = frozenset(
+    {"participant", "assigner", "assignee", "consumer", "owner", "auditor"}
+)
 _PRODUCT: Final = frozenset({"product", "target"})
 _AGREEMENT: Final = frozenset({"agreement", "agreements"})
 
@@ -30,7 +32,9 @@ class Wanted:
     """What to look for; everything that is given must fit.
 
     Attributes:
+        agreement: and so the consent to it: given, used and withdrawn.
         purpose: of a run; all entries of such a run fit.
+        type: of the entry.
         since, until: aware; from the first moment until just before the second.
     """
 
@@ -39,6 +43,7 @@ class Wanted:
     agreement: str | None = None
     run: str | None = None
     purpose: str | None = None
+    type: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -58,16 +63,14 @@ def find_entries(folder: Path, wanted: Wanted, *, size: int | None = None) -> It
 
     Args:
         folder: the log's folder, or a copy.
-        size: how many entries to look at, as `verify_folder` returned it; None is all.
+        size: how many lines to look at, as `verify_folder` returned it; None is all.
 
     Raises:
         AuditInputError, IntegrityBroken: the folder cannot be read, or a line has no end.
         RuleViolated: an entry cannot be read.
     """
     finder = _Finder(wanted)
-    for index, line in Snapshot.take(folder).entries():
-        if size is not None and index >= size:
-            return
+    for index, line in log_lines(folder, size):
         try:
             entry = parse_entry(line)
         except PolicyError as error:
@@ -89,6 +92,8 @@ class _Finder:
         """Take the entry in; whether it is one that is wanted."""
         body: Mapping[str, Any] = entry.body
         self._learn(entry.type, body)
+        if self.wanted.type is not None and self.wanted.type != entry.type:
+            return False
         return self._in_time(entry.time) and self._named(body) and self._of_run(body)
 
     def _learn(self, kind: str, body: Mapping[str, Any]) -> None:

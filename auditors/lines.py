@@ -23,13 +23,13 @@ MALFORMED = (
 
 
 def log_lines(folder: Path, size: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Index and line of each whole entry, in the log's order.
+    """Index and text of each whole entry, in the log's order.
 
     Args:
-        size: how many entries, as `verify_folder` returned it; None is all.
+        size: how many lines of the log, as `verify_folder` returned it; None is all.
 
     Raises:
-        AuditInputError, IntegrityBroken: the folder cannot be read, or a line has no end.
+        AuditInputError, IntegrityBroken: the folder cannot be read.
     """
     for index, line in Snapshot.take(folder).entries():
         if size is not None and index >= size:

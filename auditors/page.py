@@ -29,7 +29,8 @@ class Cell:
         note: smaller, below.
         full: the whole of what is shown shortened.
         id: whether it is an identifier, shown in a fixed-width font.
-        number: whether it stands to the right.
+        number: whether it is a figure.
+        whole: whether its text may not be broken.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Cell:
     full: str = ""
     id: bool = False
     number: bool = False
+    whole: bool = False
     tone: Tone = "plain"
 
 

@@ -9,11 +9,12 @@ spreadsheets read names in any script; lines end as RFC 4180 says.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from auditors.known import Known
 from auditors.lines import MALFORMED, quick_entry
 from auditors.report_events import Decided, Event, Events, Missing, Permitted, Used
 from auditors.report_facts import Facts, Scope
@@ -71,7 +72,7 @@ def write_csv(
     lines: Iterable[tuple[int, bytes]],
     scope: Scope,
     facts: Facts,
-    names: Mapping[str, str],
+    known: Known,
 ) -> list[Path]:
     """Write `FILES` into a folder, made if absent; existing files are written anew.
 
@@ -79,7 +80,7 @@ def write_csv(
 
     Args:
         lines: as `facts` were collected from.
-        names: shown beside pseudonyms.
+        known: names shown beside pseudonyms, and reasons.
 
     Raises:
         OSError: the folder cannot be written.
@@ -96,11 +97,11 @@ def write_csv(
         withdrawals.writerow(WITHDRAWALS)
         for event in _events(lines, facts.last):
             if isinstance(event, Decided) and _in(scope, event.time, event):
-                decisions.writerow(safe(_decision(event, names)))
+                decisions.writerow(safe(_decision(event, known)))
             elif isinstance(event, Used | Missing) and _in(scope, event.time, event.permitted):
-                uses.writerow(safe(_use(event, names)))
+                uses.writerow(safe(_use(event, known)))
         for one in facts.withdrawals:
-            withdrawals.writerow(safe(_withdrawal(one, names)))
+            withdrawals.writerow(safe(_withdrawal(one, known)))
     return paths
 
 
@@ -130,28 +131,28 @@ def _in(scope: Scope, time: str, event: Decided | Permitted) -> bool:
     return scope.has(time, event.round.run, event.whose.participant, event.round.consumer)
 
 
-def _where(event: Decided | Permitted, names: Mapping[str, str]) -> list[str | int]:
+def _where(event: Decided | Permitted, known: Known) -> list[str | int]:
     whose, round_ = event.whose, event.round
-    name = names.get(whose.participant, "")
+    name = known.name(whose.participant)
     mine: list[str | int] = [whose.participant, name, whose.product, whose.agreement]
     return mine + [getattr(round_, field) for field in _ROUND]
 
 
-def _decision(event: Decided, names: Mapping[str, str]) -> Row:
+def _decision(event: Decided, known: Known) -> Row:
     return [
         event.entry,
         event.time,
-        *_where(event, names),
+        *_where(event, known),
         "yes" if event.permitted else "no",
         " ".join(code for code, _ in event.reasons),
         "; ".join(text for _, text in event.reasons),
     ]
 
 
-def _use(event: Used | Missing, names: Mapping[str, str]) -> Row:
+def _use(event: Used | Missing, known: Known) -> Row:
     member = event.permitted
     head: Row = [event.entry, event.time]
-    place: Row = [*_where(member, names), member.permit, member.entry]
+    place: Row = [*_where(member, known), member.permit, member.entry]
     if isinstance(event, Missing):
         figures: Row = ["", "", member.max_rows, "", member.epsilon, member.pays, "", "", ""]
         return [*head, f"no receipt ({event.how})", *place, *figures, event.code, event.text]
@@ -169,18 +170,18 @@ def _use(event: Used | Missing, names: Mapping[str, str]) -> Row:
     return [*head, "receipt accepted", *place, *figures, "", ""]
 
 
-def _withdrawal(one: Withdrawal, names: Mapping[str, str]) -> Row:
+def _withdrawal(one: Withdrawal, known: Known) -> Row:
     last, first = one.last_use, one.first_decision
     permitted = "" if one.permitted is None else "yes" if one.permitted else "no"
     return [
         one.entry,
         one.time,
         one.participant,
-        names.get(one.participant, ""),
+        known.name(one.participant),
         one.product,
         one.agreement,
         one.consumer,
-        one.reason,
+        known.text(one.reason, "text"),
         *_moment(last),
         last.run if last else "",
         last.round if last else "",

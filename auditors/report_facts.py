@@ -19,9 +19,9 @@ from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
 from auditors.errors import AuditInputError
+from auditors.ledgerbook import NOTHING, Book
 from auditors.lines import MALFORMED, quick_entry
-from auditors.report_budgets import BudgetBook, Spent
-from auditors.report_events import Decided, Event, Events, Missing, Permitted, Settled, Used
+from auditors.report_events import Decided, Event, Events, Missing, Settled, Used
 from auditors.report_register import Register, Registered
 from auditors.report_runs import RunBook, RunFacts
 from auditors.report_series import Bars, Timeline
@@ -172,8 +172,8 @@ class Facts:
     Attributes:
         types: entries by type, of the whole log.
         unreadable: entries in another form than governance writes.
-        spent: by agreement, over the whole log: a budget has no period.
-        paid: what permits set aside, by voucher, over the whole log.
+        book: budgets as the replay added them up, over the whole log: a budget has no period.
+        earned: units of uses with an accepted receipt, by agreement, over the whole log.
         missing_why: permits without an accepted receipt, by code.
         refused_replies: replies that were refused, by code.
         abandoned, no_result: permits that were settled without a result.
@@ -193,8 +193,8 @@ class Facts:
     dropped_groups: int = 0
     runs: dict[str, RunFacts] = field(default_factory=dict)
     withdrawals: list[Withdrawal] = field(default_factory=list)
-    spent: dict[str, Spent] = field(default_factory=dict)
-    paid: dict[str, Decimal] = field(default_factory=dict)
+    book: Book = NOTHING
+    earned: dict[str, Decimal] = field(default_factory=dict)
     permitted: int = 0
     refused: int = 0
     missing: Listed[Missing] = field(default_factory=Listed)
@@ -211,30 +211,32 @@ class Facts:
         return sum(one.trained + one.evaluated for one in self.uses.values())
 
 
-def collect(lines: Iterable[tuple[int, bytes]], checked: Checked, scope: Scope) -> Facts:
+def collect(
+    lines: Iterable[tuple[int, bytes]], checked: Checked, scope: Scope, book: Book = NOTHING
+) -> Facts:
     """Read a log's entries and put the facts together.
 
     Args:
         lines: as `auditors.lines.log_lines` gives them.
+        book: of the replay of these entries.
 
     Raises:
         AuditInputError: the scope names a participant or run that the log does not know.
     """
-    collector = _Collector(checked, scope)
+    collector = _Collector(checked, scope, book)
     for index, line in lines:
         collector.take(index, line)
     return collector.end()
 
 
 class _Collector:
-    def __init__(self, checked: Checked, scope: Scope) -> None:
+    def __init__(self, checked: Checked, scope: Scope, book: Book) -> None:
         self._register = Register()
         self._events = Events()
-        self._budgets = BudgetBook()
         self._withdrawals = Withdrawals()
         self._runs = RunBook()
         self._scope = scope
-        self._facts = Facts(checked, scope, self._register.now)
+        self._facts = Facts(checked, scope, self._register.now, book=book)
 
     def take(self, index: int, line: bytes) -> None:
         facts = self._facts
@@ -272,7 +274,6 @@ class _Collector:
             for one in self._withdrawals.found.values()
             if scope.has(one.time, scope.run, one.participant, one.consumer)
         ]
-        facts.spent = {id: self._budgets.spent(id) for id in register.contracts}
         return facts
 
     def _see(self, index: int, entry: Entry) -> None:
@@ -293,16 +294,11 @@ class _Collector:
         return self._scope.has(time, run, event.whose.participant, event.round.consumer)
 
     def _happened(self, event: Event) -> None:
-        self._budgets.take(event)
         self._withdrawals.see(event)
         facts = self._facts
         if isinstance(event, Decided):
             if self._mine(event.time, event.round.run, event):
                 self._decided(event)
-        elif isinstance(event, Permitted):
-            if event.pays != "0":
-                before = facts.paid.get(event.voucher, Decimal(0))
-                facts.paid[event.voucher] = before + Decimal(event.pays)
         elif isinstance(event, Settled):
             round_ = event.round
             if self._scope.has(event.time, round_.run, self._scope.participant):
@@ -311,6 +307,8 @@ class _Collector:
                 elif not event.result:
                     facts.no_result.add(event)
         elif isinstance(event, Used | Missing):
+            if isinstance(event, Used) and event.permitted.pays != "0":
+                self._earn(event)
             whose, round_ = event.permitted.whose, event.permitted.round
             if not self._scope.has(event.time, round_.run, whose.participant, round_.consumer):
                 return
@@ -356,6 +354,10 @@ class _Collector:
         found.count += 1
         found.text = text
         found.last, found.last_entry, found.last_round = event.time, event.entry, _label(event)
+
+    def _earn(self, event: Used) -> None:
+        agreement, earned = event.permitted.whose.agreement, self._facts.earned
+        earned[agreement] = earned.get(agreement, Decimal(0)) + Decimal(event.permitted.pays)
 
     def _used(self, event: Used) -> None:
         member = event.permitted

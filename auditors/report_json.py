@@ -18,40 +18,48 @@
     agreements      parties, terms, consent, limits (most, inclusive) and what was spent
     participants, products, apps, laws, vouchers, settlement
     offers, negotiations, transfers     by state
+    auditors, erasures                  who may read disclosures, and which exist no more
     alarms          policy engines that disagreed
     timeline, rounds    what the plots show: bounded, joined where there is much
 
 Decimals (epsilon, units) are strings. A list of single happenings is `{"total": …, "items": […]}`
 with at most `report_facts.MAX_LISTED` items; all of them are in the CSV files. Entries are named by
 log index. Participants are pseudonyms as the log has them; names handed in stand under `names`.
+Titles, columns, authors, outputs and reasons are "" or empty unless the texts that open their
+commitments (`description`, `commitment`) were handed in; no such text is in the log.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from auditors.report_budgets import limits_of, read_agreement
+from auditors.known import Known
+from auditors.ledgerbook import AgreementBook
 from auditors.report_events import Missing, Settled
 from auditors.report_facts import Facts, Listed, most_used, owned
-from auditors.report_register import Contract
+from auditors.report_register import App, Certificate, Contract, Product
+from auditors.report_runs import RunFacts
+from auditors.report_withdrawals import Withdrawal
+from policies.account import NOTHING
 from policies.canonical import Json, canonical_bytes
 from policies.fields import instant
 from policies.values import decimal_text
 
 T = TypeVar("T")
 Object = dict[str, Any]
+MAX_COLUMNS: Final = 64
 
 
-def report_bytes(facts: Facts, names: Mapping[str, str]) -> bytes:
+def report_bytes(facts: Facts, known: Known) -> bytes:
     """The document; see the module for its fields."""
-    return canonical_bytes(report_json(facts, names)) + b"\n"
+    return canonical_bytes(report_json(facts, known)) + b"\n"
 
 
-def report_json(facts: Facts, names: Mapping[str, str]) -> Object:
+def report_json(facts: Facts, known: Known) -> Object:
     """The document's value."""
     register, scope = facts.register, facts.scope
     return {
@@ -75,9 +83,9 @@ def report_json(facts: Facts, names: Mapping[str, str]) -> Object:
             "unreadable": _listed(facts.unreadable, lambda index: index),
         },
         "totals": _totals(facts),
-        **_happenings(facts),
-        **_registered(facts),
-        "names": {id: name for id, name in names.items() if id in register.participants},
+        **_happenings(facts, known),
+        **_registered(facts, known),
+        "names": {id: name for id, name in known.names.items() if id in register.participants},
     }
 
 
@@ -113,18 +121,18 @@ def _totals(facts: Facts) -> Object:
     }
 
 
-def _happenings(facts: Facts) -> Object:
+def _happenings(facts: Facts, known: Known) -> Object:
     return {
         "uses": [asdict(one) for one in facts.uses.values()],
         "refusals": [asdict(one) for one in facts.refusals.values()],
-        "withdrawals": [_withdrawal(asdict(one)) for one in facts.withdrawals],
+        "withdrawals": [_withdrawal(one, known) for one in facts.withdrawals],
         "missing": {
             "by_code": dict(sorted(facts.missing_why.items())),
             **_listed(facts.missing, _missing),
         },
         "abandoned": _listed(facts.abandoned, _settled),
         "no_result": _listed(facts.no_result, _settled),
-        "runs": [asdict(one) for one in facts.runs.values()],
+        "runs": [_run(one, known) for one in facts.runs.values()],
         "alarms": _listed(facts.alarms, lambda one: one),
         "timeline": {
             "ends": list(facts.timeline.ends()),
@@ -134,16 +142,21 @@ def _happenings(facts: Facts) -> Object:
     }
 
 
-def _registered(facts: Facts) -> Object:
+def _registered(facts: Facts, known: Known) -> Object:
     register = facts.register
     return {
         "participants": [asdict(one) for one in register.participants.values()],
-        "products": [asdict(one) for one in register.products.values()],
-        "apps": [asdict(one) for one in register.apps.values()],
+        "products": [_product(one, known) for one in register.products.values()],
+        "apps": [_app(one, known) for one in register.apps.values()],
         "laws": [asdict(one) for one in register.laws],
         "agreements": [agreement_json(facts, register.contracts[id]) for id in owned(facts)],
         "vouchers": list(vouchers(facts)),
         "settlement": list(settlement(facts)),
+        "auditors": [
+            {"auditor": id, "entry": entry, "time": time}
+            for id, (entry, time) in register.auditors.items()
+        ],
+        "erasures": [asdict(one) for one in register.erasures],
         "offers": register.states("offers"),
         "negotiations": register.states("negotiations"),
         "transfers": register.states("transfers"),
@@ -152,8 +165,8 @@ def _registered(facts: Facts) -> Object:
 
 def agreement_json(facts: Facts, contract: Contract) -> Object:
     """An agreement with its limits and what was spent under it."""
-    agreement = read_agreement(contract.document)
-    limits = limits_of(agreement) if agreement else {}
+    book = facts.book.agreements.get(contract.agreement)
+    spent = book.spent if book else NOTHING
     return {
         "agreement": contract.agreement,
         "product": contract.product,
@@ -166,15 +179,30 @@ def agreement_json(facts: Facts, contract: Contract) -> Object:
         "withdrawn": contract.withdrawn,
         "withdrawn_entry": contract.withdrawn_entry,
         "document": contract.document,
-        "limits": {name: asdict(limit) for name, limit in limits.items()},
-        "spent": asdict(facts.spent[contract.agreement]),
+        "limits": _limits(book) if book else {},
+        "spent": {
+            "uses": spent.uses,
+            "metered_s": spent.metered_s,
+            "epsilon": decimal_text(spent.epsilon),
+            "paid": decimal_text(spent.paid),
+            "earned": decimal_text(facts.earned.get(contract.agreement, Decimal(0))),
+        },
+    }
+
+
+def _limits(book: AgreementBook) -> Object:
+    return {
+        name: {"most": decimal_text(Decimal(right)), "inclusive": operator != "lt"}
+        for name, (operator, right) in book.limits.items()
+        if isinstance(right, int | Decimal)
     }
 
 
 def vouchers(facts: Facts) -> Iterator[Object]:
     """Each voucher with what permits set aside of it and what is left."""
     for one in facts.register.vouchers.values():
-        spent = facts.paid.get(one.voucher, Decimal(0))
+        book = facts.book.vouchers.get(one.voucher)
+        spent = book.spent if book else Decimal(0)
         yield {
             **asdict(one),
             "spent": decimal_text(spent),
@@ -186,11 +214,11 @@ def settlement(facts: Facts) -> Iterator[Object]:
     """Who owes whom how many units: set aside by permits, and earned by accepted receipts."""
     sums: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
     for id in owned(facts):
-        contract, spent = facts.register.contracts[id], facts.spent[id]
-        if spent.paid != "0":
+        contract, book = facts.register.contracts[id], facts.book.agreements.get(id)
+        if book is not None and book.spent.paid:
             pair = sums[contract.assignee, contract.assigner]
-            pair[0] += Decimal(spent.paid)
-            pair[1] += Decimal(spent.earned)
+            pair[0] += book.spent.paid
+            pair[1] += facts.earned.get(id, Decimal(0))
     for (consumer, owner), (paid, earned) in sorted(sums.items()):
         yield {
             "consumer": consumer,
@@ -204,8 +232,40 @@ def _listed(listed: Listed[T], show: Callable[[T], Any]) -> Object:
     return {"total": listed.total, "items": [show(one) for one in listed.items]}
 
 
-def _withdrawal(one: Object) -> Object:
-    return {**one, "codes": list(one["codes"])}
+def _withdrawal(one: Withdrawal, known: Known) -> Object:
+    return {**asdict(one), "codes": list(one.codes), **_reason(one.reason, known)}
+
+
+def _reason(commitment: str, known: Known) -> Object:
+    return {"reason": known.text(commitment, "text"), "commitment": commitment}
+
+
+def _run(one: RunFacts, known: Known) -> Object:
+    return {**asdict(one), "said": known.text(one.said, "text"), "commitment": one.said}
+
+
+def _product(one: Product, known: Known) -> Object:
+    made = one.certificate
+    return {
+        **asdict(one),
+        "certificate": _certificate(made, known) if made else None,
+        "title": known.text(one.description, "title"),
+        "columns": known.several(one.description, "columns")[:MAX_COLUMNS],
+    }
+
+
+def _certificate(one: Certificate, known: Known) -> Object:
+    return {**asdict(one), **_reason(one.reason, known)}
+
+
+def _app(one: App, known: Known) -> Object:
+    return {
+        **asdict(one),
+        **_reason(one.reason, known),
+        "title": known.text(one.description, "title"),
+        "author": known.text(one.description, "author"),
+        "outputs": known.several(one.description, "outputs"),
+    }
 
 
 def _missing(one: Missing) -> Object:

@@ -17,10 +17,10 @@ from policies.fields import parse_instant
 MAX_LINES: Final = 7
 MAX_BARS: Final = 24
 _LEFT: Final = 44
-_RIGHT: Final = 150
+_RIGHT: Final = 214
 _TOP: Final = 12
 _HEIGHT: Final = 250
-_NAME: Final = 210  # pixels for the name beside a lying bar
+_NAME: Final = 226  # pixels for the name beside a lying bar
 _ROW: Final = 26
 Object = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ def uses_over_time(
             parts.append(svg.path(points, place))
     labels = svg.spread([y + 4 for y in ending], _TOP + 4, bottom + 4)
     for place, name, label in zip(places, shown, labels, strict=True):
-        words = f"{svg.cut(name, 17)} {shown[name][-1]}"
+        words = f"{svg.cut(name, 24)} {shown[name][-1]}"
         parts.append(svg.text(right + 8, label, words, colour=COLOURS[place % len(COLOURS)]))
     parts += _moments(start, ends, right, bottom)
     return svg.document(said, _HEIGHT, parts)
@@ -157,7 +157,7 @@ def levels(said: Said, bars: Sequence[Level]) -> Markup:
     shown = bars[:MAX_BARS]
     height = _TOP + _ROW * len(shown) + 4
     longest = max((max(one.value, one.most or Decimal(0)) for one in shown), default=Decimal(0))
-    room = Decimal(WIDTH - _NAME - 190)
+    room = Decimal(WIDTH - _NAME - 170)
     parts = []
     for n, one in enumerate(shown):
         y = _TOP + n * _ROW

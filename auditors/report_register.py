@@ -5,7 +5,6 @@ As the entries say, without judging them. Memory grows with what is registered.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,7 +14,6 @@ from typing import Any, Final
 from policies.entries import Entry
 
 Body = Mapping[str, Any]
-MAX_COLUMNS: Final = 64
 MAX_ADOPTIONS: Final = 64
 
 
@@ -33,7 +31,11 @@ class Participant:
 
 @dataclass(slots=True, kw_only=True)
 class Certificate:
-    """A product's newest certificate, with its end if it was taken back."""
+    """A product's newest certificate, with its end if it was taken back.
+
+    Attributes:
+        reason: commitment to why.
+    """
 
     serial: str
     not_before: str
@@ -49,14 +51,13 @@ class Product:
     """A product in its newest version.
 
     Attributes:
-        title, columns: as the owner's signed card says.
+        description: commitment to its title and columns; "" without one.
         versions: how many were registered.
     """
 
     product: str
     participant: str
-    title: str
-    columns: list[str]
+    description: str
     rows: int
     classification: str
     personal_information: bool
@@ -74,13 +75,16 @@ class Product:
 
 @dataclass(slots=True, kw_only=True)
 class App:
-    """An app with its newest filing; `filings` counts them."""
+    """An app with its newest filing; `filings` counts them.
+
+    Attributes:
+        description: commitment to its title, author and outputs; "" without one.
+        reason: commitment to why its filing was taken back.
+    """
 
     app: str
-    title: str
-    author: str
+    description: str
     purposes: list[str]
-    outputs: list[str]
     filing_number: str
     expires: str
     filings: int
@@ -139,12 +143,25 @@ class VoucherIssue:
     time: str
 
 
+@dataclass(slots=True, kw_only=True)
+class Erasure:
+    """The end of disclosures: how many, whose ("" for several), by whom, and the reason's code."""
+
+    count: int
+    participant: str
+    by: str
+    code: str
+    entry: int
+    time: str
+
+
 @dataclass(slots=True)
 class Registered:
     """All of it, each by its id and in the log's order.
 
     Attributes:
         adoptions: entry and time of each adoption of laws, the newest `MAX_ADOPTIONS`.
+        auditors: entry and time by id; erasures the newest `MAX_ADOPTIONS`.
         offers: state of each offer; negotiations and transfers likewise.
     """
 
@@ -158,6 +175,8 @@ class Registered:
     adoptions: list[tuple[int, str]] = field(default_factory=list)
     contracts: dict[str, Contract] = field(default_factory=dict)
     vouchers: dict[str, VoucherIssue] = field(default_factory=dict)
+    auditors: dict[str, tuple[int, str]] = field(default_factory=dict)
+    erasures: list[Erasure] = field(default_factory=list)
     offers: dict[str, str] = field(default_factory=dict)
     negotiations: dict[str, str] = field(default_factory=dict)
     transfers: dict[str, str] = field(default_factory=dict)
@@ -205,14 +224,10 @@ class Register:
 
     def _on_ProductRegistered(self, index: int, time: str, body: Body) -> None:  # noqa: N802
         before = self.now.products.get(body["product"])
-        card = _card(body.get("envelope"))
-        columns = card.get("columns")
-        names = [str(one["name"]) for one in columns] if isinstance(columns, list) else []
         self.now.products[body["product"]] = Product(
             product=body["product"],
             participant=body["participant"],
-            title=_words(card.get("title")),
-            columns=names[:MAX_COLUMNS],
+            description=body.get("description") or "",
             rows=body["rows"],
             classification=body["classification"],
             personal_information=body["personal_information"] is True,
@@ -243,16 +258,14 @@ class Register:
         found = self._certificates[body["serial"]]
         if found.revoked_entry is None:
             found.revoked, found.revoked_entry = time, index
-            found.reason = _words(body.get("reason"))
+            found.reason = body.get("reason") or ""
 
     def _on_AppRegistered(self, index: int, time: str, body: Body) -> None:  # noqa: N802
         before, filing = self.now.apps.get(body["app"]), body["filing"]
         self.now.apps[body["app"]] = App(
             app=body["app"],
-            title=_words(body.get("title")),
-            author=_words(filing.get("author")),
+            description=body.get("description") or "",
             purposes=list(filing["purposes"]),
-            outputs=[_words(one) for one in filing.get("outputs", ())],
             filing_number=filing["filing_number"],
             expires=filing["expires"] or "",
             filings=before.filings + 1 if before else 1,
@@ -264,7 +277,7 @@ class Register:
         found = self.now.apps[body["app"]]
         if found.revoked_entry is None:
             found.revoked, found.revoked_entry = time, index
-            found.reason = _words(body.get("reason"))
+            found.reason = body.get("reason") or ""
 
     def _on_BaselineAdopted(self, index: int, time: str, body: Body) -> None:  # noqa: N802
         self.now.laws = [_law(one, index, time) for one in body["documents"]]
@@ -297,6 +310,20 @@ class Register:
             time=time,
         )
 
+    def _on_AuditorNamed(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        self.now.auditors[body["auditor"]] = (index, time)
+
+    def _on_DisclosureErased(self, index: int, time: str, body: Body) -> None:  # noqa: N802
+        made = Erasure(
+            count=len(body["commitments"]),
+            participant=body["participant"],
+            by=body["by"],
+            code=body["code"],
+            entry=index,
+            time=time,
+        )
+        self.now.erasures = [*self.now.erasures, made][-MAX_ADOPTIONS:]
+
     def _on_OfferPublished(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
         self.now.offers[body["offer"]] = "PUBLISHED" if body["document"] else "TAKEN BACK"
 
@@ -305,11 +332,6 @@ class Register:
 
     def _on_TransferStep(self, _index: int, _time: str, body: Body) -> None:  # noqa: N802
         self.now.transfers[body["transfer"]] = body["state"]
-
-
-def _words(value: object) -> str:
-    """What somebody wrote; "" where the log holds only a commitment to it."""
-    return value if isinstance(value, str) else ""
 
 
 def _law(one: Body, index: int, time: str) -> Law:
@@ -324,15 +346,6 @@ def _law(one: Body, index: int, time: str) -> Law:
         entry=index,
         time=time,
     )
-
-
-def _card(envelope: object) -> Body:
-    """What the owner signed; `auditors.statements` checks the signature."""
-    try:
-        outer = _json(base64.b64decode(str(envelope)))
-        return _json(base64.b64decode(outer.get("payload", "")))
-    except (ValueError, TypeError):
-        return {}
 
 
 def _json(data: str | bytes) -> Body:

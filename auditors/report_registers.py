@@ -136,13 +136,20 @@ def _app(show: Show, one: Object) -> Sequence[Cell]:
     else:
         state = Cell(text=show("filing-stands"))
     return (
-        Cell(text=one["title"], note=f"{one['app'][:16]}…", full=one["app"]),
+        _app_name(one),
         Cell(text=one["author"], note="\n".join(one["outputs"])),
         Cell(text=", ".join(one["purposes"]) or show("any-purpose")),
         Cell(text=one["filing_number"]),
         state,
         Cell(text=moment(one["time"]), note=f"#{one['entry']}"),
     )
+
+
+def _app_name(one: Object) -> Cell:
+    digest = f"{one['app'][:16]}…"
+    if not one["title"]:
+        return ident(digest, one["app"])
+    return Cell(text=one["title"], note=digest, full=one["app"])
 
 
 def contracts(show: Show) -> Section:

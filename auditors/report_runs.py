@@ -15,7 +15,8 @@ class RunFacts:
 
     Attributes:
         epsilon, pays: of one use, as the run states it.
-        state: `OPEN` until it ended; then as its end says.
+        state: `OPEN` until it ended; then as its end says, with governance's reason.
+        said: commitment to the words of who ended it.
         decisions: rounds decided, attempts counted; `nobody` those that permitted no one.
         closed, no_quorum, abandoned: permits by what became of them.
         receipts, refused: replies that were accepted, and those that were not.
@@ -37,6 +38,7 @@ class RunFacts:
     time: str
     state: str = "OPEN"
     reason: str = ""
+    said: str = ""
     ended: str = ""
     ended_entry: int | None = None
     decisions: int = 0
@@ -89,9 +91,11 @@ class RunBook:
             run.classification = body["derived"]["classification"]
         elif entry.type == "RunEnded":
             run.state, run.reason = body["state"], str(body.get("reason", ""))
+            run.said = body.get("said") or ""
             run.ended, run.ended_entry = entry.time, index
         elif entry.type == "RunResumed":
-            run.state, run.reason, run.ended, run.ended_entry = "OPEN", "", "", None
+            run.state, run.reason, run.said = "OPEN", "", ""
+            run.ended, run.ended_entry = "", None
 
 
 def _opened(index: int, time: str, body: Mapping[str, Any]) -> RunFacts:

@@ -64,7 +64,7 @@ def _use(show: Show, one: Object) -> Sequence[Cell]:
     counts = [show("trained", n=one["trained"])] if one["trained"] else []
     counts += [show("evaluated", n=one["evaluated"])] if one["evaluated"] else []
     return (
-        show.who(one["participant"], show.title(one["product"])),
+        show.whose(one),
         show.who(one["consumer"], one["purpose"]),
         show.agreement(one["agreement"]),
         Cell(text=show.app(one["app"]), full=one["app"], note=short_run(one["run"])),
@@ -87,7 +87,7 @@ def _rows(show: Show, one: Object) -> str:
 
 def _over_time(show: Show) -> Figure:
     line = show.document["timeline"]
-    named = {show.name(who): counts for who, counts in line["uses"].items()}
+    named = {show.label(who): counts for who, counts in line["uses"].items()}
     start = min(one["first"] for one in show.document["uses"])
     last = max(one["last"] for one in show.document["uses"])
     parts = ", ".join(
@@ -153,7 +153,7 @@ def refused(show: Show) -> Section:
 
 def _refusal(show: Show, one: Object) -> Sequence[Cell]:
     return (
-        show.who(one["participant"], one["product"]),
+        show.whose(one),
         show.who(one["consumer"], short_run(one["run"])),
         show.reason(one["code"], one["text"]),
         Cell(text=str(one["count"]), note=show.rounds(one["first_round"], one["last_round"])),
@@ -191,7 +191,7 @@ def _withdrawal(show: Show, one: Object) -> Sequence[Cell]:
         decided = Cell(text=decided.text, note=note, tone="bad" if one["permitted"] else "plain")
     after = {"permits": one["permits_after"], "uses": one["uses_after"]}
     return (
-        show.who(one["participant"], one["product"]),
+        show.whose(one),
         ident(short(one["agreement"]), one["agreement"]),
         Cell(text=moment(one["time"]), note=f"#{one['entry']} {one['reason']}".strip()),
         _moment(show, one["last_use"], show("never-used")),
@@ -245,7 +245,7 @@ def missing(show: Show) -> Section:
 def _missing(show: Show, one: Object) -> Sequence[Cell]:
     entry = "" if one["entry"] is None else f"#{one['entry']}"
     return (
-        show.who(one["participant"], one["product"]),
+        show.whose(one),
         ident(cut(one["permit"], 20), one["permit"], f"#{one['permit_entry']}"),
         Cell(text=_round(one), note=short_run(one["run"])),
         Cell(text=show(f"how-{one['how']}"), note=entry),
@@ -291,7 +291,7 @@ def _budget(show: Show, one: Object) -> Sequence[Cell]:
     spent, limits = one["spent"], one["limits"]
     return (
         show.agreement(one["agreement"]),
-        show.who(one["assigner"], one["product"]),
+        show.who(one["assigner"], show.of(one["assigner"], one["product"])),
         Cell(text=show.limit(spent["uses"], limits.get("count"))),
         Cell(text=show.limit(spent["metered_s"], limits.get("meteredTime"))),
         Cell(text=show.limit(spent["epsilon"], limits.get("epsilon"))),

@@ -35,6 +35,7 @@ class Show:
         self._words = REPORT_WORDS[language]
         self._names: Mapping[str, str] = document["names"]
         self._products = {one["product"]: one for one in document["products"]}
+        self._titles = {one["product"]: one["title"] for one in document["products"]}
         self._apps = {one["app"]: one for one in document["apps"]}
         self._laws = {one["name"]: one for one in document["laws"]}
         self._agreements = {one["agreement"]: one for one in document["agreements"]}
@@ -48,21 +49,29 @@ class Show:
         name = self._names.get(participant)
         return f"{name} ({participant})" if name else participant
 
+    def label(self, participant: str) -> str:
+        """A participant in a plot: its name, or the pseudonym."""
+        return self._names.get(participant) or participant
+
+    def of(self, participant: str, product: str) -> str:
+        """A product below its owner: its title and id, without what repeats the owner's."""
+        id, title = product.removeprefix(f"{participant}/"), self._titles.get(product)
+        return f"{title} ({id})" if title else id
+
+    def whose(self, one: Object) -> Cell:
+        """Whose data something is about: the owner, and below the product."""
+        return self.who(one["participant"], self.of(one["participant"], one["product"]))
+
     def who(self, participant: str, note: str = "") -> Cell:
         """A participant in a table."""
         name = self._names.get(participant)
         if name:
             return Cell(text=name, note="\n".join(filter(None, (participant, note))))
-        return Cell(text=participant, note=note)
+        return Cell(text=participant, note=note, whole=len(participant) <= _SHOWN)
 
     def product(self, id: str) -> Object | None:
         """A registered product."""
         return self._products.get(id)
-
-    def title(self, product: str) -> str:
-        """A product by its title, if its owner gave one, and id."""
-        found = self._products.get(product)
-        return f"{found['title']} ({product})" if found and found["title"] else product
 
     def app(self, digest: str) -> str:
         """An app by its title and the beginning of its digest."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from auditors.report_budgets import read_agreement
+from policies.errors import PolicyError
+from policies.odrl import parse_agreement
 from policies.operands import OPERANDS
 from policies.phrases import WORDS, Language
 from policies.rows import Kind
@@ -15,8 +16,9 @@ from policies.wording import Words
 
 def terms_of(document: str, language: Language) -> list[str]:
     """An agreement's rules in words; empty where it is not in our profile."""
-    agreement = read_agreement(document)
-    if agreement is None:
+    try:
+        agreement = parse_agreement(document.encode())
+    except PolicyError:
         return []
     words = WORDS[language]
     stop, colon = (": ", ": ") if language == "en" else ("：", "")

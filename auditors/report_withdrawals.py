@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +26,7 @@ class Withdrawal:
     """The end of one consent.
 
     Attributes:
-        reason: as the owner signed it; "" where it cannot be read.
+        reason: commitment to why, as the owner signed it; "" without one.
         last_use: the last accepted receipt under the agreement before it; None if there was none.
         in_flight: permits under it that were open then; `refused_in_flight` those of them that no
             accepted receipt answered.
@@ -78,7 +76,7 @@ class Withdrawals:
             product=body["product"],
             consumer=body["consumer"],
             withdrawal=body["withdrawal"],
-            reason=_reason(body.get("envelope")),
+            reason=body.get("reason") or "",
             entry=index,
             time=entry.time,
             last_use=self._last.get(body["agreement"]),
@@ -129,11 +127,3 @@ class Withdrawals:
         )
         if agreement in self.found:
             self.found[agreement].uses_after += 1
-
-
-def _reason(envelope: object) -> str:
-    try:
-        payload = json.loads(base64.b64decode(str(envelope)))["payload"]
-        return str(json.loads(base64.b64decode(payload))["reason"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return ""

@@ -12,6 +12,7 @@ from auditors.explain_say import Say
 from auditors.lines import log_lines
 from auditors.report_facts import Checked
 from commands.audit_checked import verify_first
+from commands.audit_input import KeyOption, PolicyOption
 from commands.audit_names import NamesOption, read_names
 from commands.output import JsonFlag, print_json, say
 from commands.telling import LanguageOption, parse_language, say_explanation
@@ -22,24 +23,22 @@ def explain(
     folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
     entry: Annotated[int, typer.Argument(help="Which entry, counted from 0.", min=0)],
     language: LanguageOption = "en",
-    key: Annotated[
-        str | None,
-        typer.Option(help="The log's public key, or a file that holds it: verifies first."),
-    ] = None,
+    key: KeyOption = None,
+    policy: PolicyOption = None,
     names: NamesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Say in plain sentences what an entry says, what it rests on, and what followed from it.
 
     A decision is told candidate by candidate, each evaluated once more from what stands in the log.
-    Works on the log of a space, and on a node's own. With --key the log is verified first (exit
-    code 3 if it does not hold). An entry that cannot be read ends with 4.
+    Works on the log of a space, and on a node's own. With --key or --policy the log is verified
+    first (exit code 3 if it does not hold). An entry that cannot be read ends with 4.
 
     Example: tds audit explain ./log 48 --lang zh
     """
     words = parse_language(language)
     known = read_names(names)
-    checked = verify_first(folder, key, [])
+    checked = verify_first(folder, key, policy, [])
     size = checked.size if checked.verified else None
     told = explain_entry(lambda: log_lines(folder, size), entry, words, known)
     if as_json:

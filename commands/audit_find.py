@@ -9,61 +9,85 @@ from typing import Annotated
 import typer
 
 from auditors.find import Wanted, find_entries
-from commands.audit_input import verified_folder
+from commands.audit_checked import verify_first
+from commands.audit_input import KeyOption, PolicyOption
+from commands.audit_names import NamesOption, named, pseudonym_of, read_names
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_json, say
+from policies.entries import ENTRY_TYPES
 from policies.errors import DocumentError
 from policies.values import parse_datetime
 
 
 def find(
     folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
-    participant: Annotated[str | None, typer.Option(help="About this participant.")] = None,
+    participant: Annotated[
+        str | None,
+        typer.Option(help="About this participant: its pseudonym, or its name."),
+    ] = None,
     product: Annotated[str | None, typer.Option(help="About this product.")] = None,
-    agreement: Annotated[str | None, typer.Option(help="Under this agreement.")] = None,
+    agreement: Annotated[
+        str | None,
+        typer.Option(
+            "--agreement",
+            "--consent",
+            help="Under this agreement: its consent given, used and withdrawn.",
+        ),
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Of this run, or the beginning of it.")] = None,
     purpose: Annotated[str | None, typer.Option(help="Of runs for this purpose.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="Of this type, such as ReceiptAccepted.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option(help="From this moment on: 2026-01-31T08:00:00Z.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Before this moment.")] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(help="The log's public key, or a file that holds it: verifies first."),
-    ] = None,
+    key: KeyOption = None,
+    policy: PolicyOption = None,
+    names: NamesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find entries by participant, product, agreement, run, purpose and time.
+    """Find entries by participant, product, consent, run, purpose, type and time.
 
-    With --key the whole log is verified first (exit code 3 if it does not hold): then what is found
-    is all there is. Without, the entries are taken as they stand.
+    With --key or --policy the whole log is verified first (exit code 3 if it does not hold): then
+    what is found is all there is, up to the size and root that are named. Without, the entries are
+    taken as they stand.
 
     Example: tds audit find ./log --participant riverside --since 2026-01-01T00:00:00Z
     """
+    known = read_names(names)
     wanted = Wanted(
-        participant=participant,
+        participant=pseudonym_of(participant, known) if participant else participant,
         product=product,
         agreement=agreement,
         run=run,
         purpose=purpose,
+        type=_type(kind),
         since=moment(since, "--since"),
         until=moment(until, "--until"),
     )
-    size = None if key is None else verified_folder(folder, key, []).size
-    found = find_entries(folder, wanted, size=size)
+    checked = verify_first(folder, key, policy, [])
+    found = find_entries(folder, wanted, size=checked.size if checked.verified else None)
+    told = ((one, named(one.summary, known)) for one in found)
     if as_json:
         entries = [
-            {"entry": one.index, "time": one.time, "type": one.type, "summary": one.summary}
-            for one in found
+            {"entry": one.index, "time": one.time, "type": one.type, "summary": summary}
+            for one, summary in told
         ]
-        print_json({"verified": key is not None, "entries": entries})
+        rest = {"origin": checked.origin, "size": checked.size, "root": checked.root}
+        verified = {"verified": checked.verified, **(rest if checked.verified else {})}
+        print_json({**verified, "entries": entries})
         return
     count = 0
-    for one in found:
+    for one, summary in told:
         count += 1
-        say(f"{one.index}  {one.time}  {one.type}: {one.summary}")
-    if size is not None:
-        say(f"{count} found; the log of {size} entries was verified, so these are all there are")
+        say(f"{one.index}  {one.time}  {one.type}: {summary}")
+    if checked.verified:
+        say(
+            f"{count} found; the log of {checked.size} entries was verified, so these are all "
+            f"there are up to its root {checked.root}"
+        )
     else:
         say(f"{count} found; not verified: give --key to know that nothing was changed or dropped")
 
@@ -76,3 +100,9 @@ def moment(text: str | None, option: str) -> datetime | None:
         return parse_datetime(text, option)
     except DocumentError as error:
         raise BadInput(str(error)) from error
+
+
+def _type(text: str | None) -> str | None:
+    if text is None or text in ENTRY_TYPES:
+        return text
+    raise BadInput(f"--type: expected one of {', '.join(sorted(ENTRY_TYPES))}, got {text!r:.60}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.page import render
 from auditors.report_csv import write_csv
@@ -16,7 +16,7 @@ from auditors.report_json import report_bytes, report_json
 from auditors.report_page import report_page
 from commands.audit_checked import check_first
 from commands.audit_find import moment
-from commands.audit_input import tell_violations
+from commands.audit_input import KeyOption, PolicyOption, tell_violations
 from commands.audit_names import NamesOption, pseudonym_of, read_names
 from commands.errors import BadInput, Exit
 from commands.output import say
@@ -31,10 +31,8 @@ def report(
     out: Annotated[
         Path, typer.Option(help="File to write; with --format csv, a folder for the files.")
     ],
-    key: Annotated[
-        str | None,
-        typer.Option(help="The log's public key, or a file that holds it: verifies first."),
-    ] = None,
+    key: KeyOption = None,
+    policy: PolicyOption = None,
     seen: Annotated[
         list[Path] | None, typer.Option(help="A signed checkpoint that somebody else saw.")
     ] = None,
@@ -53,9 +51,10 @@ def report(
     """Write a report: who used whose data, when, for what, who was refused and why, what is
     missing.
 
-    Verifies (with --key) and replays the log first. If its integrity is broken there is no report
-    and the exit code is 3; if it records broken rules they stand in the report in red and the exit
-    code is 4. The HTML file needs nothing but itself; print it from a browser for a PDF.
+    Verifies (with --key or --policy) and replays the log first. If its integrity is broken there is
+    no report and the exit code is 3; if it records broken rules they stand in the report in red
+    and the exit code is 4. The HTML file needs nothing but itself; print it from a browser for a
+    PDF.
 
     Example: tds audit report ./log --key log-key.txt --out report.html
     """
@@ -67,8 +66,9 @@ def report(
         since=moment(since, "--since"),
         until=moment(until, "--until"),
     )
-    checked = check_first(folder, key, seen or [])
-    facts = collect(log_lines(folder, checked.size), checked, scope)
+    checked, book = check_first(folder, key, policy, seen or [])
+    size = checked.size if checked.verified else None
+    facts = collect(log_lines(folder, size), checked, scope, book)
     _write(out, form, facts, folder, known, words)
     say(f"{out}: {facts.use_count} uses, {facts.refused} refusals, {facts.missing.total} missing")
     tell_violations(checked.violations)
@@ -81,19 +81,19 @@ def _write(
     form: Format,
     facts: Facts,
     folder: Path,
-    names: Mapping[str, str],
+    known: Known,
     language: Language,
 ) -> None:
     if form == "csv":
         if out.exists() and not out.is_dir():
             raise BadInput(f"{out}: expected a folder for the CSV files, got a file")
-        lines = log_lines(folder, facts.checked.size)
-        write_csv(out, lines, facts.scope, facts, names)
+        size = facts.checked.size if facts.checked.verified else None
+        write_csv(out, log_lines(folder, size), facts.scope, facts, known)
         return
     if out.is_dir():
         raise BadInput(f"{out}: expected a file to write, got a folder; give --out {out}/report")
     if form == "json":
-        out.write_bytes(report_bytes(facts, names))
+        out.write_bytes(report_bytes(facts, known))
     else:
-        page = report_page(report_json(facts, names), language)
+        page = report_page(report_json(facts, known), language)
         out.write_text(render(page), encoding="utf-8")

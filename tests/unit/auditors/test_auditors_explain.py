@@ -20,6 +20,7 @@ from auditors.explain_rounds import ROUNDS
 from auditors.explain_say import Say
 from auditors.explain_sentences import sentences
 from auditors.explain_trail import MAX_FOLLOWED
+from auditors.known import NOTHING_KNOWN, Known
 from policies.canonical import canonical_bytes
 from policies.entries import ENTRY_TYPES, Entry, entry_bytes
 from policies.phrases import Language
@@ -28,12 +29,12 @@ TIME = "2026-01-01T00:00:00.000Z"
 
 
 def told_of(
-    story: Story, index: int, language: Language = "en", names: dict[str, str] | None = None
+    story: Story, index: int, language: Language = "en", known: Known = NOTHING_KNOWN
 ) -> Told:
     lines = [
         (n, entry_bytes(one.type, time=one.time, body=one.body)) for n, one in enumerate(story)
     ]
-    return explain_entry(lambda: lines, index, language, names or {})
+    return explain_entry(lambda: lines, index, language, known)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def types(lines: Iterable[Any]) -> list[str]:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_entry_of_a_log_is_told(story: Story, language: Language) -> None:
-    say = Say(language, {})
+    say = Say(language, NOTHING_KNOWN)
     for one in story:
         text = sentences(Entry(one.type, one.time, one.body), say)
         assert text, one.type
@@ -96,16 +97,12 @@ def test_a_decision_tells_each_verdict_with_its_reasons(story: Story) -> None:
 
 
 def test_names_stand_beside_pseudonyms(story: Story) -> None:
-    found = told_of(story, nth(story, "ConsentWithdrawn"), names={"beta": "北方医院"})
+    at = nth(story, "ConsentWithdrawn")
+    known = Known({"beta": "北方医院"}, {story[at].body["reason"]: {"text": "enough"}})
+    found = told_of(story, at, known=known)
     assert found.says[0].startswith("北方医院 (beta) took back its consent")
-    assert "Its reason: enough" in found.says
-
-
-def test_a_withdrawal_without_a_readable_reason_is_told(story: Story) -> None:
-    other = copied(story)
-    at = nth(other, "ConsentWithdrawn")
-    other[at].body["envelope"] = "e30="
-    assert len(told_of(other, at).says) == 2
+    assert "Why: enough" in found.says
+    assert any("committed to in the log" in one for one in told_of(story, at).says)
 
 
 def test_a_decision_that_does_not_follow_says_so(story: Story) -> None:
@@ -232,14 +229,14 @@ def test_no_such_entry(story: Story, index: int, size: int) -> None:
 @pytest.mark.parametrize("line", [b"{}", b"", b"\xff", b'{"body":{},"time":"x","type":"RunEnded"}'])
 def test_a_line_that_is_no_entry(line: bytes) -> None:
     with pytest.raises(RuleViolated, match="entry-readable"):
-        explain_entry(lambda: [(0, line)], 0, "en", {})
+        explain_entry(lambda: [(0, line)], 0, "en", NOTHING_KNOWN)
 
 
 @pytest.mark.parametrize("kind", sorted(ENTRY_TYPES))
 def test_a_body_in_another_form_is_an_error_or_told(kind: Any) -> None:
     line = entry_bytes(kind, time=TIME, body={"participant": 3})
     try:
-        found = explain_entry(lambda: [(0, line)], 0, "en", {})
+        found = explain_entry(lambda: [(0, line)], 0, "en", NOTHING_KNOWN)
     except RuleViolated as error:
         assert "entry-readable" in str(error)
     else:
@@ -252,9 +249,9 @@ def test_entries_around_it_that_cannot_be_read_do_not_matter(story: Story) -> No
     ]
     at = nth(story, "RunEnded")
     broken = [(n, line if n == at else line[:-1] + b" }") for n, line in lines]
-    assert explain_entry(lambda: broken, at, "en", {}).index == at
+    assert explain_entry(lambda: broken, at, "en", NOTHING_KNOWN).index == at
     torn = [(n, line if n == at else b"{}") for n, line in lines]
-    assert explain_entry(lambda: torn, at, "en", {}).rests == ()
+    assert explain_entry(lambda: torn, at, "en", NOTHING_KNOWN).rests == ()
 
 
 # -- words -----------------------------------------------------------------------------------------
@@ -263,7 +260,8 @@ def test_entries_around_it_that_cannot_be_read_do_not_matter(story: Story) -> No
 def test_every_type_has_sentences() -> None:
     assert sorted(ENTRY_TYPES - set(REGISTERS) - set(ROUNDS)) == []
     unknown = Entry("FromTheFuture", TIME, {})
-    assert sentences(unknown, Say("en", {}))[0].startswith("An entry of type FromTheFuture")
+    (told,) = sentences(unknown, Say("en", NOTHING_KNOWN))
+    assert told.startswith("An entry of type FromTheFuture")
 
 
 def fields(text: str) -> set[str]:

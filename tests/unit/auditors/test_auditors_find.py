@@ -69,6 +69,45 @@ def test_by_run_and_purpose(log: Path, story: Story) -> None:
     assert kinds(log, purpose="marketing") == []
 
 
+def test_by_type(log: Path, story: Story) -> None:
+    assert kinds(log, type="ReceiptAccepted") == ["ReceiptAccepted"] * 5
+    assert kinds(log, type="ReceiptAccepted", participant="gamma") == ["ReceiptAccepted"] * 2
+    assert kinds(log, type="EnginesDisagreed") == []
+
+
+def test_a_consent_is_found_from_its_beginning_to_its_end(log: Path) -> None:
+    found = kinds(log, agreement="agreement-beta")
+    assert [one for one in found if one not in ("TransferStep", "RoundDecided")] == [
+        "AgreementConcluded",
+        "RunOpened",
+        "ReportsMade",
+        "PermitIssued",
+        "ReportsMade",
+        "PermitIssued",
+        "ReceiptAccepted",
+        "RoundClosed",
+        "ConsentWithdrawn",
+    ]
+
+
+def test_everything_together_narrows_down(log: Path, story: Story) -> None:
+    runs = [one.body["run"] for one in story if one.type == "RunOpened"]
+    withdrawn = next(one for one in story if one.type == "ConsentWithdrawn")
+    assert (
+        kinds(
+            log,
+            participant="gamma",
+            product="gamma/records",
+            agreement="agreement-gamma",
+            run=runs[0],
+            purpose="medical-research",
+            type="ReceiptAccepted",
+            since=parse_instant(withdrawn.time) + timedelta(milliseconds=1),
+        )
+        == ["ReceiptAccepted"] * 2
+    )
+
+
 def test_by_time(log: Path, story: Story) -> None:
     first, last = parse_instant(story[0].time), parse_instant(story[-1].time)
     assert kinds(log, since=last + timedelta(milliseconds=1)) == []

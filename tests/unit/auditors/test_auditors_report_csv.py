@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from replay_log_site import Line, Story, copied
 
+from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.report_csv import DECISIONS, FILES, USES, WITHDRAWALS, safe, write_csv
 from auditors.report_facts import Checked, Scope, collect
 from policies.entries import entry_bytes
 
-NAMES = {"alpha": "Alpha Hospital", "beta": "北方医院"}
+KNOWN = Known({"alpha": "Alpha Hospital", "beta": "北方医院"})
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -23,7 +24,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def written(log: Path, folder: Path, scope: Scope) -> dict[str, list[dict[str, str]]]:
     facts = collect(log_lines(log), Checked(verified=False), scope)
-    paths = write_csv(folder, log_lines(log), scope, facts, NAMES)
+    paths = write_csv(folder, log_lines(log), scope, facts, KNOWN)
     assert [path.name for path in paths] == list(FILES)
     return {path.name: read(path) for path in paths}
 
@@ -106,7 +107,7 @@ def test_a_hostile_reason_comes_out_as_text(told: tuple[Path, Story], tmp_path: 
         ]
 
     facts = collect(lines(story), Checked(verified=False), Scope())
-    write_csv(tmp_path, lines(story), Scope(), facts, {"alpha": "=cmd|' /C calc'!A0"})
+    write_csv(tmp_path, lines(story), Scope(), facts, Known({"alpha": "=cmd|' /C calc'!A0"}))
     rows = read(tmp_path / "decisions.csv")
     assert {one["reasons"] for one in rows} == {f"'{hostile}"}
     assert rows[0]["name"] == "'=cmd|' /C calc'!A0"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from replay_log_site import Story, copied
 from report_html import Html
 
 from auditors import report_plots, svg
+from auditors.known import NOTHING_KNOWN, Known
 from auditors.lines import log_lines
 from auditors.page import render
 from auditors.report_chinese import CHINESE
@@ -24,6 +24,7 @@ from auditors.report_page import report_page
 from auditors.report_plots import Level
 from auditors.report_terms import terms_of
 from auditors.rules import Violation
+from auditors.shares import replay_log
 from auditors.svg import Said
 from policies.entries import entry_bytes
 from policies.phrases import Language
@@ -44,11 +45,11 @@ HOSTILE = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert
 
 @pytest.fixture(scope="module")
 def facts(told: tuple[Path, Story]) -> Facts:
-    return collect(log_lines(told[0]), GOOD, Scope())
+    return collect(log_lines(told[0]), GOOD, Scope(), replay_log(told[0]).book)
 
 
-def page(facts: Facts, language: Language = "en", names: Mapping[str, str] | None = None) -> str:
-    return render(report_page(report_json(facts, names or {}), language))
+def page(facts: Facts, language: Language = "en", known: Known = NOTHING_KNOWN) -> str:
+    return render(report_page(report_json(facts, known), language))
 
 
 def of_story(story: Story, checked: Checked = GOOD) -> Facts:
@@ -119,7 +120,7 @@ def test_the_same_in_chinese(facts: Facts) -> None:
 
 
 def test_names_stand_beside_pseudonyms(facts: Facts) -> None:
-    text = Html(page(facts, names={"alpha": "阿尔法医院", "nobody": "Nobody"})).text
+    text = Html(page(facts, known=Known({"alpha": "阿尔法医院", "nobody": "Nobody"}))).text
     assert "阿尔法医院" in text
     assert "阿尔法医院 (alpha)" in text
     assert "Nobody" not in text
@@ -127,11 +128,10 @@ def test_names_stand_beside_pseudonyms(facts: Facts) -> None:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_hostile_text_is_text(told: tuple[Path, Story], language: Language) -> None:
-    story = copied(told[1])
+    story, texts = copied(told[1]), {}
     for one in story:
         if one.type == "AppRegistered":
-            one.body["title"] = HOSTILE
-            one.body["filing"]["author"] = HOSTILE
+            texts[one.body["description"]] = {"title": HOSTILE, "author": HOSTILE}
         if one.type == "RoundDecided":
             for verdict in one.body["decision"]["verdicts"]:
                 verdict["reasons"] = [{"code": HOSTILE, "text": HOSTILE}]
@@ -141,7 +141,7 @@ def test_hostile_text_is_text(told: tuple[Path, Story], language: Language) -> N
             if one.body.get(key) == {"participant": "beta", "product": "beta/records"}.get(key):
                 one.body[key] = HOSTILE
     found = of_story(story, Checked(verified=False, violations=(Violation(3, "x", HOSTILE),)))
-    source = page(found, language, {"alpha": HOSTILE})
+    source = page(found, language, Known({"alpha": HOSTILE}, texts))
     html = Html(source)
     assert html.outside == []
     assert HOSTILE in html.text

@@ -17,6 +17,9 @@ from policies.entries import entry_bytes
 SIGNER = NoteSigner("logs.example/report", Ed25519PrivateKey.from_private_bytes(bytes([5]) * 32))
 
 
+TITLE = {"title": "Biopsies", "columns": [{"name": "radius", "type": "float"}]}
+
+
 @pytest.fixture
 def key(desk: Path) -> str:
     _, first = next(log_lines(desk / "space" / "log"))
@@ -46,6 +49,12 @@ def test_json_for_programs_and_csv_for_spreadsheets(tds: Tds, desk: Path, key: s
     assert found["checked"]["verified"] is True
     assert found["scope"]["participant"] == "clinic"
     assert found["names"] == {"clinic": "The Clinic"}
+    card = found["products"][0]["description"]
+    whole = {"names": {"clinic": "C"}, "commitments": [{"commitment": card, "value": TITLE}]}
+    (desk / "all.json").write_text(json.dumps(whole), encoding="utf-8")
+    tds(*call[:-1], "all.json", "--format", "json", "--out", "report.json")
+    product = json.loads((desk / "report.json").read_bytes())["products"][0]
+    assert (product["title"], product["columns"]) == ("Biopsies", ["radius"])
     ran = tds(*call, "--format", "csv", "--out", "tables")
     assert (ran.code, ran.err) == (0, "")
     assert sorted(path.name for path in (desk / "tables").iterdir()) == [
@@ -76,7 +85,8 @@ def test_a_broken_rule_stands_in_the_report_and_ends_with_4(
 
 
 def test_broken_integrity_ends_with_3_and_without_a_report(tds: Tds, desk: Path, key: str) -> None:
-    path = desk / "space" / "log" / "entries.jsonl"
+    bundles = (desk / "space" / "log" / "tile" / "entries").rglob("*.p/*")
+    path = max(bundles, key=lambda one: int(one.name))
     path.write_bytes(path.read_bytes().replace(b"biopsies", b"biopsieS", 1))
     ran = tds("audit", "report", "space/log", "--key", key, "--out", "report.html")
     assert ran.code == 3
@@ -99,6 +109,8 @@ def test_broken_integrity_ends_with_3_and_without_a_report(tds: Tds, desk: Path,
         (("space/log", "--out", "r", "--names", "list"), "expected a JSON object"),
         (("space/log", "--out", "r", "--names", "number"), "expected a name of 1 to 200"),
         (("space/log", "--out", "r", "--names", "gone"), "gone: expected a readable file"),
+        (("space/log", "--out", "r", "--names", "half"), "expected names by pseudonym, got none"),
+        (("space/log", "--out", "r", "--names", "odd"), "expected commitments as `tds audit"),
         (("space/log", "--out", "r", "--names", "twice", "--participant", "A"), "one participant"),
     ],
 )
@@ -106,6 +118,8 @@ def test_what_cannot_be_reported(
     tds: Tds, desk: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     (desk / "file").write_text("x", encoding="utf-8")
+    (desk / "half").write_text('{"commitments": []}', encoding="utf-8")
+    (desk / "odd").write_text('{"commitments": [3], "names": {}}', encoding="utf-8")
     (desk / "list").write_text("[]", encoding="utf-8")
     (desk / "number").write_text('{"clinic": 3}', encoding="utf-8")
     (desk / "twice").write_text('{"a": "A", "b": "A"}', encoding="utf-8")
