@@ -160,7 +160,7 @@ def seen(
         state.close()
     if last is None:
         raise CommandFailed(
-            f"{node}: expected a checkpoint, got none; this node has accepted no permit yet"
+            f"{node}: expected a head of the space's log, got none; it has seen none yet"
         )
     if out is None:
         typer.echo(last.note, nl=False)

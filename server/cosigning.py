@@ -1,9 +1,9 @@
 """Collecting the witnesses' cosignatures on the log's heads.
 
 A head is offered to all watching witnesses at once, so that their cosignatures meet on one
-checkpoint: when a permit waits for it, else at most once in `PACE_S`. A cosignature is verified as
-it comes, published in the folder's checkpoint while its head is the newest, and counted towards the
-operator's policy.
+checkpoint: when a permit waits for it, else at a pace that leaves governance to its other work. A
+cosignature is verified as it comes, published in the folder's checkpoint while its head is the
+newest, and counted towards the operator's policy.
 
 Nothing here holds the journal's lock: the log goes on while somebody waits.
 """
@@ -31,7 +31,8 @@ MAX_WITNESSES: Final = 256
 WAIT_S: Final = 5.0
 """How long a permit waits for its quorum."""
 
-PACE_S: Final = 1.0
+PACE_S: Final = 0.25
+_PACE_A_WITNESS_S: Final = 0.01
 _AGAIN_S: Final = 0.5  # a head without its quorum is followed by a newer one after this
 _GATHER_S: Final = 0.1  # cosignatures that come together are published together
 _KEPT: Final = 64
@@ -243,7 +244,9 @@ class Cosigning:
         needed = max(self._needed, default=0)
         if last is None or last.size < needed:
             return 0.0 if self._watchers or needed else float("inf")
-        pace_s = _AGAIN_S if self._needed and not self._satisfied(last) else PACE_S
+        pace_s = max(PACE_S, _PACE_A_WITNESS_S * len(self._watchers))
+        if self._needed and not self._satisfied(last):
+            pace_s = _AGAIN_S
         return last.since + pace_s - self._clock()
 
     def _publish_due_s(self) -> float:

@@ -515,3 +515,34 @@ def test_an_unavailable_log_is_unavailable_to_the_caller(served: Served) -> None
             client.open_run(spec, "down")
         served.site.superlink.down = False
         assert client.open_run(spec, "down").state == "RUNNING"
+
+
+class _Answered(grpc.RpcError):
+    """What a call ends with."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(text)
+        self._code, self._text = code, text
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._text
+
+
+def test_a_deadline_after_a_reason_tells_the_reason(served: Served) -> None:
+    answers = [
+        _Answered(grpc.StatusCode.UNAVAILABLE, "permit: expected the quorum 'nodes'"),
+        _Answered(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"),
+    ]
+
+    def method(_request: object, timeout: float) -> pb.Empty:
+        raise answers.pop(0)
+
+    with (
+        served.client("consumer", "consortium") as client,
+        pytest.raises(GovernanceUnavailable, match="expected the quorum 'nodes'"),
+    ):
+        client._again(pb.Empty, method, pb.Empty())
+    assert answers == []
