@@ -91,7 +91,7 @@ def _members(register: Register, run: Run, decided: Body) -> list[dict[str, Json
         if not verdict["permitted"]:
             continue
         claim = claims[verdict["product"]]
-        duties = register.agreements[claim.agreement].agreement.post_duties
+        duties = register.agreement(claim.agreement).agreement.post_duties
         member: dict[str, Json] = {
             "participant": claim.participant,
             "product": claim.product,
@@ -170,7 +170,7 @@ def _derived(register: Register, run: Run, permit: PermitBody, used: list[str]) 
     for member in permit.cohort:
         if member.participant in used:
             claim = register.claim(member.agreement)
-            policy = register.agreements[member.agreement].agreement.next_policy
+            policy = register.agreement(member.agreement).agreement.next_policy
             found.append((claim.classification, policy.digest if policy is not None else None))
     return derived_from(run.derived, found)
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from policies.account import Account, Amounts
 from policies.canonical import canonical_bytes
 from policies.claim import Claim
+from policies.errors import AccountError
 from policies.fields import parse_instant
 from policies.law import Baseline, baseline_digest, parse_baseline
 from policies.odrl import Agreement, parse_agreement
-from policies.permit import PermitBody
+from policies.permit import CohortMember, PermitBody
 
 Body = Mapping[str, Any]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,20 @@ class Concluded:
     account: Account = field(default_factory=Account)
 
 
+class Unregistered(KeyError):
+    """Something that no earlier entry says was asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def _found(known: Mapping[str, Item], id: str, what: str) -> Item:
+    found = known.get(id)
+    if found is None:
+        raise Unregistered(f"expected {what} {id!r:.120} in an earlier entry, got none")
+    return found
+
+
 class Register:
     """All of them; `take` takes an entry in."""
 
@@ -110,17 +126,25 @@ class Register:
         anything is registered.
 
         Raises:
-            KeyError: there is no such agreement, product or owner.
+            Unregistered: there is no such agreement, product or owner.
         """
         found = self._claims.get(id)
         if found is None:
             found = self._claims[id] = self._claim(id)
         return found
 
+    def agreement(self, id: str) -> Concluded:
+        """An agreement that stands here; Unregistered if there is none."""
+        return _found(self.agreements, id, "agreement")
+
+    def person(self, id: str) -> Person:
+        """A participant who is enrolled here; Unregistered if there is none."""
+        return _found(self.people, id, "participant")
+
     def _claim(self, id: str) -> Claim:
-        concluded = self.agreements[id]
-        product = self.products[concluded.agreement.target]
-        owner = self.people[concluded.assigner]
+        concluded = self.agreement(id)
+        product = _found(self.products, concluded.agreement.target, "product")
+        owner = self.person(concluded.assigner)
         card, certificate = product.body, product.certificate
         return Claim(
             agreement=id,
@@ -153,15 +177,18 @@ class Register:
     # -- accounts --------------------------------------------------------------------------------
 
     def reserve(self, permit: PermitBody) -> None:
-        """What a permit sets aside under the agreements that it names.
+        """What a permit sets aside under each of the agreements that it names.
 
         Raises:
-            KeyError, AccountError: no such agreement, or reserved under this permit before.
+            Unregistered, AccountError: of the first for which it cannot: there is no such
+                agreement, or something is reserved under this permit already.
         """
         at = parse_instant(permit.issued)
-        for member in permit.cohort:
-            one = self.agreements[member.agreement]
+
+        def set_aside(one: Concluded, member: CohortMember) -> None:
             one.account = one.account.reserve(permit.id, member.amounts, at=at)
+
+        self._for_each(permit, set_aside)
 
     def commit(self, permit: str, agreement: str, metered_s: int) -> None:
         """What a receipt proves of its reservation.
@@ -169,17 +196,34 @@ class Register:
         Raises:
             AccountError: nothing is outstanding, or less than was used.
         """
-        one = self.agreements[agreement]
+        one = self.agreement(agreement)
         reserved = one.account.outstanding.get(permit, Amounts())
         used = Amounts(reserved.uses, metered_s, reserved.epsilon, reserved.paid)
         one.account = one.account.commit(permit, used)
 
     def keep(self, permit: PermitBody) -> None:
-        """What is still outstanding under a permit counts as used."""
-        for member in permit.cohort:
-            one = self.agreements[member.agreement]
+        """What is still outstanding under a permit counts as used.
+
+        Raises:
+            Unregistered: it names an agreement that there is not.
+        """
+
+        def settle(one: Concluded, _: CohortMember) -> None:
             if permit.id in one.account.outstanding:
                 one.account = one.account.keep(permit.id)
+
+        self._for_each(permit, settle)
+
+    def _for_each(self, permit: PermitBody, act: Callable[[Concluded, CohortMember], None]) -> None:
+        """For every member for whom it can be done; the first error is told in the end."""
+        first: Unregistered | AccountError | None = None
+        for member in permit.cohort:
+            try:
+                act(self.agreement(member.agreement), member)
+            except (Unregistered, AccountError) as error:
+                first = first or error
+        if first is not None:
+            raise first
 
     # -- entries ---------------------------------------------------------------------------------
 

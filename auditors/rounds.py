@@ -178,7 +178,7 @@ def _candidates(
     app_facts = app_reasons(register.apps.get(spec.app), spec.app, spec.purpose, now)
     held = known.runs.held(run)
     for id in spec.agreements:
-        claim, concluded = register.claim(id), register.agreements[id]
+        claim, concluded = register.claim(id), register.agreement(id)
         facts = claim_reasons(claim, app_facts, claim.participant in body["nodes"], now)
         if concluded.agreement.id in held:
             facts.append(held[concluded.agreement.id])
@@ -207,7 +207,7 @@ def _standing(
         return last[3]
     if len(known.standing) >= _MAX_STANDING:
         known.standing.clear()
-    agreement = register.agreements[id].agreement
+    agreement = register.agreement(id).agreement
     found = standing_values(
         claim, agreement, run.spec, run.entry, run.consumer, kind, recipient, voucher
     )

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from auditors.reading import Read, decoded
 from auditors.spending import Spending
 from policies.account import metered_seconds, whole_seconds
-from policies.errors import PolicyError
+from policies.errors import PolicyError, SignatureError
 from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
 from policies.post_duties import unfulfilled
@@ -194,7 +194,11 @@ class Rules:
             yield "receipt-in-bounds", f"{member.participant}: {text}"
         issued.answered.setdefault(member.participant, (read.index, body["rows_used"]))
         if read.own:
-            receipt, digest = open_receipt_and_digest(decoded(body["envelope"]), key)
+            try:
+                receipt, digest = open_receipt_and_digest(decoded(body["envelope"]), key)
+            except SignatureError as error:
+                yield "receipt-permitted", f"{member.participant}: {error}"
+                return
             for rule, text in _receipt_problems(body, receipt, digest, issued, member):
                 yield rule, f"{member.participant}: {text}"
 

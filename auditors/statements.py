@@ -88,13 +88,13 @@ def _signer(register: Register, kind: str, body: Body) -> tuple[str, Ed25519Publ
     if kind == "CertificateIssued":
         key = bytes.fromhex(register.registrar_key)
         return "the registrar", Ed25519PublicKey.from_public_bytes(key)
-    owner = register.people[body["assigner" if kind == "AgreementConcluded" else "participant"]]
+    owner = register.person(body["assigner" if kind == "AgreementConcluded" else "participant"])
     return owner.id, Ed25519PublicKey.from_public_bytes(bytes.fromhex(owner.receipt_key))
 
 
 def _product(register: Register, payload: Json, body: Body) -> Iterator[tuple[str, object, object]]:
     card = ProductCard.from_json(payload)
-    region = register.people[card.participant].region
+    region = register.person(card.participant).region
     yield "product", card.id, body["product"]
     yield "digest", digest_of(payload), body["digest"]
     known = jurisdiction_of(region) if region else ""

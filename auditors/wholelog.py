@@ -5,6 +5,8 @@ For each entry, in the log's order, this rebuilds what governance knew there (`a
 decisions with their left values, reports and cohorts (`auditors.rounds`), permits, closes and
 ends (`auditors.outcomes`), receipts and spending (`auditors.rules`). A fault names its entry and
 rule; after it the replay goes on from what the log says, so that one fault is not told many times.
+Two rules are of all entries: `entry-readable`, that they have the form that governance writes, and
+`registered-first`, that what they are about was registered, concluded or enrolled before.
 
 What a log cannot show, and what is checked instead:
 
@@ -41,7 +43,7 @@ from auditors.outcomes import check_close, check_ended, check_opened, check_perm
 from auditors.pending import Pending
 from auditors.reading import ALARM, REPORTS, Read, Turns, kind_of, read_entry
 from auditors.register import KINDS as REGISTERED
-from auditors.register import Register
+from auditors.register import Register, Unregistered
 from auditors.rounds import Fault, Known, check_decision, check_turn
 from auditors.rules import Rules, Violation
 from auditors.runs import Run, Runs
@@ -181,6 +183,9 @@ class _Replay:
             for rule, text in self._faults(read):
                 if own:
                     self.rules.broken(index, rule, text)
+        except Unregistered as error:
+            if own:
+                self.rules.broken(index, "registered-first", f"{entry.type}: {error}")
         except _MALFORMED as error:
             if own:
                 text = f"{entry.type}: {type(error).__name__}: {error}"
@@ -328,9 +333,9 @@ class _Replay:
             else:
                 yield from check_close(self._register, run, open_, body)
         finally:
+            self._runs.closed(run, read.index, body)
             if open_ is not None:
                 self._register.keep(open_.body)
-            self._runs.closed(run, read.index, body)
 
     def _abandoned(self, read: Read) -> Iterable[Fault]:
         run, body = self._run(read), read.body

@@ -268,8 +268,8 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
         (
             edit(5, lambda _: receipt(permit(1), key=OTHER)),
             5,
-            "entry-readable",
-            "expected a signature by key",
+            "receipt-permitted",
+            "clinic: envelope of type",
         ),
         (
             edit(5, lambda _: receipt(permit(1), product="clinic/other")),
