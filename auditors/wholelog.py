@@ -5,8 +5,9 @@ For each entry, in the log's order, this rebuilds what governance knew there (`a
 decisions with their left values, reports and cohorts (`auditors.rounds`), permits, closes and
 ends (`auditors.outcomes`), receipts and spending (`auditors.rules`). A fault names its entry and
 rule; after it the replay goes on from what the log says, so that one fault is not told many times.
-Two rules are of all entries: `entry-readable`, that they have the form that governance writes, and
-`registered-first`, that what they are about was registered, concluded or enrolled before.
+Three rules are of all entries: `entry-readable`, that they have the form that governance writes,
+`entry-whole`, that parts of a long entry are all there, and `registered-first`, that what they are
+about was registered, concluded or enrolled before.
 
 What a log cannot show, and what is checked instead:
 
@@ -62,6 +63,8 @@ _MALFORMED = (
     ArithmeticError,
     PolicyError,
 )
+
+_PARTS: Final = frozenset({"EntryPart", "EntryWhole"})
 
 Progress = Callable[[int, int], None]
 
@@ -246,6 +249,9 @@ class _Replay:
         look = _LOOKS.get(kind)
         if look is not None:
             yield from look(self, read)
+        elif kind in _PARTS:
+            text = "expected it among the parts of one entry and their last line (policies.parts)"
+            yield "entry-whole", f"{kind}: {text}"
 
     def _run(self, read: Read) -> Run:
         run = self._runs.known.get(read.body["run"])

@@ -19,7 +19,7 @@ from auditors.wholelog import replay_share
 from ledger.log import Log
 from ledger.note import NoteSigner
 from policies.canonical import digest_of
-from policies.entries import EntryType, entry_bytes
+from policies.entries import EntryType, entry_bytes, parse_entry
 from policies.envelope import sign_envelope, unverified_payload
 from policies.parts import log_lines
 from policies.permit import PermitBody
@@ -90,7 +90,8 @@ def tell(site: Site) -> None:
 
 def read(site: Site) -> Story:
     """The log as it was written."""
-    return [Line(one.type, one.time, one.body) for one in site.entries()]  # type: ignore[arg-type]
+    entries = (parse_entry(entry) for _, entry in Snapshot.take(site.space.log_folder).entries())
+    return [Line(one.type, one.time, one.body) for one in entries]  # type: ignore[arg-type]
 
 
 def keys_of(site: Site) -> Keys:
