@@ -103,13 +103,14 @@ def readers(connection: Connection, participant: str) -> list[str]:
     return [*([own] if own else []), *keys]
 
 
-def wanted(connection: Connection, id: str) -> list[str] | None:
-    """Who may read a commitment; None for one that no entry and no invitation names, or that was
-    erased."""
+def wanted(connection: Connection, id: str, *, now: str) -> list[str] | None:
+    """Who may read a commitment; None for one that no entry and no open invitation names, or that
+    was erased."""
     row = commitment(connection, id)
     if row is not None:
         return None if row.erased is not None else readers(connection, row.participant)
-    invited = select(INVITATIONS.c.token).where(INVITATIONS.c.profile == id)
+    named = (INVITATIONS.c.profile == id) & (INVITATIONS.c.expires > now)
+    invited = select(INVITATIONS.c.token).where(named)
     return [] if connection.scalar(invited) is not None else None
 
 

@@ -11,6 +11,7 @@ import json
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
 from policies.canonical import Json
 from policies.disclosure import (
@@ -59,7 +60,8 @@ class Disclosing:
     def settle(self) -> None:
         """Finish what a crash interrupted; Unavailable if the folder cannot be written."""
         with self._journal.writing(), self._journal.reading() as connection:
-            self._files.settle(lambda id: disclosed.wanted(connection, id))
+            now = instant(self._edge.clock())
+            self._files.settle(lambda id: disclosed.wanted(connection, id, now=now))
 
     def commit(self, value: Document, *, about: str) -> str:
         """Commit to a value before an entry carries the commitment, which is returned.
@@ -126,9 +128,13 @@ class Disclosing:
         if commitment:
             self._files.erase([commitment])
 
-    def files_of(self, key_id: str) -> list[dict[str, Json]]:
-        """The disclosures that are sealed to a key, as they lie in the folder."""
-        return [json.loads(data) for data in self._files.of(key_id)]
+    def files_of(self, connection: Connection, caller: Identity) -> list[dict[str, Json]]:
+        """The disclosures that are sealed to the caller, as they lie in the folder."""
+        about = [row.commitment for row in disclosed.standing(connection, caller.participant)]
+        if any(one.id == caller.participant for one in disclosed.auditors(connection)):
+            about = sorted(self._files.present())
+        keys = disclosed.own_key_ids(connection, caller.participant)
+        return [json.loads(data) for data in self._files.of(about, keys)]
 
     def name_auditor(self, *, auditor: str, title: str, key: bytes) -> tuple[int, str]:
         """Let an auditor read what the log commits to, also what it did so far; log index and id.
@@ -163,7 +169,8 @@ class Disclosing:
         # A crash from here on: the start seals the rest. One lock for each, so that rounds go on.
         for found in sorted(self._files.present()):
             with self._journal.writing(), self._journal.reading() as connection:
-                readers = disclosed.wanted(connection, found)
+                now = instant(self._edge.clock())
+                readers = disclosed.wanted(connection, found, now=now)
                 if readers is not None:
                     self._files.complete(found, readers)
         return index, id

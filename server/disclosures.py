@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -88,15 +88,15 @@ class Disclosures:
             _LOGGER.error("%s", error)
             return None
 
-    def of(self, key_id: str) -> Iterable[bytes]:
-        """The files that are sealed to this key."""
-        for commitment in sorted(self.present()):
+    def of(self, commitments: Iterable[str], key_ids: Collection[str]) -> Iterator[bytes]:
+        """The files of these commitments that are sealed to one of these keys."""
+        for commitment in commitments:
             try:
                 sealed = self._load(commitment)
             except (DocumentError, Unavailable) as error:
                 _LOGGER.error("%s", error)
                 continue
-            if sealed is not None and key_id in sealed.shares:
+            if sealed is not None and not sealed.shares.keys().isdisjoint(key_ids):
                 yield sealed.to_bytes()
 
     def present(self) -> set[str]:

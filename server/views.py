@@ -181,8 +181,7 @@ def _disclosures(
     connection: Connection, caller: Identity, texts: Disclosing
 ) -> list[dict[str, Json]]:
     """What is sealed to the caller's own key, as it lies in the space's folder."""
-    keys = disclosed.own_key_ids(connection, caller.participant)
-    return [document for key in keys for document in texts.files_of(key)]
+    return texts.files_of(connection, caller)
 
 
 def _runs_it(caller: Identity) -> bool:

@@ -171,6 +171,18 @@ def test_an_invitation_that_is_voided_leaves_no_profile(empty: Site) -> None:
     assert files(empty) == []
 
 
+def test_the_start_drops_the_profile_of_who_never_came(empty: Site) -> None:
+    empty.invite("late", title=NAME, valid_s=60)
+    empty.invite("clinic", title=NAME, valid_s=3600)
+    empty.tick(60)
+    assert len(files(empty)) == 2
+    empty.reopen()
+    (left,) = files(empty)
+    empty.tick(3600)
+    empty.reopen()
+    assert files(empty) == [], left
+
+
 # -- who reads it --------------------------------------------------------------------------------
 
 
@@ -213,6 +225,12 @@ def test_a_participant_gets_the_files_that_are_sealed_to_it(told: Site) -> None:
     opened = [unseal(parse_sealed(data), node.disclosure, space=SPACE).value for data in own]
     assert Profile in {type(one) for one in opened}
     assert told.governance.list(CONSUMER, "disclosures") == []
+    other = told.enrol("beta")
+    assert len(told.governance.list(other.identity, "disclosures")) == 1
+    # Named as an auditor, too, it gets all.
+    key = other.disclosure.public_key().public_bytes_raw()
+    told.governance.disclosing.name_auditor(auditor="beta", title="", key=key)
+    assert len(told.governance.list(other.identity, "disclosures")) == len(files(told))
 
 
 def test_an_auditor_who_is_named_reads_what_was_there_before(told: Site) -> None:
