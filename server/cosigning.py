@@ -24,7 +24,7 @@ from ledger.errors import LedgerError, NoteError
 from ledger.note import MAX_SIGNATURES, NoteVerifier, add_signatures, only_by
 from ledger.tlogpolicy import NONE, Policy
 from ledger.witness import AddCheckpoint
-from server.errors import BadInput, TooMany, Unavailable
+from server.errors import BadInput, SpaceError, TooMany, Unavailable
 from server.heads import Heads
 
 MAX_WITNESSES: Final = 256
@@ -79,7 +79,8 @@ class Cosigning:
     Args:
         log: the space's log.
         verifier: the log's key.
-        policy: the operator's; what a permit's checkpoint must carry.
+        policy: reads the operator's, what a permit's checkpoint must carry; asked for each permit,
+            so that it may change while governance runs.
         wait_s: how long `witnessed` waits.
         clock: monotonic seconds.
     """
@@ -89,13 +90,14 @@ class Cosigning:
         *,
         log: CosignedLog,
         verifier: NoteVerifier,
-        policy: Policy | None = None,
+        policy: Callable[[], Policy] = Policy,
         wait_s: float = WAIT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._verifier = verifier
-        self._policy = policy or Policy()
+        self._read_policy = policy
+        self._policy = Policy()
         self._wait_s = wait_s
         self._clock = clock
         self._changed = threading.Condition()
@@ -107,7 +109,11 @@ class Cosigning:
 
     @property
     def required(self) -> bool:
-        """Whether a permit has to wait for cosignatures."""
+        """Whether a permit has to wait for cosignatures; also where that cannot be known."""
+        try:
+            self._policy = self._read_policy()
+        except SpaceError:  # `witnessed` says so
+            return True
         return self._policy.quorum != NONE
 
     def watch(self, name: str, *, size: int) -> Heads[Offered]:
@@ -177,8 +183,12 @@ class Cosigning:
         """A head over entry `index` that carries what the policy asks for; waits for it.
 
         Raises:
-            Unavailable: not in time; asking again is safe.
+            Unavailable: not in time, or the policy cannot be read; asking again is safe.
         """
+        try:
+            self._policy = self._read_policy()
+        except SpaceError as error:
+            raise Unavailable(f"permit: {error}; mend the witness policy and ask again") from error
         end = self._clock() + self._wait_s
         with self._changed:
             self._start()

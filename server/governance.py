@@ -6,7 +6,7 @@ same request, also after a crash between any two durable steps (`server.journal`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -75,7 +75,7 @@ class Governance:
         registry: open; its projection.
         consumer_key: that consumer's key for statements; None if it has none.
         second_key: an engine that has to permit every round as well.
-        witness_policy: whose cosignatures a permit's checkpoint must carry; None asks for nobody.
+        witness_policy: reads whose cosignatures a permit's checkpoint must carry.
 
     Raises:
         SpaceError: the card's log key, or a witness's URL.
@@ -103,7 +103,7 @@ class Governance:
         edge: Edge,
         consumer_key: str | None = None,
         second_key: SecondKey | None = None,
-        witness_policy: Policy | None = None,
+        witness_policy: Callable[[], Policy] = Policy,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
@@ -336,7 +336,7 @@ def open_governance(
             edge=edge,
             consumer_key=space.config.consumer_key,
             second_key=second_key,
-            witness_policy=policy,
+            witness_policy=space.witness_policy,
         )
         stack.callback(governance.stop_watching)
         for external in governance.ask_witnesses(policy):

@@ -130,7 +130,7 @@ class Site:
         self.now = now
         self.superlink = FakeSuperLink()
         self.second_key: SecondKey | None = None
-        self.witness_policy: Policy | None = None
+        self.witness_policy = Policy()
         self.replays = True  # whether the log is all that governance decides by
         self.nodes: dict[str, Node] = {}
         self.on_step: Callable[[str], None] = lambda _step: None
@@ -180,7 +180,7 @@ class Site:
             edge=Edge(clock=lambda: self.now, random_bytes=self.random_bytes),
             consumer_key=self.space.config.consumer_key,
             second_key=self.second_key,
-            witness_policy=self.witness_policy,
+            witness_policy=lambda: self.witness_policy,
         )
         self.registry = registry
         self._close.append(self.governance.stop_watching)

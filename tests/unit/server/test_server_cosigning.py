@@ -301,7 +301,7 @@ def test_too_many_witnesses_and_a_service_that_stops(
 
 def test_a_waiter_ends_with_the_service(site: Site) -> None:
     policy = policy_of(site, "quorum all\n", "alpha")
-    cosigning = Cosigning(log=site.log, verifier=log_key(site), policy=policy, wait_s=60)
+    cosigning = Cosigning(log=site.log, verifier=log_key(site), policy=lambda: policy, wait_s=60)
     failed: list[str] = []
 
     def wait() -> None:
@@ -343,3 +343,32 @@ def test_a_policy_for_another_log_is_refused(site: Site) -> None:
     path.write_text(f"log {log}\nwitness w {other.verifier.text}\nquorum w\n")
     with pytest.raises(SpaceError, match="expected no log line"):
         site.space.witness_policy()
+
+
+def test_the_policy_may_change_while_governance_runs(
+    site: Site, watching: Callable[..., Witness]
+) -> None:
+    run = site.open_run()
+    assert site.authorize(run, "before").permit
+    key = cosigner(site.nodes["alpha"]).verifier
+    site.witness_policy = parse_policy(f"witness a {key.text}\nquorum a\n".encode())
+    site.governance._cosigning._wait_s = 0.3
+    with pytest.raises(Unavailable, match="expected the quorum 'a'"):
+        site.authorize(run, "without-alpha")
+    watching("alpha")
+    site.governance._cosigning._wait_s = PATIENCE_S
+    note = site.permit(site.authorize(run, "with-alpha")).log.checkpoint
+    assert open_cosigned(note, log_key(site), [key]).witnesses == {key}
+
+
+def test_a_policy_that_cannot_be_read_lets_no_permit_out(site: Site) -> None:
+    run = site.open_run()
+
+    def unreadable() -> Policy:
+        raise SpaceError("witness-policy: policy, line 1: expected a word")
+
+    site.governance._cosigning._read_policy = unreadable
+    with pytest.raises(Unavailable, match="line 1: expected a word; mend the witness policy"):
+        site.authorize(run)
+    site.governance._cosigning._read_policy = Policy
+    assert site.authorize(run).permit
