@@ -9,30 +9,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from ledger.ed25519 import load_public_key
-from ledger.errors import KeyRefused
-from ledger.note import NoteVerifier
-from policies.canonical import Json, canonical_bytes, digest_of, sha256_hex
+from policies.canonical import Json, canonical_bytes, sha256_hex
 from policies.disclosure import Profile
 from policies.entries import entry_bytes
 from policies.errors import DocumentError
 from policies.fields import ParticipantId, instant, parse_instant
 from policies.operands import OPERANDS
 from policies.pseudonym import PSEUDONYM_BYTES, pseudonym
-from policies.sealing import parse_disclosure_key
-from policies.space import JoinFile, SpaceCard, enrolment_transcript
+from policies.space import JoinFile, SpaceCard
 from server import queries, registry
 from server.disclosing import Disclosing
 from server.edge import Edge
-from server.errors import BadInput, CertificateError, NotAllowed, RuleBroken
+from server.enrolling import Enrolling, Keys, prove
+from server.errors import BadInput, NotAllowed, RuleBroken
 from server.journal import Journal
-from server.keys import key_digest, key_pem, parse_csr, parse_ec_public_key
+from server.keys import key_digest
 from server.pki import Authority, Identity, issue_client
 from server.rows import Invitation
 from server.superlink import SuperLink
@@ -46,61 +40,11 @@ _PARTICIPANT: Final = TypeAdapter(ParticipantId)
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolling:
-    """What a participant sends: a node everything, a consumer no log and no fleet key, an auditor
-    only token and signing request."""
-
-    token: str
-    csr_pem: bytes
-    receipt_key: bytes
-    log_verifier_key: bytes
-    fleet_key_pem: bytes
-    receipt_proof: bytes
-    fleet_proof: bytes
-    disclosure_key: bytes = b""
-
-    @property
-    def digest(self) -> str:
-        """Of the keys, so that a repeated request is told from another's."""
-        keys = (
-            self.csr_pem,
-            self.receipt_key,
-            self.log_verifier_key,
-            self.fleet_key_pem,
-            self.disclosure_key,
-        )
-        return digest_of([base64.b64encode(key).decode() for key in keys])
-
-    def transcript(self) -> bytes:
-        """What both proofs are over."""
-        return enrolment_transcript(
-            token=self.token,
-            csr_pem=self.csr_pem,
-            receipt_key=self.receipt_key,
-            log_verifier_key=self.log_verifier_key,
-            fleet_key_pem=self.fleet_key_pem,
-            disclosure_key=self.disclosure_key,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Enrolled:
     """What it gets back."""
 
     participant: str
     certificate: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """Keys that were proven, in their one spelling; None where the role has none."""
-
-    tls: ec.EllipticCurvePublicKey
-    receipt: str | None = None  # under statements, too
-    log: str | None = None
-    fleet_pem: bytes | None = None
-    fleet: str | None = None
-    disclosure: str | None = None
 
 
 class Enrolment:
@@ -202,7 +146,7 @@ class Enrolment:
         with self._one_at_a_time:
             with self._journal.writing(), self._journal.reading() as connection:
                 invited = self._invitation(connection, request)
-            keys = _prove(request, role=invited.role)
+            keys = prove(request, role=invited.role)
             if invited.used_by is None:
                 self._record(request, invited, keys)
         identity = Identity(
@@ -230,7 +174,7 @@ class Enrolment:
             raise refused
         return found
 
-    def _record(self, request: Enrolling, invited: Invitation, keys: _Keys) -> None:
+    def _record(self, request: Enrolling, invited: Invitation, keys: Keys) -> None:
         with self._journal.reading() as connection:
             _require_new(connection, invited.participant)
             _require_unused(connection, keys)
@@ -305,71 +249,10 @@ def _require_new(connection: Connection, participant: str) -> None:
         raise RuleBroken(f"participant {participant}: expected a new one, is already enrolled")
 
 
-def _require_unused(connection: Connection, keys: _Keys) -> None:
+def _require_unused(connection: Connection, keys: Keys) -> None:
     other = queries.participant_by_key(connection, receipt_key=keys.receipt, fleet_key=keys.fleet)
     if other is not None:
         raise RuleBroken(
             "enrolment: expected keys of its own, got one that is another participant's; "
             "make new keys"
         )
-
-
-def _prove(request: Enrolling, *, role: str) -> _Keys:
-    """The keys of a request, once it is seen that they are its own, and those of its role."""
-    try:
-        tls = parse_csr(request.csr_pem)
-        _check_no_more(request, role)
-        reads = _disclosure_key(request)
-        if role == "auditor":
-            return _Keys(tls=tls)
-        _prove_receipt_key(request)
-        receipt = request.receipt_key.hex()
-        if role == "consumer":
-            return _Keys(tls=tls, receipt=receipt, disclosure=reads)
-        log = NoteVerifier.parse(request.log_verifier_key.decode("ascii"))
-        fleet = parse_ec_public_key(request.fleet_key_pem, "fleet key")
-    except (CertificateError, KeyRefused, DocumentError) as error:
-        raise BadInput(f"enrolment: {error}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput("enrolment: expected the log's key as name+hash+base64") from error
-    try:
-        fleet.verify(request.fleet_proof, request.transcript(), ec.ECDSA(hashes.SHA256()))
-    except InvalidSignature as error:
-        raise BadInput("enrolment: the proof for the fleet key does not hold") from error
-    if key_digest(tls) == key_digest(fleet):
-        raise BadInput("enrolment: expected two keys for TLS and fleet, got one for both")
-    return _Keys(
-        tls=tls,
-        receipt=receipt,
-        log=log.text,
-        fleet_pem=key_pem(fleet),
-        fleet=key_digest(fleet),
-        disclosure=reads,
-    )
-
-
-def _disclosure_key(request: Enrolling) -> str | None:
-    """What its disclosures are sealed to; None where it asks for none. That the key is its own is
-    not proven, only that its signing key names it: who names another's cannot read."""
-    if not request.disclosure_key:
-        return None
-    parse_disclosure_key(request.disclosure_key)
-    return request.disclosure_key.hex()
-
-
-def _prove_receipt_key(request: Enrolling) -> None:
-    """The key under receipts and statements; a consumer has only the latter to sign."""
-    try:
-        load_public_key(request.receipt_key).verify(request.receipt_proof, request.transcript())
-    except InvalidSignature as error:
-        raise BadInput("enrolment: the proof for the receipt key does not hold") from error
-
-
-def _check_no_more(request: Enrolling, role: str) -> None:
-    """Returns only for a request without the keys that a role does not have; BadInput else."""
-    of_nodes = (request.log_verifier_key, request.fleet_key_pem, request.fleet_proof)
-    of_signers = (request.receipt_key, request.receipt_proof, request.disclosure_key)
-    if role == "consumer" and any(of_nodes):
-        raise BadInput("enrolment: expected a consumer's keys for TLS and statements, got more")
-    if role == "auditor" and any(of_nodes + of_signers):
-        raise BadInput("enrolment: expected no key but TLS for an auditor, got more")

@@ -10,7 +10,7 @@ import grpc
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes
 from policies.governance_pb2_grpc import EnrolmentServicer, GovernanceServicer
-from server.enrolment import Enrolling
+from server.enrolling import Enrolling
 from server.governance import Governance
 from server.guarded import guarded, logged
 from server.operator_calls import OperatorCalls

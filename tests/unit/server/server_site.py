@@ -39,7 +39,8 @@ from policies.runconfig import ConfigValue
 from policies.space import JoinFile, enrolment_transcript
 from policies.statements import AGREEMENT_TYPE, PRODUCT_TYPE, WITHDRAWAL_TYPE, Column
 from server.edge import Edge
-from server.enrolment import Enrolled, Enrolling
+from server.enrolling import Enrolling
+from server.enrolment import Enrolled
 from server.errors import SuperLinkUnavailable
 from server.governance import Governance
 from server.keys import key_pem

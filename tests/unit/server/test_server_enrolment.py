@@ -13,7 +13,7 @@ from ledger.note import NoteSigner
 from policies.canonical import parse_json, sha256_hex
 from policies.disclosure import Profile
 from server import queries
-from server.enrolment import Enrolling
+from server.enrolling import Enrolling
 from server.errors import (
     BadInput,
     NotAllowed,
