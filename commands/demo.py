@@ -15,20 +15,15 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
-from auditors.shares import replay_log
-from auditors.snapshot import Snapshot
-from auditors.verify import verify_folder
 from clients.appbundle import build_bundle
-from clients.identity import load_identity
-from clients.state import NodeState
 from commands.compare import compare_accuracy
+from commands.demo_audit import WITNESSES, audit, await_witnesses, bytes_left, demand_witnesses
 from commands.errors import BadInput, CommandFailed
 from commands.hospitals import HOSPITALS, Split, split_data, write_hospital
 from commands.localspace import LocalSpace, local_space, run_spec
 from commands.output import STDOUT, JsonFlag, end_of_live_view, print_json, print_table, say
 from commands.rounds_table import ENDED, full_reasons, rounds_of, rounds_table, seconds
 from policies import governance_pb2 as pb
-from policies.entries import parse_entry
 from policies.pseudonym import PSEUDONYM_BYTES, pseudonym
 
 APP = Path(__file__).parents[1] / "clients" / "apps" / "tabular"
@@ -84,8 +79,9 @@ def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool)
     tell(f"Seven hospitals share nothing but a model ({SPACE}); everything lies in {folder}.")
     with local_space(folder, name=SPACE) as local:
         run, withdrawn = _train(local, folder, split, rounds, tell, live=live)
+        await_witnesses(local)
         tell("ending all processes, then verifying the log as an auditor would, from its folder")
-    log = _audit(local)
+    log = audit(local)
     comparison = compare_accuracy(
         APP,
         split,
@@ -103,7 +99,7 @@ def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool)
         withdrawn=withdrawn,
         names=names,
         accuracy=asdict(comparison),
-        bytes_left=_bytes_left(local),
+        bytes_left=bytes_left(local),
         log=log,
         seconds=round(time.monotonic() - started, 1),
     )
@@ -146,7 +142,10 @@ def _train(
             f"  {hospital.title} ({hospital.region}): {rows} rows, allows {hospital.purpose}{but}, "
             f"has approved the app; the log calls it {id}"
         )
-    tell("starting the seven nodes ...")
+    demand_witnesses(local)
+    tell(
+        f"starting the seven nodes; {WITNESSES} of them must cosign the log before each permit ..."
+    )
     local.start_nodes(local.nodes)
     agreements = [node.agreement for node in local.nodes.values()]
     spec = run_spec(app, agreements, purpose=PURPOSE, rounds=rounds, metrics=METRICS)
@@ -197,56 +196,6 @@ def _watch(
         if i["participant"] == WITHDRAWS and i["outcome"] == "accepted"
     ]
     return run, {**withdrawn, "last_round_used": max(uses, default=0)}
-
-
-def _audit(local: LocalSpace) -> dict[str, Any]:
-    """Verify the space's log against what each node saw of it, replay it; each node's own log."""
-    folder, key_file = local.space.log_folder, local.space.folder.parent / "log-key.txt"
-    key_file.write_text(local.space.card.log_key + "\n", encoding="utf-8")
-    seen: list[str] = []
-    own: dict[str, int] = {}
-    for node in local.nodes.values():
-        identity = load_identity(node.folder)
-        state = NodeState.open(identity.paths.state)
-        try:
-            last = state.last_seen()
-        finally:
-            state.close()
-        if last is not None:
-            seen.append(last.note)
-            (key_file.parent / f"seen-by-{node.name}.txt").write_text(last.note, encoding="utf-8")
-        own_key = identity.log_signer.verifier_key
-        own[node.name] = verify_folder(node.folder / "log", verifier_key=own_key).size
-    verified = verify_folder(folder, verifier_key=local.space.card.log_key, seen=seen)
-    replayed = replay_log(folder, jobs=1)
-    if replayed.violations:
-        first = replayed.violations[0]
-        raise CommandFailed(f"entry {first.index} does not follow ({first.rule}): {first.text}")
-    return {
-        "folder": str(folder),
-        "key": str(key_file),
-        "entries": verified.size,
-        "root": verified.root_hex,
-        "seen_by_nodes": len(seen),
-        "own_logs": own,
-        "verified": True,
-        "decisions": replayed.decisions,
-    }
-
-
-def _bytes_left(local: LocalSpace) -> dict[str, int]:
-    """Bytes of updates and receipts that left each enterprise, by the log and the model's size."""
-    models = local.space.consumer_folder / "models"
-    size = max((path.stat().st_size for path in models.glob("*.safetensors")), default=0)
-    left = dict.fromkeys(local.nodes, 0)
-    names = {node.participant: node.name for node in local.nodes.values()}
-    for _, line in Snapshot.take(local.space.log_folder).entries():
-        entry = parse_entry(line)
-        if entry.type == "ReceiptAccepted":
-            body: dict[str, Any] = entry.body
-            update = size if body["kind"] == "train" else 0
-            left[names[body["participant"]]] += update + len(body["envelope"]) * 3 // 4
-    return left
 
 
 def _named(entries: list[dict[str, Any]], names: dict[str, str]) -> list[dict[str, Any]]:
@@ -302,16 +251,20 @@ def _show(summary: Summary) -> None:
     )
     log = summary.log
     say(
-        f"log verified: {log['entries']} entries, "
-        f"consistent with what {log['seen_by_nodes']} nodes saw; every use had a permit"
+        f"log verified: {log['entries']} entries, cosigned by {log['witnesses']} hospitals, "
+        f"consistent with what {log['seen_by_nodes']} of them saw"
     )
-    say(f"log replayed: {log['decisions']} decisions recomputed from the log alone, all the same")
+    say(
+        f"log replayed: {log['decisions']} decisions recomputed from the log alone, all the same; "
+        "every use had a permit"
+    )
+    say(f"each hospital's own log agrees; the report, to open in a browser: {log['report']}")
     say(f"done in {summary.seconds:g} s. Look next:")
     say(
-        f"  tds audit verify {log['folder']} --key {log['key']} "
+        f"  tds audit verify {log['folder']} --policy {log['policy']} "
         f"--seen {summary.folder}/seen-by-riverside.txt"
     )
-    say(f"  tds audit replay {log['folder']} --key {log['key']}")
+    say(f"  tds audit replay {log['folder']} --policy {log['policy']}")
     ids = {name: id for id, name in summary.names.items()}
     for name in summary.refused:
         who = f"{summary.run} 1 {ids[name]}"

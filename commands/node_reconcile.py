@@ -35,7 +35,10 @@ def reconcile_node(
         space = verify_copy(log, identity.space_log, state.last_seen())
         own = verify_copy(node / "log", identity.log_signer.verifier)
         found = reconcile(
-            _self(identity), space=space.entries(), own=own.entries(), agreements=state.agreements()
+            self_of(identity),
+            space=space.entries(),
+            own=own.entries(),
+            agreements=state.agreements(),
         )
     finally:
         state.close()
@@ -44,7 +47,8 @@ def reconcile_node(
         raise typer.Exit(Exit.RULE_BROKEN)
 
 
-def _self(identity: NodeIdentity) -> Self:
+def self_of(identity: NodeIdentity) -> Self:
+    """Who a node is in the space's log."""
     return Self(
         participant=identity.participant,
         receipt_key=identity.keys.receipt.public_key().public_bytes_raw().hex(),
