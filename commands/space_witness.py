@@ -46,8 +46,8 @@ def witness_policy(
 ) -> None:
     """Write a witness policy (C2SP tlog-policy) over the nodes that the space's log enrolled.
 
-    As SPACE/witness-policy it makes each permit wait for these cosignatures, from the next start
-    of `tds serve`; as NODE/witness-policy it makes that node refuse permits without them; with
+    As SPACE/witness-policy it makes each permit wait for these cosignatures; as
+    NODE/witness-policy it makes that node, once started again, refuse permits without them; with
     `tds audit verify` it says what an auditor demands. Lines for other witnesses may be added.
 
     Example: tds space witness-policy --space ./space --quorum 2 --out ./space/witness-policy
@@ -60,7 +60,7 @@ def witness_policy(
     if out.exists():
         raise BadInput(f"{out}: expected no such file, got one; choose another --out")
     write_public(out, data)
-    say(f"wrote {out}; it is read as `tds serve` or the node starts")
+    say(f"wrote {out}; governance reads it for each permit, a node as it starts")
 
 
 def nodes_policy(space: Space, *, quorum: int, only: list[str]) -> Policy:
