@@ -160,7 +160,7 @@ def seen(
         state.close()
     if last is None:
         raise CommandFailed(
-            f"{node}: expected a head of the space's log, got none; it has seen none yet"
+            f"{node}: expected a checkpoint, got none; the node has seen no head of that log"
         )
     if out is None:
         typer.echo(last.note, nl=False)

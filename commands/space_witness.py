@@ -46,8 +46,8 @@ def witness_policy(
 ) -> None:
     """Write a witness policy (C2SP tlog-policy) over the nodes that the space's log enrolled.
 
-    As SPACE/witness-policy it makes each permit wait for these cosignatures, from the next one
-    on; as NODE/witness-policy it makes that node refuse permits without them; with
+    As SPACE/witness-policy it makes each permit wait for these cosignatures; as
+    NODE/witness-policy it makes that node, once started again, refuse permits without them; with
     `tds audit verify` it says what an auditor demands. Lines for other witnesses may be added.
 
     Example: tds space witness-policy --space ./space --quorum 2 --out ./space/witness-policy
