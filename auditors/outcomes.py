@@ -6,7 +6,7 @@
     close-quorum        it has a result only with a quorum of receipts
     model-chain         only a training round with a result changes the model
     close-derived       what binds the model is the strictest of all that is in it
-    run-follows         a run is opened on agreements with its consumer, and ends as it stands
+    run-follows         a run is opened once, on agreements with its consumer, and ends as it stands
 
 What is wrong with a receipt, and with what is owed after a use, `auditors.rules` says.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from auditors.reading import Read
 from auditors.register import Register
-from auditors.runs import Open, Run
+from auditors.runs import Open, Run, Runs
 from policies.canonical import Json, sha256_hex
 from policies.derived import derived_from
 from policies.fields import instant, parse_instant
@@ -175,8 +175,10 @@ def _derived(register: Register, run: Run, permit: PermitBody, used: list[str]) 
     return derived_from(run.derived, found)
 
 
-def check_opened(register: Register, body: Body) -> Iterator[Fault]:
-    """Whether a run is about agreements with its consumer, one of each owner."""
+def check_opened(register: Register, runs: Runs, body: Body) -> Iterator[Fault]:
+    """Whether a run is a new one, about agreements with its consumer, one of each owner."""
+    if body["run"] in runs.courses:
+        yield "run-follows", f"{body['run']}: expected a new id, got one of an earlier run"
     owners: set[str] = set()
     for id in body["spec"]["agreements"]:
         concluded = register.agreements.get(id)

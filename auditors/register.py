@@ -109,7 +109,7 @@ class Register:
         self.by_digest: dict[str, Agreement] = {}
         self.laws: tuple[Baseline, ...] = ()
         self.laws_digest = baseline_digest(())
-        self._certificates: dict[str, Certified] = {}
+        self.certificates: dict[str, Certified] = {}
         self._claims: dict[str, Claim] = {}
 
     def take(self, kind: str, index: int, time: str, body: Body) -> None:
@@ -246,14 +246,14 @@ class Register:
     def _certified(self, _index: int, _time: str, body: Body) -> None:
         """It counts if it is for the product's newest version."""
         made = Certified(body["serial"], body["not_before"], body["not_after"])
-        self._certificates[made.serial] = made
+        self.certificates[made.serial] = made
         product = self.products.get(body["product"])
         if product is not None and product.body["digest"] == body["digest"]:
             product.certificate = made
 
     def _certificate_revoked(self, _index: int, time: str, body: Body) -> None:
         """The first revocation counts."""
-        found = self._certificates[body["serial"]]
+        found = _found(self.certificates, body["serial"], "certificate")
         found.revoked = found.revoked or time
 
     def _app(self, _index: int, _time: str, body: Body) -> None:
@@ -262,7 +262,7 @@ class Register:
 
     def _filing_revoked(self, _index: int, time: str, body: Body) -> None:
         """The first revocation of a filing counts."""
-        found = self.apps[body["app"]]
+        found = _found(self.apps, body["app"], "app")
         found.filing_revoked = found.filing_revoked or time
 
     def _adopted(self, _index: int, _time: str, body: Body) -> None:
@@ -281,7 +281,7 @@ class Register:
 
     def _withdrawn(self, index: int, time: str, body: Body) -> None:
         """The first withdrawal counts."""
-        found = self.agreements[body["agreement"]]
+        found = self.agreement(body["agreement"])
         if found.withdrawn is None:
             found.withdrawn, found.withdrawn_entry = time, index
 

@@ -6,6 +6,7 @@
     permit-once         its id was never used before
     permit-reserves     it reserves for each member what its run states for one use
     voucher-covers      what it pays was left of the run's own voucher
+    voucher-new         a voucher's id was never used before
     receipt-permitted   an accepted receipt is signed by the enrolled key, answers a logged permit
                         that is neither closed nor abandoned
     receipt-in-bounds   of a member of its cohort, once, with at most the registered rows and the
@@ -118,8 +119,7 @@ class Rules:
         return ()
 
     def _issued(self, read: Read) -> Iterable[Fault]:
-        self.spending.issued(read.index, read.body)
-        return ()
+        return self.spending.issued(read.index, read.body)
 
     def _decided(self, read: Read) -> Iterable[Fault]:
         self._decision = read
@@ -278,10 +278,16 @@ def _receipt_problems(
     started, finished = parse_instant(receipt.started), parse_instant(receipt.finished)
     for name, expected, got in (
         ("permit", issued.digest, receipt.permit),
+        ("permit's id", permit.id, receipt.permit_id),
         ("run", permit.run, receipt.run),
         ("round", permit.round, receipt.round),
         ("participant", member.participant, receipt.participant),
         ("product", member.product, receipt.product),
+        ("entry's permit", permit.id, body["permit_id"]),
+        ("entry's run", permit.run, body["run"]),
+        ("entry's round", (permit.round, permit.kind), (body["round"], body["kind"])),
+        ("entry's attempt", permit.attempt, body["attempt"]),
+        ("entry's product", member.product, body["product"]),
         ("update", receipt.update, body["update"]),
         ("digest", digest, body["receipt"]),
         ("rows", receipt.rows_used, body["rows_used"]),

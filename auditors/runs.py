@@ -1,8 +1,11 @@
-"""What the log has said so far of runs: how far each is, its open permit, and its transfers."""
+"""What the log has said so far of runs: how far each is, its open permit, and its transfers.
+
+transfer-chained    a transfer's step names the one before it, so that none was left out
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +31,7 @@ class Transfer:
     code: str
     reason: str
     entry: int
+    number: int
 
 
 @dataclass(slots=True)
@@ -221,6 +225,16 @@ class Runs:
             for id in run.transfers:
                 self._transfers.pop(id, None)
 
+    def check_transfer(self, body: Body) -> Iterator[tuple[str, str]]:
+        """Whether `TransferStep` goes on from the transfer's step before it."""
+        before = self._transfers.get(body["transfer"])
+        if before is None:
+            return  # the first, or of a run that is completed
+        expected, got = (before.state, before.number + 1), (body["before"], body["number"])
+        if expected != got:
+            text = f"expected step {expected[1]} from {expected[0]}, got {got[1]} from {got[0]}"
+            yield "transfer-chained", f"{body['transfer']}: {text}"
+
     def transfer(self, index: int, body: Body) -> None:
         """`TransferStep`."""
         before = self._transfers.get(body["transfer"])
@@ -235,6 +249,7 @@ class Runs:
             code=body["code"],
             reason=body["reason"],
             entry=index,
+            number=body["number"],
         )
         run = self.known.get(carrier) if carrier is not None else None
         if run is not None and body["transfer"] not in run.transfers:

@@ -28,9 +28,12 @@ class Spending:
         self._specs[body["run"]] = RunSpec.from_json(body["spec"])
         self._consumers[body["run"]] = body["consumer"]
 
-    def issued(self, index: int, body: dict[str, Any]) -> None:
-        """`VoucherIssued`."""
+    def issued(self, index: int, body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """`VoucherIssued`; one that stands stays as it is."""
         id, amount = body["voucher"], Decimal(body["amount"])
+        if id in self._issued:
+            yield "voucher-new", f"{id}: expected a new id, it stands in entry {self._issued[id]}"
+            return
         self._vouchers[id] = Voucher(id, body["consumer"], amount)
         self._issued[id] = index
 

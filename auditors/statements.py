@@ -1,16 +1,21 @@
 """Whether what the log says in somebody's name was signed by them, and says what they signed.
 
-    statement-signed    a product's card, an agreement and a withdrawal are signed by their owner's
-                        enrolled key, a certificate by the space's registrar
+    statement-signed    a product's card, an offer, an agreement and a withdrawal are signed with
+                        their owner's enrolled key, a negotiated agreement with its consumer's,
+                        too, and a certificate with the space's registrar's
     statement-follows   the entry says what was signed
-    statement-new       an id never stands for two things; a product's newer version is its owner's
+    statement-new       an id never stands for two things, and a space is created once; a product's
+                        newer version is its owner's
+    key-sound           a key that is enrolled is of full order
 
-Nothing else is signed that a decision rests on; who enrolled whom is the operator's word.
+Nothing else is signed that a decision rests on; who enrolled whom, and which app was filed for
+what, is the operator's word. A participant's key never changes: no entry can change it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from auditors.reading import decoded
 from auditors.register import Register
+from ledger.ed25519 import load_public_key
+from ledger.errors import KeyRefused
 from policies.canonical import Json, digest_of
 from policies.certificate import CERTIFICATE_TYPE, Certificate
 from policies.entries import Entry
@@ -27,10 +34,14 @@ from policies.odrl import parse_agreement
 from policies.places import jurisdiction_of
 from policies.statements import (
     AGREEMENT_TYPE,
+    OFFER_TYPE,
     PRODUCT_TYPE,
+    VERIFICATION_TYPE,
     WITHDRAWAL_TYPE,
     ProductCard,
     SignedAgreement,
+    SignedOffer,
+    VerifiedAgreement,
     Withdrawal,
 )
 
@@ -41,9 +52,13 @@ Body = Mapping[str, Any]
 def check_new(register: Register, entry: Entry) -> Iterator[Fault]:
     """Whether an entry takes the place of something that it must not; `register` is without it."""
     body: Body = entry.body
+    if entry.type == "SpaceCreated" and register.space:
+        text = "expected one creation, at the log's beginning; it names all keys of the space"
+        yield "statement-new", f"{register.space}: {text}"
     for kind, name, known in (
         ("ParticipantEnrolled", "participant", register.people),
         ("AgreementConcluded", "agreement", register.agreements),
+        ("CertificateIssued", "serial", register.certificates),
     ):
         if entry.type == kind and body[name] in known:
             yield "statement-new", f"{body[name]}: expected a new id, got one that stands"
@@ -53,6 +68,29 @@ def check_new(register: Register, entry: Entry) -> Iterator[Fault]:
         if body["participant"] != owner or body["data_version"] <= version:
             text = f"expected a version above {version} by {owner}"
             yield "statement-new", f"{body['product']}: {text}, got {body['data_version']}"
+
+
+def check_keys(entry: Entry) -> Iterator[Fault]:
+    """Whether the keys that an entry enrols are such that a signature under them proves something.
+
+    Raises:
+        KeyError, TypeError, ValueError: an entry in another form than governance writes.
+    """
+    body: Body = entry.body
+    people: list[Body] = []
+    if entry.type == "SpaceCreated":
+        people = body["participants"]
+    elif entry.type == "ParticipantEnrolled":
+        people = [body]
+    keys = [(one["participant"], one.get("receipt_key")) for one in people]
+    if entry.type == "SpaceCreated":
+        keys.append(("the registrar", body["space"]["registrar_key"]))
+    for name, key in keys:
+        if key:
+            try:
+                load_public_key(bytes.fromhex(key))
+            except KeyRefused as error:
+                yield "key-sound", f"{name}: {error}"
 
 
 def check_statement(register: Register, entry: Entry) -> Iterator[Fault]:
@@ -68,28 +106,34 @@ def check_statement(register: Register, entry: Entry) -> Iterator[Fault]:
     body: Body = entry.body
     if entry.type == "BaselineAdopted" and body["digest"] != register.laws_digest:
         yield "statement-follows", "BaselineAdopted: expected the digest of its documents"
-    kind = _KINDS.get(entry.type)
-    if kind is None:
-        return
-    payload_type, read = kind
-    signer, key = _signer(register, entry.type, body)
+    yield from check_keys(entry)
+    for kind in _KINDS.get(entry.type, ()):
+        if not kind.optional or body.get(kind.field) is not None:
+            yield from _signed(register, entry, kind)
+
+
+def _signed(register: Register, entry: Entry, kind: _Kind) -> Iterator[Fault]:
+    body: Body = entry.body
+    signer, key = _signer(register, kind.signer, body)
     try:
-        payload = open_envelope(decoded(body["envelope"]), payload_type=payload_type, key=key)
+        signed = decoded(body[kind.field])
+        payload = open_envelope(signed, payload_type=kind.payload_type, key=key)
     except SignatureError as error:
         yield "statement-signed", f"{entry.type} of {signer}: {error}"
         return
-    for name, expected, got in read(register, payload, body):
+    for name, expected, got in kind.read(register, payload, body):
         if expected != got:
             text = f"{name}: signed was {expected!r:.100}, the entry says {got!r:.100}"
             yield "statement-follows", f"{entry.type} of {signer}: {text}"
 
 
-def _signer(register: Register, kind: str, body: Body) -> tuple[str, Ed25519PublicKey]:
-    if kind == "CertificateIssued":
+def _signer(register: Register, field: str, body: Body) -> tuple[str, Ed25519PublicKey]:
+    """Who signs: the registrar, or the participant that a field names."""
+    if not field:
         key = bytes.fromhex(register.registrar_key)
         return "the registrar", Ed25519PublicKey.from_public_bytes(key)
-    owner = register.person(body["assigner" if kind == "AgreementConcluded" else "participant"])
-    return owner.id, Ed25519PublicKey.from_public_bytes(bytes.fromhex(owner.receipt_key))
+    signer = register.person(body[field])
+    return signer.id, Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.receipt_key))
 
 
 def _product(register: Register, payload: Json, body: Body) -> Iterator[tuple[str, object, object]]:
@@ -151,12 +195,54 @@ def _certificate(
         yield name, getattr(certificate, name), body[name]
 
 
+def _offer(register: Register, payload: Json, body: Body) -> Iterator[tuple[str, object, object]]:
+    signed = SignedOffer.from_json(payload)
+    for name in ("offer", "product", "participant", "auto_agree", "document"):
+        yield name, getattr(signed, name), body[name]
+    yield "digest", digest_of(payload), body["digest"]
+    product = register.products.get(signed.product)
+    owner = product.body["participant"] if product else ""
+    yield "the product's owner", owner, body["participant"]
+
+
+def _verification(
+    _register: Register, payload: Json, body: Body
+) -> Iterator[tuple[str, object, object]]:
+    signed = VerifiedAgreement.from_json(payload)
+    yield "participant", signed.participant, body["assignee"]
+    yield "document", signed.document, body["document"]
+
+
 _Read = Callable[[Register, Json, Body], Iterator[tuple[str, object, object]]]
-_KINDS: Final[Mapping[str, tuple[str, _Read]]] = MappingProxyType(
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One signature in an entry of a type.
+
+    Attributes:
+        field: of the body, which holds the envelope.
+        signer: field that names the signer; "" is the registrar.
+        read: what was signed, and what the entry says.
+        optional: there may be none.
+    """
+
+    field: str
+    payload_type: str
+    signer: str
+    read: _Read
+    optional: bool = False
+
+
+_KINDS: Final[Mapping[str, tuple[_Kind, ...]]] = MappingProxyType(
     {
-        "ProductRegistered": (PRODUCT_TYPE, _product),
-        "AgreementConcluded": (AGREEMENT_TYPE, _agreement),
-        "ConsentWithdrawn": (WITHDRAWAL_TYPE, _withdrawal),
-        "CertificateIssued": (CERTIFICATE_TYPE, _certificate),
+        "ProductRegistered": (_Kind("envelope", PRODUCT_TYPE, "participant", _product),),
+        "AgreementConcluded": (
+            _Kind("envelope", AGREEMENT_TYPE, "assigner", _agreement),
+            _Kind("verification", VERIFICATION_TYPE, "assignee", _verification, optional=True),
+        ),
+        "ConsentWithdrawn": (_Kind("envelope", WITHDRAWAL_TYPE, "participant", _withdrawal),),
+        "CertificateIssued": (_Kind("envelope", CERTIFICATE_TYPE, "", _certificate),),
+        "OfferPublished": (_Kind("envelope", OFFER_TYPE, "participant", _offer),),
     }
 )

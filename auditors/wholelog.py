@@ -249,6 +249,8 @@ class _Replay:
         look = _LOOKS.get(kind)
         if look is not None:
             yield from look(self, read)
+        elif kind == "OfferPublished" and read.own:
+            yield from check_statement(register, read.entry)
         elif kind in _PARTS:
             text = "expected it among the parts of one entry and their last line (policies.parts)"
             yield "entry-whole", f"{kind}: {text}"
@@ -263,7 +265,7 @@ class _Replay:
     def _opened(self, read: Read) -> Iterable[Fault]:
         try:
             if read.own:
-                yield from check_opened(self._register, read.body)
+                yield from check_opened(self._register, self._runs, read.body)
         finally:
             self._runs.opened(read.index, read.body)
 
@@ -280,8 +282,11 @@ class _Replay:
             self._runs.ended(run, read.body)
 
     def _transfer(self, read: Read) -> Iterable[Fault]:
-        self._runs.transfer(read.index, read.body)
-        return ()
+        try:
+            if read.own:
+                yield from self._runs.check_transfer(read.body)
+        finally:
+            self._runs.transfer(read.index, read.body)
 
     def _alarm(self, read: Read) -> Iterable[Fault]:
         self._alarms.append(read.body)

@@ -447,7 +447,7 @@ class LargeLog:
         if kind in KINDS:
             register.take(kind, index, time, body)
         elif kind == "VoucherIssued":
-            self._spending.issued(index, body)
+            list(self._spending.issued(index, body))
         elif kind == "RunOpened":
             self._spending.opened(body)
             runs.opened(index, body)

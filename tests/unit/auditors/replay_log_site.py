@@ -196,7 +196,7 @@ def relinked(story: Story, keys: Keys) -> Story:
 def _signed(body: dict[str, Any], keys: Keys) -> str:
     envelope = base64.b64decode(body["envelope"])
     payload: Any = unverified_payload(envelope, payload_type=RECEIPT_TYPE)
-    payload["permit"] = body["permit"]
+    payload["permit"], payload["permit_id"] = body["permit"], body["permit_id"]
     signed = sign_envelope(payload, payload_type=RECEIPT_TYPE, key=keys[body["participant"]])
     body["envelope"] = base64.b64encode(signed).decode()
     body["receipt"] = digest_of(payload)

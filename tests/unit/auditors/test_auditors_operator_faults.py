@@ -132,6 +132,15 @@ def twice(kind: str, nth: int) -> Callable[[Story], int]:
     return put(kind, lambda story: dict(story[places(story, kind)[nth]].body))
 
 
+def run_again(story: Story) -> int:
+    first, second = places(story, "RunOpened")
+    later = story[second].body["run"]
+    for one in story[second:]:
+        if one.body.get("run") == later:
+            one.body["run"] = story[first].body["run"]
+    return second
+
+
 def old_receipt(story: Story) -> int:
     """Alpha's use in the second round is borne out by its receipt of the first."""
     first, _, second, *_ = places(story, "ReceiptAccepted")
@@ -219,6 +228,46 @@ EDITS: dict[str, tuple[Callable[[Story], int], set[tuple[str, Place]], str]] = {
         instead("ReceiptAccepted", 1),
         {("close-answers", C0), ("close-complete", C0)},
         "beta: expected an accepted receipt for what is aggregated, got none",
+    ),
+    "a space that is created again, with other keys": (
+        twice("SpaceCreated", 0),
+        {("statement-new", ("VoucherIssued", 1))},
+        "expected one creation, at the log's beginning",
+    ),
+    "a run's id for another run": (
+        run_again,
+        {("run-follows", ("RunOpened", 1))},
+        "expected a new id, got one of an earlier run",
+    ),
+    "a voucher's id that is filled again": (
+        twice("VoucherIssued", 0),
+        {("voucher-new", ("VoucherIssued", 1))},
+        "expected a new id, it stands in entry 16",
+    ),
+    "a certificate's serial that is used again": (
+        twice("CertificateIssued", 1),
+        {("statement-new", ("VoucherIssued", 1))},
+        "expected a new id, got one that stands",
+    ),
+    "a certificate taken back that was never issued": (
+        put("CertificateRevoked", lambda _: {"serial": "certificate-" + "0" * 32, "reason": ""}),
+        {("registered-first", ("VoucherIssued", 1))},
+        "expected certificate",
+    ),
+    "a transfer that skips a step": (
+        change("TransferStep", 6, lambda body: body.update(before="STARTED", number=4)),
+        {("transfer-chained", ("TransferStep", 6))},
+        "expected step 3 from STARTED, got 4 from STARTED",
+    ),
+    "a receipt logged for another round": (
+        change("ReceiptAccepted", 0, lambda body: body.update(round=2)),
+        {("receipt-permitted", ("ReceiptAccepted", 0))},
+        "entry's round: expected (1, 'train'), got (2, 'train')",
+    ),
+    "a key under which anything verifies": (
+        change("ParticipantEnrolled", 2, lambda body: body.update(receipt_key="01" + "00" * 31)),
+        {("key-sound", ("ParticipantEnrolled", 2)), ("receipt-permitted", ("ReceiptAccepted", 3))},
+        "gamma: expected an Ed25519 key of full order",
     ),
     "rows that no receipt bears out": (
         change("RoundClosed", 0, lambda body: body["accepted"][0].update(rows=8_000)),

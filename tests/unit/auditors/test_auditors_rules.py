@@ -129,6 +129,12 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
     made = Receipt(**{**fields, **changes})
     return {
         "permit": answers.digest(),
+        "permit_id": answers.id,
+        "run": answers.run,
+        "round": answers.round,
+        "kind": answers.kind,
+        "attempt": answers.attempt,
+        "product": "clinic/p",
         "participant": "clinic",
         "update": ZERO,
         "rows_used": {**fields, **changes}["rows_used"],
