@@ -174,6 +174,7 @@ class Facts:
         unreadable: entries in another form than governance writes.
         book: budgets as the replay added them up, over the whole log: a budget has no period.
         earned: units of uses with an accepted receipt, by agreement, over the whole log.
+        sessions: uses with an accepted receipt, one by one.
         missing_why: permits without an accepted receipt, by code.
         refused_replies: replies that were refused, by code.
         abandoned, no_result: permits that were settled without a result.
@@ -197,6 +198,7 @@ class Facts:
     earned: dict[str, Decimal] = field(default_factory=dict)
     permitted: int = 0
     refused: int = 0
+    sessions: Listed[Used] = field(default_factory=Listed)
     missing: Listed[Missing] = field(default_factory=Listed)
     missing_why: Counter[str] = field(default_factory=Counter)
     abandoned: Listed[Settled] = field(default_factory=Listed)
@@ -362,6 +364,7 @@ class _Collector:
     def _used(self, event: Used) -> None:
         member = event.permitted
         self._facts.timeline.add(event.time, member.whose.participant)
+        self._facts.sessions.add(event)
         group = self._group(event)
         if group is None:
             self._facts.dropped_groups += 1

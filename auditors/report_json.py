@@ -10,6 +10,7 @@
     totals          uses, permitted, refused, missing, abandoned, no_result, withdrawals
     uses            by product, agreement and run: whose, for whom, for what, which app, how often,
                     rows, seconds, epsilon, pays, first and last entry
+    sessions        single uses: start and end as the receipt says, rows, epsilon, environment
     refusals        by product, run and reason: code, text, count, first and last round and entry
     withdrawals     of consents: reason, last use before, first decision after, permits under way
     missing         permits without an accepted receipt: by_code, and the first of them one by one
@@ -39,7 +40,7 @@ from typing import Any, Final, TypeVar
 
 from auditors.known import Known
 from auditors.ledgerbook import AgreementBook
-from auditors.report_events import Missing, Settled
+from auditors.report_events import Missing, Settled, Used
 from auditors.report_facts import Facts, Listed, most_used, owned
 from auditors.report_register import App, Certificate, Contract, Product
 from auditors.report_runs import RunFacts
@@ -124,6 +125,7 @@ def _totals(facts: Facts) -> Object:
 def _happenings(facts: Facts, known: Known) -> Object:
     return {
         "uses": [asdict(one) for one in facts.uses.values()],
+        "sessions": _listed(facts.sessions, _session),
         "refusals": [asdict(one) for one in facts.refusals.values()],
         "withdrawals": [_withdrawal(one, known) for one in facts.withdrawals],
         "missing": {
@@ -283,6 +285,23 @@ def _missing(one: Missing) -> Object:
         **asdict(member.round),
         "epsilon": member.epsilon,
         "pays": member.pays,
+    }
+
+
+def _session(one: Used) -> Object:
+    member = one.permitted
+    return {
+        "entry": one.entry,
+        "time": one.time,
+        "permit_entry": member.entry,
+        **asdict(member.whose),
+        **asdict(member.round),
+        "rows": one.rows,
+        "held_back": one.held_back,
+        "epsilon": member.epsilon,
+        "started": one.started,
+        "finished": one.finished,
+        "environment": one.environment,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from policies.entries import Entry
@@ -20,6 +20,7 @@ class RunFacts:
         decisions: rounds decided, attempts counted; `nobody` those that permitted no one.
         closed, no_quorum, abandoned: permits by what became of them.
         receipts, refused: replies that were accepted, and those that were not.
+        metrics: figures of the newest close that has some.
         model: digest after the newest close; "" before it.
         classification: of what the run derived, by its newest close.
     """
@@ -50,6 +51,7 @@ class RunFacts:
     receipts: int = 0
     refused: int = 0
     model: str = ""
+    metrics: dict[str, str] = field(default_factory=dict)
     classification: str = ""
     last_close: int | None = None
 
@@ -88,6 +90,7 @@ class RunBook:
             run.closed += 1
             run.no_quorum += body["quorum_met"] is not True
             run.model, run.last_close = body["model"], index
+            run.metrics = dict(body["metrics"]) or run.metrics
             run.classification = body["derived"]["classification"]
         elif entry.type == "RunEnded":
             run.state, run.reason = body["state"], str(body.get("reason", ""))

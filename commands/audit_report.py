@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.page import render
+from auditors.records import Template, record_bytes, record_page
 from auditors.report_csv import write_csv
 from auditors.report_facts import Facts, Scope, collect
 from auditors.report_json import report_bytes, report_json
@@ -36,6 +38,10 @@ def report(
     seen: Annotated[
         list[Path] | None, typer.Option(help="A signed checkpoint that somebody else saw.")
     ] = None,
+    template: Annotated[
+        Template | None,
+        typer.Option(help="Instead of the report a record that a law asks for."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="What to write.")] = "html",
     language: LanguageOption = "en",
     participant: Annotated[
@@ -59,6 +65,12 @@ def report(
     Example: tds audit report ./log --key log-key.txt --out report.html
     """
     words = parse_language(language)
+    if template is not None and form == "csv":
+        raise BadInput(f"--template {template}: expected --format html or json, got csv")
+    if form != "csv" and out.is_dir():
+        raise BadInput(f"{out}: expected a file to write, got a folder; give --out {out}/report")
+    if form == "csv" and out.exists() and not out.is_dir():
+        raise BadInput(f"{out}: expected a folder for the CSV files, got a file")
     known = read_names(names)
     scope = Scope(
         participant=pseudonym_of(participant, known) if participant else "",
@@ -69,11 +81,23 @@ def report(
     checked, book = check_first(folder, key, policy, seen or [])
     size = checked.size if checked.verified else None
     facts = collect(log_lines(folder, size), checked, scope, book)
-    _write(out, form, facts, folder, known, words)
+    if template is not None:
+        _write_record(out, form, report_json(facts, known), template, words)
+    else:
+        _write(out, form, facts, folder, known, words)
     say(f"{out}: {facts.use_count} uses, {facts.refused} refusals, {facts.missing.total} missing")
     tell_violations(checked.violations)
     if checked.violations:
         raise typer.Exit(Exit.RULE_BROKEN)
+
+
+def _write_record(
+    out: Path, form: Format, document: Mapping[str, Any], template: Template, language: Language
+) -> None:
+    if form == "json":
+        out.write_bytes(record_bytes(document, template, language))
+    else:
+        out.write_text(render(record_page(document, template, language)), encoding="utf-8")
 
 
 def _write(
@@ -85,13 +109,9 @@ def _write(
     language: Language,
 ) -> None:
     if form == "csv":
-        if out.exists() and not out.is_dir():
-            raise BadInput(f"{out}: expected a folder for the CSV files, got a file")
         size = facts.checked.size if facts.checked.verified else None
         write_csv(out, log_lines(folder, size), facts.scope, facts, known)
         return
-    if out.is_dir():
-        raise BadInput(f"{out}: expected a file to write, got a folder; give --out {out}/report")
     if form == "json":
         out.write_bytes(report_bytes(facts, known))
     else:

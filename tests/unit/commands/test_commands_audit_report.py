@@ -64,6 +64,18 @@ def test_json_for_programs_and_csv_for_spreadsheets(tds: Tds, desk: Path, key: s
     ]
 
 
+@pytest.mark.parametrize("template", ["gdpr-30", "ai-act-12", "pipl"])
+def test_a_record_that_a_law_asks_for(tds: Tds, desk: Path, key: str, template: str) -> None:
+    call = ("audit", "report", "space/log", "--key", key, "--template", template)
+    ran = tds(*call, "--out", "record.html")
+    assert (ran.code, ran.err) == (0, "")
+    assert "Not legal advice" in (desk / "record.html").read_text(encoding="utf-8")
+    ran = tds(*call, "--format", "json", "--out", "record.json")
+    found = json.loads((desk / "record.json").read_bytes())
+    assert (ran.code, found["template"]) == (0, template)
+    assert found["checked"]["verified"] is True
+
+
 def test_a_broken_rule_stands_in_the_report_and_ends_with_4(
     tds: Tds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +114,9 @@ def test_broken_integrity_ends_with_3_and_without_a_report(tds: Tds, desk: Path,
         (("space/log", "--out", "space"), "expected a file to write, got a folder"),
         (("space/log", "--out", "file", "--format", "csv"), "expected a folder for the CSV files"),
         (("space/log", "--out", "r", "--format", "pdf"), "pdf"),
+        (("space/log", "--out", "r", "--template", "hipaa"), "hipaa"),
+        (("space/log", "--out", "r", "--template", "pipl", "--format", "csv"), "html or json"),
+        (("space/log", "--out", "r.html", "--template", "gdpr-30", "--lang", "zh"), "in English"),
         (("space/log", "--out", "r", "--lang", "fr"), "--lang: expected en or zh"),
         (("space/log", "--out", "r", "--since", "now"), "--since: expected an xsd:dateTime"),
         (("space/log", "--out", "r", "--participant", "nobody"), "expected a participant in the"),
