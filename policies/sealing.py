@@ -38,8 +38,8 @@ from policies.fields import Document, Sha256, Version
 SEAL_DOMAIN: Final = b"tdspace-disclosure/v1"
 ENC_BYTES: Final = 32
 TAG_BYTES: Final = 16
-MAX_RECIPIENTS: Final = 64
-MAX_SEALED_BYTES: Final = MAX_RECIPIENTS * (MAX_OPENING_BYTES // 3 * 4 + 512)
+MAX_RECIPIENTS: Final = 4096
+MAX_SEALED_BYTES: Final = 64 << 20
 _MAX_BASE64: Final = (MAX_OPENING_BYTES + TAG_BYTES + 2) // 3 * 4
 _SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 

@@ -25,7 +25,7 @@ from policies.entries import entry_bytes
 from policies.errors import DocumentError
 from policies.fields import Document, ParticipantId, instant
 from policies.pseudonym import PSEUDONYM_BYTES, pseudonym
-from policies.sealing import MAX_RECIPIENTS, parse_disclosure_key
+from policies.sealing import parse_disclosure_key
 from server import disclosed
 from server.disclosures import Disclosures
 from server.edge import Edge
@@ -41,7 +41,7 @@ REASON_CODES: Final = (
     "unlawful",
     "legal-obligation",
 )
-MAX_AUDITORS: Final = MAX_RECIPIENTS - 2  # beside the operator and the participant
+MAX_AUDITORS: Final = 62
 _PARTICIPANT: Final = TypeAdapter(ParticipantId)
 
 
