@@ -9,6 +9,7 @@ from commands.audit_disclose import disclosed, keygen
 from commands.audit_explain import explain
 from commands.audit_find import find
 from commands.audit_monitor import monitor
+from commands.audit_prove import check, prove
 from commands.audit_replay import replay
 from commands.audit_report import report
 from commands.audit_verify import verify
@@ -20,5 +21,7 @@ cli.command("report")(report)
 cli.command("find")(find)
 cli.command("explain")(explain)
 cli.command("monitor")(monitor)
+cli.command("prove")(prove)
+cli.command("check")(check)
 cli.command("keygen")(keygen)
 cli.command("disclose")(disclosed)

@@ -152,6 +152,21 @@ class Folder:
         )
 
 
+def read_tile(folder: Path, tile: Tile) -> bytes:
+    """The bytes of a tile, unverified; of the full one where a partial one is gone.
+
+    Raises:
+        ProofError: larger than any tile.
+        OSError: it is missing or cannot be read.
+    """
+    try:
+        return _read(folder / tile.path)
+    except FileNotFoundError:
+        if not tile.partial:
+            raise
+        return _read(folder / tile.full.path)
+
+
 def read_bundle(folder: Path, index: int, size: int) -> list[bytes]:
     """The entries of one bundle of a log of this size, unverified.
 

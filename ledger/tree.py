@@ -8,6 +8,7 @@ read at sizes up to one it had while one other thread appends.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from ledger.errors import LedgerError
@@ -29,7 +30,88 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-class Tree:
+class MerkleTree(ABC):
+    """Roots and proofs of a tree, whoever keeps its hashes."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of leaves."""
+
+    @abstractmethod
+    def _at(self, level: int, index: int) -> bytes:
+        """The hash of the complete subtree `index` over 2^level leaves; it is there."""
+
+    def root(self, size: int | None = None) -> bytes:
+        """MTH(D[0:size]); of all leaves unless a size is given.
+
+        Raises:
+            LedgerError: a size the tree has not reached.
+        """
+        size = self.size if size is None else size
+        self._require(0 <= size <= self.size, f"a size up to {self.size}", size)
+        return self._range(0, size) if size else EMPTY_ROOT
+
+    def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
+        """PATH(index, D[0:size]) of RFC 6962 section 2.1.1, nearest sibling first.
+
+        Raises:
+            LedgerError: not `index < size <= self.size`.
+        """
+        self._require(0 <= size <= self.size, f"a size up to {self.size}", size)
+        self._require(0 <= index < size, f"an index below the size {size}", index)
+        path: list[bytes] = []
+        start, stop = 0, size
+        while stop - start > 1:
+            middle = start + _split(stop - start)
+            if index < middle:
+                path.append(self._range(middle, stop))
+                stop = middle
+            else:
+                path.append(self._range(start, middle))
+                start = middle
+        return tuple(reversed(path))
+
+    def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
+        """PROOF(old, D[0:new]) of RFC 6962 section 2.1.2; empty for `old == new` and `old == 0`.
+
+        Raises:
+            LedgerError: not `old <= new <= self.size`.
+        """
+        self._require(0 <= new <= self.size, f"a size up to {self.size}", new)
+        self._require(0 <= old <= new, f"an old size up to {new}", old)
+        if old in (0, new):
+            return ()
+        proof: list[bytes] = []
+        start, stop = 0, new
+        while stop != old:
+            middle = start + _split(stop - start)
+            if old <= middle:
+                proof.append(self._range(middle, stop))
+                stop = middle
+            else:
+                proof.append(self._range(start, middle))
+                start = middle
+        if start:  # otherwise the verifier already knows this hash: it is the old root
+            proof.append(self._range(start, stop))
+        return tuple(reversed(proof))
+
+    def _range(self, start: int, stop: int) -> bytes:
+        """MTH(D[start:stop]) for a range that is a node of the tree at some size."""
+        count = stop - start
+        level = count.bit_length() - 1
+        if count == 1 << level:
+            return self._at(level, start >> level)
+        middle = start + _split(count)
+        return node_hash(self._range(start, middle), self._range(middle, stop))
+
+    @staticmethod
+    def _require(holds: bool, expected: str, got: int) -> None:
+        if not holds:
+            raise LedgerError(f"expected {expected}, got {got}")
+
+
+class Tree(MerkleTree):
     """A growing list of leaf hashes with its roots and proofs.
 
     Args:
@@ -92,16 +174,6 @@ class Tree:
                 start += 1 << level
         return peaks
 
-    def root(self, size: int | None = None) -> bytes:
-        """MTH(D[0:size]); of all leaves unless a size is given.
-
-        Raises:
-            LedgerError: a size the tree has not reached.
-        """
-        size = self.size if size is None else size
-        self._require(0 <= size <= self.size, f"a size up to {self.size}", size)
-        return self._range(0, size) if size else EMPTY_ROOT
-
     def ahead(self, leaf_hashes: Sequence[bytes]) -> tuple[bytes, bytes]:
         """Root and frontier as they would be with these leaves appended; nothing is appended."""
         peaks: list[tuple[int, bytes]] = []
@@ -124,66 +196,8 @@ class Tree:
             root = node_hash(peaks.pop()[1], root)
         return root, frontier
 
-    def inclusion_proof(self, index: int, size: int) -> tuple[bytes, ...]:
-        """PATH(index, D[0:size]) of RFC 6962 section 2.1.1, nearest sibling first.
-
-        Raises:
-            LedgerError: not `index < size <= self.size`.
-        """
-        self._require(0 <= size <= self.size, f"a size up to {self.size}", size)
-        self._require(0 <= index < size, f"an index below the size {size}", index)
-        path: list[bytes] = []
-        start, stop = 0, size
-        while stop - start > 1:
-            middle = start + _split(stop - start)
-            if index < middle:
-                path.append(self._range(middle, stop))
-                stop = middle
-            else:
-                path.append(self._range(start, middle))
-                start = middle
-        return tuple(reversed(path))
-
-    def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
-        """PROOF(old, D[0:new]) of RFC 6962 section 2.1.2; empty for `old == new` and `old == 0`.
-
-        Raises:
-            LedgerError: not `old <= new <= self.size`.
-        """
-        self._require(0 <= new <= self.size, f"a size up to {self.size}", new)
-        self._require(0 <= old <= new, f"an old size up to {new}", old)
-        if old in (0, new):
-            return ()
-        proof: list[bytes] = []
-        start, stop = 0, new
-        while stop != old:
-            middle = start + _split(stop - start)
-            if old <= middle:
-                proof.append(self._range(middle, stop))
-                stop = middle
-            else:
-                proof.append(self._range(start, middle))
-                start = middle
-        if start:  # otherwise the verifier already knows this hash: it is the old root
-            proof.append(self._range(start, stop))
-        return tuple(reversed(proof))
-
     def _at(self, level: int, index: int) -> bytes:
         return bytes(self._levels[level][index * HASH_BYTES : (index + 1) * HASH_BYTES])
-
-    def _range(self, start: int, stop: int) -> bytes:
-        """MTH(D[start:stop]) for a range that is a node of the tree at some size."""
-        count = stop - start
-        level = count.bit_length() - 1
-        if count == 1 << level:
-            return self._at(level, start >> level)
-        middle = start + _split(count)
-        return node_hash(self._range(start, middle), self._range(middle, stop))
-
-    @staticmethod
-    def _require(holds: bool, expected: str, got: int) -> None:
-        if not holds:
-            raise LedgerError(f"expected {expected}, got {got}")
 
 
 def _split(count: int) -> int:

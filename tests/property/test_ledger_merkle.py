@@ -39,7 +39,7 @@ def test_roots_are_the_definitions(entries: list[bytes], cut: int) -> None:
     old = min(cut, len(leaves))
     assert tree.root() == naive_root(leaves)
     assert tree.root(old) == naive_root(leaves[:old])
-    assert Tree(leaves[:old]).root_with(leaves[old:]) == tree.root()
+    assert Tree(leaves[:old]).ahead(leaves[old:]) == (tree.root(), tree.frontier())
 
 
 @settings(max_examples=100)
