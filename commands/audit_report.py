@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.page import render
 from auditors.records import Template, record_bytes, record_page
-from auditors.report_csv import write_csv
+from auditors.report_csv import FILES, write_csv
 from auditors.report_facts import Facts, Scope, collect
 from auditors.report_json import report_bytes, report_json
 from auditors.report_page import report_page
@@ -25,6 +25,7 @@ from commands.output import say
 from commands.telling import LanguageOption, parse_language
 from policies.phrases import Language
 
+PRIVATE: Final = 0o600
 Format = Literal["html", "json", "csv"]
 
 
@@ -60,7 +61,7 @@ def report(
     Verifies (with --key or --policy) and replays the log first. If its integrity is broken there is
     no report and the exit code is 3; if it records broken rules they stand in the report in red
     and the exit code is 4. The HTML file needs nothing but itself; print it from a browser for a
-    PDF.
+    PDF. What is written with --names has mode 0600.
 
     Example: tds audit report ./log --key log-key.txt --out report.html
     """
@@ -81,6 +82,8 @@ def report(
     checked, book = check_first(folder, key, policy, seen or [])
     size = checked.size if checked.verified else None
     facts = collect(log_lines(folder, size), checked, scope, book)
+    if names is not None:
+        _make_private(out, form)
     if template is not None:
         _write_record(out, form, report_json(facts, known), template, words)
     else:
@@ -89,6 +92,15 @@ def report(
     tell_violations(checked.violations)
     if checked.violations:
         raise typer.Exit(Exit.RULE_BROKEN)
+
+
+def _make_private(out: Path, form: Format) -> None:
+    """What holds names is for its owner to read; so made before anything is in it."""
+    if form == "csv":
+        out.mkdir(parents=True, exist_ok=True)
+    for path in [out / name for name in FILES] if form == "csv" else [out]:
+        path.touch(mode=PRIVATE)
+        path.chmod(PRIVATE)
 
 
 def _write_record(

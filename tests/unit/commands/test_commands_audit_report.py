@@ -49,6 +49,7 @@ def test_json_for_programs_and_csv_for_spreadsheets(tds: Tds, desk: Path, key: s
     assert found["checked"]["verified"] is True
     assert found["scope"]["participant"] == "clinic"
     assert found["names"] == {"clinic": "The Clinic"}
+    assert (desk / "report.json").stat().st_mode & 0o777 == 0o600
     card = found["products"][0]["description"]
     whole = {"names": {"clinic": "C"}, "commitments": [{"commitment": card, "value": TITLE}]}
     (desk / "all.json").write_text(json.dumps(whole), encoding="utf-8")
@@ -62,6 +63,7 @@ def test_json_for_programs_and_csv_for_spreadsheets(tds: Tds, desk: Path, key: s
         "uses.csv",
         "withdrawals.csv",
     ]
+    assert {path.stat().st_mode & 0o777 for path in (desk / "tables").iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("template", ["gdpr-30", "ai-act-12", "pipl"])
