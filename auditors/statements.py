@@ -199,7 +199,7 @@ def _offer(register: Register, payload: Json, body: Body) -> Iterator[tuple[str,
     signed = SignedOffer.from_json(payload)
     for name in ("offer", "product", "participant", "auto_agree", "document"):
         yield name, getattr(signed, name), body[name]
-    yield "digest", digest_of(payload), body["digest"]
+    yield "digest", digest_of(signed.to_json()), body["digest"]
     product = register.products.get(signed.product)
     owner = product.body["participant"] if product else ""
     yield "the product's owner", owner, body["participant"]
