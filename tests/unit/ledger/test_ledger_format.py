@@ -12,8 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from auditors.verify import verify_folder
 from ledger.folder import read_entries
 from ledger.log import Log
-from ledger.note import NoteSigner
+from ledger.note import NoteSigner, NoteVerifier
 from ledger.tiles import parse_bundle, parse_tile_path
+from ledger.tiletree import TileTree
+from ledger.tlogpolicy import Policy
+from ledger.tlogproof import TlogProof, format_proof, parse_proof
 from ledger.tree import leaf_hash
 
 PAGE = (Path(__file__).parents[3] / "ledger" / "FORMAT.md").read_text(encoding="utf-8")
@@ -68,6 +71,17 @@ def test_the_example_verifies(tmp_path: Path) -> None:
     assert (verified.origin, verified.size) == ("logs.example/space", 3)
     assert list(read_entries(tmp_path, 3)) == ENTRIES
     assert example_signer().verifier_key == KEY
+
+
+def test_the_proof_of_an_entry(tmp_path: Path) -> None:
+    shown = block("in its `extra` line (`tds audit prove`):").encode()
+    files = example()
+    tree = TileTree(3, lambda tile: files[tile.path])
+    checkpoint = files["checkpoint"].decode()
+    proof = TlogProof(1, tree.inclusion_proof(1, 3), checkpoint, ENTRIES[1])
+    assert format_proof(proof) == shown
+    log = NoteVerifier.parse(KEY)
+    assert parse_proof(shown).verify(leaf_hash(ENTRIES[1]), Policy(), log).checkpoint.size == 3
 
 
 def test_the_sum_by_hand() -> None:
