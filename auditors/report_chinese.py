@@ -23,6 +23,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "如显示名称，系由报告制作人提供，不属于日志内容。",
         "verdict-good": "已验证并重放：日志未被改写，每项决定均可由日志推出。",
         "verdict-unverified": "已重放，未验证：未提供公钥，无法确认这些条目即为日志所签署的内容。",
+        "verdict-unreplayed": "未重放：未核查各项决定能否推出。",
         "verdict-bad": "发现 {count} 处违规，相关条目在下文以红色标出。",
         "verdict-bad-one": "发现 1 处违规，相关条目在下文以红色标出。",
         "check-verified": "完整性：已将每条记录重新计算哈希并与 {origin} 签署的树核对：共 "
@@ -71,7 +72,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "plot-uses": "累计使用次数",
         "plot-uses-text": "{first} 至 {last}：{parts}。",
         "plot-uses-part": "{who} {n} 次",
-        "others": "其他",
+        "plot-uses-most": "累计使用次数：{all} 个提供方中使用最多的 {shown} 个",
         "plot-rows": "单轮训练使用的数据行与登记的数据行",
         "plot-rows-text": "{parts}。",
         "plot-rows-part": "{product}：{all} 行中的 {used} 行，共 {rounds} 轮训练",

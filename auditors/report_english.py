@@ -26,6 +26,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "verdict-good": "Verified and replayed: nothing was rewritten, and every decision follows.",
         "verdict-unverified": "Replayed, not verified: no key was given, so that nobody knows "
         "whether these entries are what the log signed.",
+        "verdict-unreplayed": "Not replayed: whether the decisions follow was not looked at.",
         "verdict-bad": "{count} broken rules. The entries are named in red below.",
         "verdict-bad-one": "One broken rule. The entry is named in red below.",
         "check-verified": "Integrity: every entry was rehashed into the tree that {origin} "
@@ -81,7 +82,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "plot-uses": "Uses over time, adding up",
         "plot-uses-text": "From {first} to {last}: {parts}.",
         "plot-uses-part": "{who} {n}",
-        "others": "others",
+        "plot-uses-most": "Uses over time, adding up: the {shown} most used of {all} owners",
         "plot-rows": "Rows used in one training round, of the rows registered",
         "plot-rows-text": "{parts}.",
         "plot-rows-part": "{product}: {used} of {all} rows, in {rounds} training rounds",

@@ -8,10 +8,11 @@ runs, agreements and open permits, never with the entries.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+import orjson
 
 from policies.entries import Entry
 
@@ -305,9 +306,9 @@ def _missing(
 def _signed(envelope: str) -> Body:
     """What a receipt says; that its owner signed it is for `auditors.rules` to check."""
     try:
-        outer = json.loads(base64.b64decode(envelope))
-        found = json.loads(base64.b64decode(outer["payload"]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        outer = orjson.loads(base64.b64decode(envelope))
+        found = orjson.loads(base64.b64decode(outer["payload"]))
+    except (ValueError, TypeError, KeyError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -62,6 +62,8 @@ def verdict(show: Show) -> Note:
     if broken:
         key = "verdict-bad-one" if broken == 1 else "verdict-bad"
         return Note(text=show(key, count=broken), tone="bad")
+    if not checked["replayed"]:
+        return Note(text=show("verdict-unreplayed"), tone="warn")
     if not checked["verified"]:
         return Note(text=show("verdict-unverified"), tone="warn")
     return Note(text=show("verdict-good"), tone="good")

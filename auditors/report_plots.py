@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -36,17 +37,16 @@ class Level:
 
 
 def uses_over_time(
-    said: Said, start: str, ends: Sequence[str], uses: Mapping[str, Sequence[int]], others: str
+    said: Said, start: str, ends: Sequence[str], uses: Mapping[str, Sequence[int]]
 ) -> Markup:
-    """Cumulative uses, a line for each of the most used; the rest as one line.
+    """Cumulative uses, a line for each of the `MAX_LINES` most used.
 
     Args:
         start: time of the first use.
         ends: of each slice of time.
         uses: until the end of each slice, by name; the most used first.
-        others: the name of the rest.
     """
-    shown = _top(uses, others)
+    shown = dict(islice(uses.items(), MAX_LINES))
     most = max((counts[-1] for counts in shown.values()), default=0)
     scale = svg.ticks(most)
     right, bottom = WIDTH - _RIGHT, _HEIGHT - 34
@@ -78,21 +78,19 @@ def uses_over_time(
     return svg.document(said, _HEIGHT, parts)
 
 
-def _top(uses: Mapping[str, Sequence[int]], others: str) -> dict[str, Sequence[int]]:
-    names = list(uses)
-    if len(names) <= MAX_LINES:
-        return dict(uses)
-    rest = [uses[name] for name in names[MAX_LINES - 1 :]]
-    shown: dict[str, Sequence[int]] = {name: uses[name] for name in names[: MAX_LINES - 1]}
-    shown[others] = [sum(counts) for counts in zip(*rest, strict=True)]
-    return shown
+def _short(value: int) -> str:
+    """A round number in at most five characters, such as 20k."""
+    for unit, sign in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= 10 * unit and value % unit == 0:
+            return f"{value // unit}{sign}"
+    return str(value)
 
 
 def _axis(scale: Sequence[int], y: Any, right: float) -> list[str]:
     parts = []
     for value in scale:
         parts.append(svg.line(_LEFT, y(value), right, y(value), colour=INK if not value else FAINT))
-        parts.append(svg.text(_LEFT - 8, y(value) + 4, str(value), anchor="end"))
+        parts.append(svg.text(_LEFT - 8, y(value) + 4, _short(value), anchor="end"))
     return parts
 
 

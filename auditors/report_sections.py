@@ -96,8 +96,11 @@ def _over_time(show: Show) -> Figure:
     )
     told = show("plot-uses-text", first=moment(start), last=moment(last), parts=parts)
     said = Said(id="plot-uses", title=show("plot-uses"), text=told)
-    image = report_plots.uses_over_time(said, start, line["ends"], named, show("others"))
-    return Figure(image=image, caption=show("plot-uses"))
+    image = report_plots.uses_over_time(said, start, line["ends"], named)
+    more = len(named) - report_plots.MAX_LINES
+    most = {"shown": report_plots.MAX_LINES, "all": len(named)}
+    caption = show("plot-uses-most", **most) if more > 0 else show("plot-uses")
+    return Figure(image=image, caption=caption)
 
 
 def _rows_used(show: Show) -> list[Block]:

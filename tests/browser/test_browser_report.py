@@ -18,7 +18,9 @@ from auditors.report_page import report_page
 from auditors.shares import replay_log
 from policies.phrases import Language
 
-CHECKED = Checked(verified=True, origin="logs.example/replay", size=58, root="ab" * 32)
+CHECKED = Checked(
+    verified=True, origin="logs.example/replay", size=58, root="ab" * 32, replayed=True
+)
 LONG = Known({"alpha": "The University Hospital of a Town with a Remarkably Long Name"})
 PAGES = ("report-en", "report-zh", "gdpr-30-en", "ai-act-12-en", "pipl-zh")
 

@@ -24,7 +24,9 @@ from auditors.shares import replay_log
 from policies.canonical import parse_canonical
 from policies.phrases import Language
 
-CHECKED = Checked(verified=True, origin="logs.example/replay", size=58, root="ab" * 32)
+CHECKED = Checked(
+    verified=True, origin="logs.example/replay", size=58, root="ab" * 32, replayed=True
+)
 HOSTILE = "<script>alert(1)</script>"
 BOTH: list[tuple[Template, Language]] = [(one, "en") for one in TEMPLATES] + [("pipl", "zh")]
 

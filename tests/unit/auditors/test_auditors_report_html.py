@@ -153,7 +153,7 @@ def test_hostile_names_in_plots() -> None:
     ends = ["2026-01-01T00:00:01.000Z", "2026-01-01T00:00:02.000Z"]
     names = {f"{HOSTILE}{n}": [n, n + 1] for n in range(12)}
     for image in (
-        report_plots.uses_over_time(said, "2026-01-01T00:00:00.000Z", ends, names, HOSTILE),
+        report_plots.uses_over_time(said, "2026-01-01T00:00:00.000Z", ends, names),
         report_plots.levels(said, [Level(HOSTILE, Decimal(2), Decimal(1), HOSTILE)]),
         report_plots.rounds(said, [bar(HOSTILE, 1, 2)], HOSTILE, HOSTILE),
     ):
@@ -179,6 +179,7 @@ def bar(label: str, permitted: int, refused: int) -> dict[str, Any]:
             "warn",
             "Replayed, not verified: no key was given",
         ),
+        (Checked(verified=True), "warn", "Not replayed"),
         (
             Checked(verified=True, violations=(Violation(48, "permit-agreed", "expected …"),)),
             "bad",
@@ -241,18 +242,26 @@ def test_labels_are_moved_apart_within_the_plot() -> None:
     assert placed[3] == 20
 
 
-def test_more_lines_than_colours_become_one() -> None:
-    uses = {f"p{n}": [n] for n in range(20)}
-    image = report_plots.uses_over_time(
-        Said(id="x", title="", text=""),
-        "2026-01-01T00:00:00.000Z",
-        ["2026-01-02T00:00:00.000Z"],
-        uses,
-        "others",
-    )
-    labels = Html(str(image)).texts["text"]
-    assert f"others {sum(range(6, 20))}" in labels
-    assert len([one for one in labels if one.startswith("p")]) == report_plots.MAX_LINES - 1
+def test_the_most_used_have_a_line_each() -> None:
+    uses = {f"p{n}": [1000 * (20 - n), 20_000 - n] for n in range(20)}
+    ends = ["2026-01-02T00:00:00.000Z", "2026-01-09T00:00:00.000Z"]
+    said = Said(id="x", title="", text="")
+    image = str(report_plots.uses_over_time(said, "2026-01-01T00:00:00.000Z", ends, uses))
+    labels = Html(image).texts["text"]
+    assert [one for one in labels if one.startswith("p")] == [
+        f"p{n} {20_000 - n}" for n in range(report_plots.MAX_LINES)
+    ]
+    assert {"0", "5000", "10k", "20k", "2026-01-01", "2026-01-09"} <= set(labels)
+    assert image.count("<path") == report_plots.MAX_LINES
+
+
+def test_who_was_used_alike_has_one_line() -> None:
+    uses = {"a": [1, 2], "b": [1, 2], "c": [0, 2]}
+    ends = ["2026-01-02T00:00:00.000Z", "2026-01-03T00:00:00.000Z"]
+    said = Said(id="x", title="", text="")
+    image = str(report_plots.uses_over_time(said, "2026-01-01T00:00:00.000Z", ends, uses))
+    assert image.count("<path") == 2
+    assert {"a 2", "b 2", "c 2"} <= set(Html(image).texts["text"])
 
 
 def test_what_goes_beyond_its_limit_has_another_colour() -> None:
