@@ -9,7 +9,7 @@ from typing import Any, Final
 from auditors.page import Cell, Field, Table
 from auditors.records_chinese import CHINESE
 from auditors.records_english import ENGLISH
-from auditors.report_facts import round_label
+from auditors.report_groups import round_label
 from auditors.report_show import Show, ident, number, short_run
 from policies.phrases import Language
 

@@ -17,7 +17,8 @@ from typing import Final
 from auditors.known import Known
 from auditors.lines import MALFORMED, quick_entry
 from auditors.report_events import Decided, Event, Events, Missing, Permitted, Used
-from auditors.report_facts import Facts, Scope
+from auditors.report_facts import Facts
+from auditors.report_scope import Scope
 from auditors.report_withdrawals import Moment, Withdrawal
 
 Row = Sequence[str | int | None]

@@ -14,155 +14,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from auditors.errors import AuditInputError
 from auditors.ledgerbook import NOTHING, Book
 from auditors.lines import MALFORMED, quick_entry
 from auditors.report_events import Decided, Event, Events, Missing, Settled, Used
-from auditors.report_register import Register, Registered
+from auditors.report_groups import Refusal, UseGroup, round_label
+from auditors.report_register import Register
+from auditors.report_registered import Registered
 from auditors.report_runs import RunBook, RunFacts
+from auditors.report_scope import MAX_LISTED, Checked, Listed, Scope
 from auditors.report_series import Bars, Timeline
 from auditors.report_withdrawals import Withdrawal, Withdrawals
-from auditors.rules import Violation
 from policies.entries import Entry
-from policies.fields import parse_instant
 from policies.values import decimal_text
 
-MAX_LISTED: Final = 500
 MAX_GROUPS: Final = 20_000
 
 # The largest entries, by the end of their one spelling; the decisions after them say it all.
 _REPORTS: Final = b',"type":"ReportsMade"}'
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Listed(Generic[T]):
-    """The first of them, and how many there are."""
-
-    total: int = 0
-    items: list[T] = field(default_factory=list)
-
-    def add(self, item: T) -> None:
-        """One more."""
-        self.total += 1
-        if len(self.items) < MAX_LISTED:
-            self.items.append(item)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """Which happenings a report is about; what is registered it always tells.
-
-    Attributes:
-        participant: as an owner, or as the consumer.
-        run: its id.
-        since, until: aware; from the first moment until just before the second.
-    """
-
-    participant: str = ""
-    run: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def has(self, time: str, run: str, *people: str) -> bool:
-        """Whether something of this time, run and these participants belongs to it."""
-        if self.run and run != self.run:
-            return False
-        if self.participant and self.participant not in people:
-            return False
-        if self.since is None and self.until is None:
-            return True
-        moment = parse_instant(time)
-        after = self.since is None or self.since <= moment
-        return after and (self.until is None or moment < self.until)
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is left out."""
-        return self == Scope()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What was checked before the report was made.
-
-    Attributes:
-        verified: whether signatures and tree were checked, against a key from elsewhere.
-        cosigners: names of the witnesses whose cosignatures hold.
-        seen: heads of others that the log was held against.
-        replayed: whether every decision was recomputed; the counts are those of the replay.
-    """
-
-    verified: bool
-    origin: str = ""
-    size: int = 0
-    root: str = ""
-    cosigners: tuple[str, ...] = ()
-    seen: int = 0
-    replayed: bool = False
-    decisions: int = 0
-    permits: int = 0
-    receipts: int = 0
-    violations: tuple[Violation, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class UseGroup:
-    """All uses of one product under one agreement in one run.
-
-    Attributes:
-        rows_least, rows_most, rows_total: of training uses, rows that were trained on.
-        metered_s, epsilon, pays: of uses with an accepted receipt.
-    """
-
-    participant: str
-    product: str
-    agreement: str
-    run: str
-    consumer: str
-    purpose: str
-    app: str
-    trained: int = 0
-    evaluated: int = 0
-    rows_least: int = 0
-    rows_most: int = 0
-    rows_total: int = 0
-    metered_s: int = 0
-    epsilon: str = "0"
-    pays: str = "0"
-    environments: list[str] = field(default_factory=list)
-    first: str = ""
-    first_entry: int = 0
-    last: str = ""
-    last_entry: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class Refusal:
-    """One reason for which one product was refused in one run, however often.
-
-    Attributes:
-        text: as it was put the last time.
-    """
-
-    participant: str
-    product: str
-    consumer: str
-    run: str
-    code: str
-    text: str
-    count: int
-    first_round: str
-    first: str
-    first_entry: int
-    last_round: str
-    last: str
-    last_entry: int
 
 
 @dataclass(slots=True)
@@ -411,12 +283,6 @@ class _Collector:
 
 def _label(event: Decided) -> str:
     return round_label(event.round.kind, event.round.round, event.round.attempt)
-
-
-def round_label(kind: str, number: int, attempt: int) -> str:
-    """How a round is named in tables and plots: `7`, `7/2` for its second attempt, `eval 8`."""
-    again = f"/{attempt}" if attempt > 1 else ""
-    return f"{'eval ' if kind == 'evaluate' else ''}{number}{again}"
 
 
 def _sum(one: str, other: str) -> str:

@@ -24,7 +24,7 @@
     timeline, rounds    what the plots show: bounded, joined where there is much
 
 Decimals (epsilon, units) are strings. A list of single happenings is `{"total": …, "items": […]}`
-with at most `report_facts.MAX_LISTED` items; all of them are in the CSV files. Entries are named by
+with at most `report_scope.MAX_LISTED` items; all of them are in the CSV files. Entries are named by
 log index. Participants are pseudonyms as the log has them; names handed in stand under `names`.
 Titles, columns, authors, outputs and reasons are "" or empty unless the texts that open their
 commitments (`description`, `commitment`) were handed in; no such text is in the log.
@@ -41,9 +41,10 @@ from typing import Any, Final, TypeVar
 from auditors.known import Known
 from auditors.ledgerbook import AgreementBook
 from auditors.report_events import Missing, Settled, Used
-from auditors.report_facts import Facts, Listed, most_used, owned
-from auditors.report_register import App, Certificate, Contract, Product
+from auditors.report_facts import Facts, most_used, owned
+from auditors.report_registered import App, Certificate, Contract, Product
 from auditors.report_runs import RunFacts
+from auditors.report_scope import Listed
 from auditors.report_withdrawals import Withdrawal
 from policies.account import NOTHING
 from policies.canonical import Json, canonical_bytes

@@ -9,8 +9,9 @@ from typing import Any
 
 from auditors import report_plots
 from auditors.page import Block, Cell, Figure, Note, Section, Table
-from auditors.report_facts import MAX_LISTED, round_label
+from auditors.report_groups import round_label
 from auditors.report_plots import Level
+from auditors.report_scope import MAX_LISTED
 from auditors.report_show import Show, ident, moment, number, short, short_run
 from auditors.svg import Said, cut
 from policies.values import decimal_text

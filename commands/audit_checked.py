@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from auditors.ledgerbook import Book
-from auditors.report_facts import Checked
+from auditors.report_scope import Checked
 from auditors.shares import replay_log
 from commands.audit_input import MAX_NOTE_BYTES, read_text, verified_folder
 from commands.output import STDERR

@@ -10,7 +10,7 @@ import typer
 from auditors.explain_entry import Line, Told, explain_entry
 from auditors.explain_say import Say
 from auditors.lines import log_lines
-from auditors.report_facts import Checked
+from auditors.report_scope import Checked
 from commands.audit_checked import verify_first
 from commands.audit_input import KeyOption, PolicyOption
 from commands.audit_names import NamesOption, read_names

@@ -13,9 +13,10 @@ from auditors.lines import log_lines
 from auditors.page import render
 from auditors.records import Template, record_bytes, record_page
 from auditors.report_csv import FILES, write_csv
-from auditors.report_facts import Facts, Scope, collect
+from auditors.report_facts import Facts, collect
 from auditors.report_json import report_bytes, report_json
 from auditors.report_page import report_page
+from auditors.report_scope import Scope
 from commands.audit_checked import check_first
 from commands.audit_find import moment
 from commands.audit_input import KeyOption, PolicyOption, tell_violations

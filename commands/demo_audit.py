@@ -11,9 +11,10 @@ from auditors.disclosures import disclose
 from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.page import render
-from auditors.report_facts import Checked, Scope, collect
+from auditors.report_facts import collect
 from auditors.report_json import report_json
 from auditors.report_page import report_page
+from auditors.report_scope import Checked, Scope
 from auditors.shares import replay_log
 from auditors.snapshot import Snapshot
 from auditors.trust import PolicyTrust

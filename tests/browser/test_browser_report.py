@@ -12,9 +12,10 @@ from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.page import render
 from auditors.records import record_page
-from auditors.report_facts import Checked, Facts, Scope, collect
+from auditors.report_facts import Facts, collect
 from auditors.report_json import report_json
 from auditors.report_page import report_page
+from auditors.report_scope import Checked, Scope
 from auditors.shares import replay_log
 from policies.phrases import Language
 

@@ -18,8 +18,9 @@ from auditors.page import render
 from auditors.records import TEMPLATES, Template, record_bytes, record_page
 from auditors.records_chinese import CHINESE
 from auditors.records_english import ENGLISH
-from auditors.report_facts import Checked, Scope, collect
+from auditors.report_facts import collect
 from auditors.report_json import report_json
+from auditors.report_scope import Checked, Scope
 from auditors.shares import replay_log
 from policies.canonical import parse_canonical
 from policies.phrases import Language

@@ -11,7 +11,8 @@ from replay_log_site import Line, Story, copied
 from auditors.known import Known
 from auditors.lines import log_lines
 from auditors.report_csv import DECISIONS, FILES, USES, WITHDRAWALS, safe, write_csv
-from auditors.report_facts import Checked, Scope, collect
+from auditors.report_facts import collect
+from auditors.report_scope import Checked, Scope
 from policies.entries import entry_bytes
 
 KNOWN = Known({"alpha": "Alpha Hospital", "beta": "北方医院"})

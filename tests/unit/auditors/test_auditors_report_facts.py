@@ -17,8 +17,9 @@ from replay_log_site import Line, Story, copied
 from auditors.errors import AuditInputError
 from auditors.known import NOTHING_KNOWN, Known
 from auditors.lines import log_lines, quick_entry
-from auditors.report_facts import MAX_LISTED, Checked, Facts, Listed, Scope, collect
+from auditors.report_facts import Facts, collect
 from auditors.report_json import report_bytes, report_json
+from auditors.report_scope import MAX_LISTED, Checked, Listed, Scope
 from auditors.report_series import MAX_POINTS, Bars, Timeline
 from auditors.shares import replay_log
 from policies.canonical import canonical_bytes, parse_canonical

@@ -18,10 +18,11 @@ from auditors.lines import log_lines
 from auditors.page import render
 from auditors.report_chinese import CHINESE
 from auditors.report_english import ENGLISH
-from auditors.report_facts import Checked, Facts, Scope, collect
+from auditors.report_facts import Facts, collect
 from auditors.report_json import report_json
 from auditors.report_page import report_page
 from auditors.report_plots import Level
+from auditors.report_scope import Checked, Scope
 from auditors.report_terms import terms_of
 from auditors.rules import Violation
 from auditors.shares import replay_log
