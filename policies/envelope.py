@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from securesystemslib.dsse import Envelope
 
 from policies.canonical import Json, canonical_bytes, parse_canonical, sha256_hex
+from policies.ed25519 import verify_signature
 from policies.errors import DocumentError, SignatureError
 
 # Base64 makes a payload a third longer. So every entry of 1 MiB, the most that the log takes, still
@@ -77,7 +78,7 @@ def signed_payload(data: bytes, *, payload_type: str, key: Ed25519PublicKey) -> 
             f"got one by {keyid[:16]}…"
         )
     try:
-        key.verify(signature, Envelope(body, payload_type, {}).pae())
+        verify_signature(key, signature, Envelope(body, payload_type, {}).pae())
     except InvalidSignature as error:
         raise SignatureError(
             f"envelope of type {payload_type}: the signature by key {keyid[:16]}… does not hold; "

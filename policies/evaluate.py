@@ -37,6 +37,7 @@ from policies.rules import Constraint, Duty, Logic, Rule, leaves
 from policies.sentences import reasons_barred, reasons_forbidden, reasons_owed, reasons_unmet
 
 Look = Callable[[Rule, bool, str, State, Purposes], RuleResult]
+Compared = Callable[[Constraint | Logic, State, Purposes], Result]
 
 __all__ = [
     "ConstraintResult",
@@ -54,6 +55,7 @@ __all__ = [
     "asked_by",
     "barred",
     "compare",
+    "comparison_of",
     "evaluate",
     "result_of",
 ]
@@ -264,16 +266,24 @@ def _owed(result: DutyResult) -> bool:
 
 
 def result_of(
-    rule: Rule, concerns: bool, action: str, state: State, purposes: Purposes
+    rule: Rule,
+    concerns: bool,
+    action: str,
+    state: State,
+    purposes: Purposes,
+    compared: Compared | None = None,
 ) -> RuleResult:
     """What one rule says; of the state it asks for nothing but the terms that `asked_by` names.
 
     Args:
         concerns: whether the request is about the rule's target and assignee.
+        compared: what gives the result of one of its own constraints: `comparison_of`, or who
+            remembers what it gave.
     """
+    compared = compared or comparison_of
     if not concerns or action not in COVERS[rule.action]:
         return RuleResult(rule, False, None, ())
-    parts = [_result(constraint, state, purposes) for constraint in rule.constraints]
+    parts = [compared(constraint, state, purposes) for constraint in rule.constraints]
     outcomes = [part.outcome for part in parts]
     if not rule.duties:
         return RuleResult(rule, True, all_of(outcomes), tuple(parts))
@@ -300,14 +310,15 @@ def _duty(duty: Duty, state: State, purposes: Purposes) -> DutyResult:
             return DutyResult(duty, None, None, ())
         return DutyResult(duty, value, Outcome.UNSATISFIED, ())
     done = _DUTY_STATES.get(value.value, Outcome.UNKNOWN) if value else Outcome.UNKNOWN
-    parts = [_result(constraint, state, purposes) for constraint in duty.constraints]
+    parts = [comparison_of(constraint, state, purposes) for constraint in duty.constraints]
     outcome = all_of([done, *(part.outcome for part in parts)])
     return DutyResult(duty, value, outcome, tuple(parts))
 
 
-def _result(constraint: Constraint | Logic, state: State, purposes: Purposes) -> Result:
+def comparison_of(constraint: Constraint | Logic, state: State, purposes: Purposes) -> Result:
+    """What one constraint says."""
     if isinstance(constraint, Logic):
-        parts = tuple([_result(part, state, purposes) for part in constraint.parts])
+        parts = tuple([comparison_of(part, state, purposes) for part in constraint.parts])
         outcome = LOGIC[constraint.operator]([part.outcome for part in parts])
         return LogicResult(constraint, parts, outcome)
     value = state.get(constraint.operand)

@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from policies.evaluate import Report, Request, State, asked_by, evaluate, result_of
+from policies.evaluate import (
+    Report,
+    Request,
+    State,
+    asked_by,
+    comparison_of,
+    evaluate,
+    result_of,
+)
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
-from policies.results import RuleResult, Value
-from policies.rules import Rule
+from policies.results import Result, RuleResult, Value
+from policies.rules import Constraint, Logic, Rule
 
 MAX_KEPT: Final = 4096
 """Agreements, each for one request; beyond it everything is forgotten."""
@@ -68,6 +76,7 @@ class _Kept:
         self._asked = asked_by(rules, agreement.obligations)
         self._asked_by = {id(rule): asked_by([rule]) for rule in rules}
         self._last: dict[int, tuple[_Values, RuleResult]] = {}
+        self._compared: dict[int, tuple[Value | None, Result]] = {}
         self._report: tuple[_Values, Report] | None = None
 
     def evaluate(self, state: State) -> Report:
@@ -93,8 +102,20 @@ class _Kept:
         if last is None or not _same(last[0], values):
             last = self._last[id(rule)] = (
                 values,
-                result_of(rule, concerns, action, state, purposes),
+                result_of(rule, concerns, action, state, purposes, self._comparison_of),
             )
+        return last[1]
+
+    def _comparison_of(
+        self, constraint: Constraint | Logic, state: State, purposes: Purposes
+    ) -> Result:
+        """`policies.evaluate.comparison_of`."""
+        if isinstance(constraint, Logic):
+            return comparison_of(constraint, state, purposes)
+        value, last = state.get(constraint.operand), self._compared.get(id(constraint))
+        if last is None or not _alike(last[0], value):
+            last = value, comparison_of(constraint, state, purposes)
+            self._compared[id(constraint)] = last
         return last[1]
 
 

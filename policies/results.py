@@ -46,6 +46,14 @@ class ConstraintResult:
     constraint: Constraint
     value: Value | None
     outcome: Outcome
+    _encoded: bytes | None = field(default=None, init=False, compare=False, repr=False)
+
+    def encoded(self) -> bytes:
+        """Canonical JSON of `to_json`, made once; errors as of `RuleResult.encoded`."""
+        if self._encoded is None:
+            object.__setattr__(self, "_encoded", canonical_bytes(self.to_json()))
+        assert self._encoded is not None
+        return self._encoded
 
     @property
     def usable(self) -> bool:
@@ -87,6 +95,10 @@ class LogicResult:
     constraint: Logic
     parts: tuple[ConstraintResult | LogicResult, ...]
     outcome: Outcome
+
+    def encoded(self) -> bytes:
+        """Canonical JSON of `to_json`."""
+        return canonical_bytes(self.to_json())
 
     def to_json(self) -> dict[str, Json]:
         """The result and its parts as JSON."""
@@ -145,9 +157,25 @@ class RuleResult:
             DocumentError: a left value's source, or a name, has no canonical form.
         """
         if self._encoded is None:
-            object.__setattr__(self, "_encoded", canonical_bytes(self.to_json()))
+            object.__setattr__(self, "_encoded", self._spelled())
         assert self._encoded is not None
         return self._encoded
+
+    def _spelled(self) -> bytes:
+        if self.duties:
+            return canonical_bytes(self.to_json())
+        rule, outcome = self.rule, self.outcome
+        return (
+            b'{"action":%b,"constraints":[%b],"index":%d,"kind":%b,"matches":%b,"outcome":%b}'
+            % (
+                canonical_bytes(rule.action),
+                b",".join([part.encoded() for part in self.constraints]),
+                rule.index,
+                canonical_bytes(rule.kind),
+                b"true" if self.matches else b"false",
+                canonical_bytes(outcome.value if outcome else None),
+            )
+        )
 
     def to_json(self) -> dict[str, Json]:
         """The rule's result as JSON."""
