@@ -10,7 +10,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from auditors.disclosures import Disclosed, Shown, disclose
-from commands.audit_input import verified_folder
+from commands.audit_checked import opened_log
 from commands.errors import BadInput, CommandFailed
 from commands.output import JsonFlag, complain, print_json, print_table, say
 from commands.private_file import read_private, write_private
@@ -75,8 +75,8 @@ def disclosed(
     Example: tds audit disclose ./log --disclosures ./disclosures --key auditor.key --out names.json
     """
     private = _key(key)
-    size = None if log_key is None else verified_folder(folder, log_key, []).size
-    found = disclose(folder, disclosures, private, size=size)
+    with opened_log(str(folder), log_key, None) as opened:
+        found = disclose(opened.folder, disclosures, private, size=opened.size)
     shown = [one for one in found.commitments if participant in (None, one.participant)]
     if out is not None:
         names = {one: name for one, name in found.names().items() if participant in (None, one)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,20 +10,23 @@ from auditors.explain_entry import Line, Told, explain_entry
 from auditors.explain_say import Say
 from auditors.lines import log_lines
 from auditors.report_scope import Checked
-from commands.audit_checked import verify_first
+from commands.audit_checked import opened_log
 from commands.audit_input import KeyOption, PolicyOption
 from commands.audit_names import NamesOption, read_names
+from commands.audit_source import CaOption, MirrorOption, SourceArgument
 from commands.output import JsonFlag, print_json, say
 from commands.telling import LanguageOption, parse_language, say_explanation
 from policies.phrases import Language
 
 
 def explain(
-    folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    log: SourceArgument,
     entry: Annotated[int, typer.Argument(help="Which entry, counted from 0.", min=0)],
     language: LanguageOption = "en",
     key: KeyOption = None,
     policy: PolicyOption = None,
+    ca: CaOption = None,
+    kept: MirrorOption = None,
     names: NamesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -38,9 +40,9 @@ def explain(
     """
     words = parse_language(language)
     known = read_names(names)
-    checked = verify_first(folder, key, policy, [])
-    size = checked.size if checked.verified else None
-    told = explain_entry(lambda: log_lines(folder, size), entry, words, known)
+    with opened_log(log, key, policy, ca=ca, kept=kept) as opened:
+        checked = opened.checked
+        told = explain_entry(lambda: log_lines(opened.folder, opened.size), entry, words, known)
     if as_json:
         print_json({"verified": checked.verified, **told.to_json()})
     else:

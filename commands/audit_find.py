@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from auditors.find import Wanted, find_entries
-from commands.audit_checked import verify_first
+from auditors.find import Found, Wanted, find_entries
+from auditors.report_scope import Checked
+from commands.audit_checked import opened_log
 from commands.audit_input import KeyOption, PolicyOption
 from commands.audit_names import NamesOption, named, pseudonym_of, read_names
+from commands.audit_source import CaOption, MirrorOption, SourceArgument
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_json, say
 from policies.entries import ENTRY_TYPES
@@ -20,7 +22,7 @@ from policies.values import parse_datetime
 
 
 def find(
-    folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    log: SourceArgument,
     participant: Annotated[
         str | None,
         typer.Option(help="About this participant: its pseudonym, or its name."),
@@ -45,6 +47,8 @@ def find(
     until: Annotated[str | None, typer.Option(help="Before this moment.")] = None,
     key: KeyOption = None,
     policy: PolicyOption = None,
+    ca: CaOption = None,
+    kept: MirrorOption = None,
     names: NamesOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -67,18 +71,27 @@ def find(
         since=moment(since, "--since"),
         until=moment(until, "--until"),
     )
-    checked = verify_first(folder, key, policy, [])
-    found = find_entries(folder, wanted, size=checked.size if checked.verified else None)
-    told = ((one, named(one.summary, known)) for one in found)
-    if as_json:
-        entries = [
-            {"entry": one.index, "time": one.time, "type": one.type, "summary": summary}
-            for one, summary in told
-        ]
-        rest = {"origin": checked.origin, "size": checked.size, "root": checked.root}
-        verified = {"verified": checked.verified, **(rest if checked.verified else {})}
-        print_json({**verified, "entries": entries})
-        return
+    with opened_log(log, key, policy, ca=ca, kept=kept) as opened:
+        checked = opened.checked
+        found = find_entries(opened.folder, wanted, size=opened.size)
+        told = ((one, named(one.summary, known)) for one in found)
+        if as_json:
+            print_json(_json(checked, told))
+        else:
+            _tell(checked, told)
+
+
+def _json(checked: Checked, told: Iterable[tuple[Found, str]]) -> dict[str, object]:
+    entries = [
+        {"entry": one.index, "time": one.time, "type": one.type, "summary": summary}
+        for one, summary in told
+    ]
+    rest = {"origin": checked.origin, "size": checked.size, "root": checked.root}
+    verified = {"verified": checked.verified, **(rest if checked.verified else {})}
+    return {**verified, "entries": entries}
+
+
+def _tell(checked: Checked, told: Iterable[tuple[Found, str]]) -> None:
     count = 0
     for one, summary in told:
         count += 1

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from auditors.rules import Violation
 from auditors.trust import KeyTrust, PolicyTrust, Trust
-from auditors.verify import Verified, verify_folder
 from commands.errors import BadInput
-from commands.output import STDERR, say
+from commands.output import say
 from commands.reading import read_bounded
 from ledger.tlogpolicy import MAX_POLICY_BYTES
 
@@ -32,26 +30,6 @@ PolicyOption = Annotated[
     ),
 ]
 MAX_TOLD = 100
-
-
-def verified_folder(
-    folder: Path, key: str | None, heads: Sequence[str], policy: Path | None = None
-) -> Verified:
-    """Verify a folder with a bar on the terminal; see `auditors.verify`.
-
-    Args:
-        key: the log's key, or the name of a file that holds it.
-        policy: a file of the C2SP tlog-policy.
-    """
-    trust = read_trust(key, policy)
-    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
-        bar = progress.add_task("verifying entries")
-        return verify_folder(
-            folder,
-            trust=trust,
-            seen=heads,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
 
 
 def read_trust(key: str | None, policy: Path | None) -> Trust:

@@ -10,6 +10,7 @@ import typer
 from auditors.proving import check_proof, prove_entry
 from auditors.trust import Head
 from commands.audit_input import KeyOption, PolicyOption, read_trust
+from commands.audit_source import CaOption, MirrorOption, SourceArgument, read_log
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_json, say
 from commands.reading import read_bounded
@@ -20,11 +21,13 @@ _SHOWN: Final = 400
 
 
 def prove(
-    folder: Annotated[Path, typer.Argument(help="A log's folder, or a copy of one.")],
+    log: SourceArgument,
     entry: Annotated[int, typer.Argument(help="Which entry, counted from 0.", min=0)],
     out: Annotated[Path, typer.Option(help="File to write; .tlog-proof is the usual ending.")],
     key: KeyOption = None,
     policy: PolicyOption = None,
+    ca: CaOption = None,
+    kept: MirrorOption = None,
 ) -> None:
     """Write the proof that an entry stands in a log (C2SP tlog-proof), with the entry in it.
 
@@ -34,8 +37,9 @@ def prove(
     Example: tds audit prove ./log 48 --key log-key.txt --out permit.tlog-proof
     """
     trust = read_trust(key, policy)
-    proof = prove_entry(folder, entry)
-    head = check_proof(proof, trust, f"entry {entry} of {folder}")
+    with read_log(log, trust=trust, ca=ca, kept=kept) as folder:
+        proof = prove_entry(folder, entry)
+    head = check_proof(proof, trust, f"entry {entry} of {log}")
     out.write_bytes(format_proof(proof))
     say(f"{out}: entry {entry} of {head.checkpoint.origin}, under its head of {_size(head)}")
 

@@ -6,32 +6,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
-from auditors.shares import replay_log
 from auditors.wholelog import Replayed
-from commands.audit_input import (
-    MAX_NOTE_BYTES,
-    KeyOption,
-    PolicyOption,
-    read_text,
-    tell_violations,
-    verified_folder,
-    violations_json,
-)
+from commands.audit_checked import opened_log, replayed
+from commands.audit_input import KeyOption, PolicyOption, tell_violations, violations_json
+from commands.audit_source import CaOption, MirrorOption, SourceArgument
 from commands.audit_verify import tell_verified, verified_json
-from commands.errors import BadInput, Exit
-from commands.output import STDERR, JsonFlag, print_json, say
+from commands.errors import Exit
+from commands.output import JsonFlag, print_json, say
 
 
 def replay(
-    folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    log: SourceArgument,
     key: KeyOption = None,
     policy: PolicyOption = None,
     seen: Annotated[
         list[Path] | None,
         typer.Option(help="A signed checkpoint that somebody else saw; needs --key or --policy."),
     ] = None,
+    ca: CaOption = None,
+    kept: MirrorOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=256, help="Processes; as many as it is worth if left out."),
@@ -47,32 +41,18 @@ def replay(
 
     Example: tds audit replay ./log --key log-key.txt
     """
-    trusted = key is not None or policy is not None
-    if seen and not trusted:
-        raise BadInput("--seen: expected --key or --policy with it, to verify the log against both")
-    heads = [read_text(path, MAX_NOTE_BYTES) for path in seen or []]
-    verified = verified_folder(folder, key, heads, policy) if trusted else None
-    if verified is not None and not as_json:
-        tell_verified(verified, len(heads))
-    found = _replayed(folder, jobs, verified.size if verified is not None else None)
+    with opened_log(log, key, policy, seen=seen or [], ca=ca, kept=kept) as opened:
+        verified = opened.verified
+        if verified is not None and not as_json:
+            tell_verified(verified, opened.seen)
+        found = replayed(opened, jobs)
     if as_json:
-        first = verified_json(verified) | {"seen": len(heads)} if verified is not None else None
+        first = verified_json(verified) | {"seen": opened.seen} if verified is not None else None
         print_json({"verified": first} | _json(found))
     else:
-        _tell(found, trusted=trusted)
+        _tell(found, trusted=verified is not None)
     if found.violations:
         raise typer.Exit(Exit.RULE_BROKEN)
-
-
-def _replayed(folder: Path, jobs: int | None, size: int | None) -> Replayed:
-    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
-        bar = progress.add_task("replaying entries")
-        return replay_log(
-            folder,
-            jobs=jobs,
-            size=size,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
 
 
 def _json(found: Replayed) -> dict[str, object]:

@@ -17,10 +17,11 @@ from auditors.report_facts import Facts, collect
 from auditors.report_json import report_bytes, report_json
 from auditors.report_page import report_page
 from auditors.report_scope import Scope
-from commands.audit_checked import check_first
+from commands.audit_checked import Opened, check_first, opened_log
 from commands.audit_find import moment
 from commands.audit_input import KeyOption, PolicyOption, tell_violations
 from commands.audit_names import NamesOption, pseudonym_of, read_names
+from commands.audit_source import CaOption, MirrorOption, SourceArgument
 from commands.errors import BadInput, Exit
 from commands.output import say
 from commands.telling import LanguageOption, parse_language
@@ -31,7 +32,7 @@ Format = Literal["html", "json", "csv"]
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A copy of the log's folder.")],
+    log: SourceArgument,
     out: Annotated[
         Path, typer.Option(help="File to write; with --format csv, a folder for the files.")
     ],
@@ -40,6 +41,8 @@ def report(
     seen: Annotated[
         list[Path] | None, typer.Option(help="A signed checkpoint that somebody else saw.")
     ] = None,
+    ca: CaOption = None,
+    kept: MirrorOption = None,
     template: Annotated[
         Template | None,
         typer.Option(help="Instead of the report a record that a law asks for."),
@@ -80,15 +83,15 @@ def report(
         since=moment(since, "--since"),
         until=moment(until, "--until"),
     )
-    checked, book = check_first(folder, key, policy, seen or [])
-    size = checked.size if checked.verified else None
-    facts = collect(log_lines(folder, size), checked, scope, book)
-    if names is not None:
-        _make_private(out, form)
-    if template is not None:
-        _write_record(out, form, report_json(facts, known), template, words)
-    else:
-        _write(out, form, facts, folder, known, words)
+    with opened_log(log, key, policy, seen=seen or [], ca=ca, kept=kept) as opened:
+        checked, book = check_first(opened)
+        facts = collect(log_lines(opened.folder, opened.size), checked, scope, book)
+        if names is not None:
+            _make_private(out, form)
+        if template is not None:
+            _write_record(out, form, report_json(facts, known), template, words)
+        else:
+            _write(out, form, facts, opened, known, words)
     say(f"{out}: {facts.use_count} uses, {facts.refused} refusals, {facts.missing.total} missing")
     tell_violations(checked.violations)
     if checked.violations:
@@ -117,13 +120,12 @@ def _write(
     out: Path,
     form: Format,
     facts: Facts,
-    folder: Path,
+    log: Opened,
     known: Known,
     language: Language,
 ) -> None:
     if form == "csv":
-        size = facts.checked.size if facts.checked.verified else None
-        write_csv(out, log_lines(folder, size), facts.scope, facts, known)
+        write_csv(out, log_lines(log.folder, log.size), facts.scope, facts, known)
         return
     if form == "json":
         out.write_bytes(report_bytes(facts, known))

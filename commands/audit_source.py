@@ -95,6 +95,19 @@ def verified_log(
 
 
 @contextmanager
+def read_log(
+    source: str, *, trust: Trust, ca: Path | None = None, kept: Path | None = None
+) -> Iterator[Path]:
+    """A log's folder as it stands, where what is read of it is checked by itself; one from an
+    address is copied and verified as by `verified_log`, whose arguments and errors these are."""
+    if is_address(source) or ca is not None or kept is not None:
+        with verified_log(source, trust=trust, ca=ca, kept=kept) as audited:
+            yield audited.folder
+        return
+    yield Path(source)
+
+
+@contextmanager
 def _bars() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
     """Makes bars for what is done and what is to do in all."""
     with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:

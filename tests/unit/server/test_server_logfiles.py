@@ -19,12 +19,14 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dsp_site import Bed
 from starlette.applications import Starlette
+from typer.testing import CliRunner
 
 import server.logfiles
 from auditors.errors import LogUnreachable
 from auditors.fetch import Source
 from auditors.mirror import mirror
 from auditors.trust import KeyTrust
+from commands.main import build_cli
 from ledger.log import Log
 from ledger.note import NoteSigner
 from ledger.tiles import new_tiles
@@ -274,3 +276,30 @@ def test_the_command_on_the_address(bed: Bed, tmp_path: Path) -> None:
         assert (ran.returncode, ran.stderr) == (0, "")
         assert f"verified: {bed.site.log.size} entries of {card.name}" in ran.stdout
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["checkpoint", "tile"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "says"),
+    [
+        ("replay", [], "every decision follows from the entries before it"),
+        ("find", ["--type", "SpaceCreated"], "1 found; the log of"),
+        ("explain", ["0"], "entry 0,"),
+        ("report", ["--out", "report.json", "--format", "json"], "report.json: 0 uses"),
+        ("prove", ["3", "--out", "p.tlog-proof"], "p.tlog-proof: entry 3 of"),
+    ],
+)
+def test_every_verb_takes_the_address(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, more: list[str], says: str
+) -> None:
+    card = bed.site.space.card
+    monkeypatch.chdir(tmp_path)
+    Path("ca.crt").write_text(card.ca_pem, encoding="utf-8")
+    call = ["audit", verb, f"https://{bed.address}/log", *more]
+    trusted = CliRunner().invoke(
+        build_cli(["audit"]), [*call, "--key", card.log_key, "--ca", "ca.crt"]
+    )
+    assert (trusted.exit_code, trusted.exception) == (0, None)
+    assert says in " ".join(trusted.output.split())
+    if verb != "prove":
+        anybody = CliRunner().invoke(build_cli(["audit"]), [*call, "--ca", "ca.crt"])
+        assert "expected --key or --policy with an address" in str(anybody.exception)
