@@ -16,7 +16,7 @@ from typing import Final
 from auditors.errors import AuditError, AuditInputError
 from auditors.ledgerbook import NOTHING
 from auditors.snapshot import Snapshot
-from auditors.wholelog import MAX_VIOLATIONS, Progress, Replayed, replay_share
+from auditors.wholelog import MAX_VIOLATIONS, Progress, Replayed, in_order, replay_share
 
 _ENTRIES_A_PROCESS: Final = 10_000  # below that, starting one takes longer than it saves
 _MOST_PROCESSES: Final = 4  # if nobody asks for more: what each has to take in, all do
@@ -56,11 +56,8 @@ def replay_log(
         # What an entry that is not canonical means is for one reader to say; and which faults
         # come first, where there are more than anybody lists.
         return replay_share(snapshot, progress=progress)
-    found = sorted(
-        dict.fromkeys(fault for share in shares for fault in share.violations),
-        key=lambda fault: (fault.index, fault.rule, fault.text),
-    )
-    return replace(shares[0], violations=tuple(found))
+    found = in_order(fault for share in shares for fault in share.violations)
+    return replace(shares[0], violations=found)
 
 
 def _full(shares: list[Replayed]) -> bool:

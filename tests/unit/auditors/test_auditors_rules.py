@@ -10,10 +10,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auditors.reading import Read
-from auditors.rules import Rules, Violation
+from auditors.receipts import Receipts
+from auditors.rules import Rules, Violation, malformed
 from policies.canonical import digest_of
 from policies.entries import EntryType, entry_bytes, parse_entry
 from policies.envelope import key_id
+from policies.errors import PolicyError
 from policies.permit import CohortMember, Limits, PermitBody
 from policies.receipt import Confinement, Receipt, sign_receipt
 
@@ -182,10 +184,16 @@ def good_story() -> Story:
 
 
 def check(story: Story) -> list[Violation]:
-    rules = Rules()
+    rules, receipts = Rules(), Receipts()
     for index, (kind, body) in enumerate(story):
         line = entry_bytes(kind, time=TIME, body=body)
-        rules.look(Read(index, index - 1, line, True, parse_entry(line)))
+        read = Read(index, index - 1, line, True, parse_entry(line))
+        rules.look(read)
+        try:
+            for rule, text in receipts.look(read):
+                rules.broken(index, rule, text)
+        except (KeyError, ValueError, PolicyError) as error:
+            rules.broken(index, "entry-readable", malformed(kind, error))
     return rules.violations
 
 

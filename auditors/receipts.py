@@ -1,0 +1,138 @@
+"""Whether an accepted receipt is what its node signed, and keeps to its permit (step 9).
+
+    receipt-permitted   it is signed with the enrolled key, and its entry says what was signed, of
+                        the permit that it names
+    receipt-in-bounds   at most the registered rows and the reserved seconds were used, before the
+                        permit expired
+
+This is what takes longest in a replay, and it rests on nothing but keys and permits: a share of a
+replay may do it apart from all else. Whether the permit is still open, and who has answered it, is
+for `auditors.rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from auditors.reading import Read, decoded
+from policies.account import metered_seconds, whole_seconds
+from policies.errors import SignatureError
+from policies.fields import parse_instant
+from policies.permit import CohortMember, PermitBody
+from policies.receipt import Receipt, open_receipt_and_digest
+
+Fault = tuple[str, str]
+
+
+class _Permit:
+    """A permit that is not closed."""
+
+    __slots__ = ("body", "digest", "members")
+
+    def __init__(self, body: PermitBody, digest: str) -> None:
+        self.body, self.digest = body, digest
+        self.members = {member.participant: member for member in reversed(body.cohort)}
+
+
+class Receipts:
+    """Keys, and permits that are open."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        self._permits: dict[str, _Permit] = {}
+        self._open: dict[str, list[str]] = {}
+
+    def look(self, read: Read) -> Iterable[Fault]:
+        """Take one entry in; the faults are those of a receipt.
+
+        Raises:
+            KeyError, TypeError, ValueError, PolicyError: in another form than governance writes.
+        """
+        look = LOOKS.get(read.entry.type)
+        return look(self, read) if look is not None else ()
+
+    def _enrolled(self, read: Read) -> Iterable[Fault]:
+        body = read.body
+        if body["receipt_key"]:
+            raw = bytes.fromhex(body["receipt_key"])
+            self._keys[body["participant"]] = Ed25519PublicKey.from_public_bytes(raw)
+        return ()
+
+    def _permitted(self, read: Read) -> Iterable[Fault]:
+        permit, digest = read.permit, read.body_digest
+        self._permits[digest] = _Permit(permit, digest)
+        self._open.setdefault(permit.id, []).append(digest)
+        return ()
+
+    def _over(self, read: Read) -> Iterable[Fault]:
+        for digest in self._open.pop(read.body["permit_id"], ()):
+            self._permits.pop(digest, None)
+        return ()
+
+    def _accepted(self, read: Read) -> Iterable[Fault]:
+        body = read.body
+        issued, key = self._permits.get(body["permit"]), self._keys.get(body["participant"])
+        member = issued.members.get(body["participant"]) if issued is not None else None
+        if issued is None or member is None or key is None:
+            return  # named by `auditors.rules`
+        try:
+            receipt, digest = open_receipt_and_digest(decoded(body["envelope"]), key)
+        except SignatureError as error:
+            yield "receipt-permitted", f"{member.participant}: {error}"
+            return
+        for rule, text in _problems(body, receipt, digest, issued, member):
+            yield rule, f"{member.participant}: {text}"
+
+
+LOOKS: Final[Mapping[str, Callable[[Receipts, Read], Iterable[Fault]]]] = MappingProxyType(
+    {
+        "ParticipantEnrolled": Receipts._enrolled,
+        "PermitIssued": Receipts._permitted,
+        "ReceiptAccepted": Receipts._accepted,
+        "RoundAbandoned": Receipts._over,
+        "RoundClosed": Receipts._over,
+    }
+)
+
+
+def _problems(
+    body: dict[str, Any], receipt: Receipt, digest: str, issued: _Permit, member: CohortMember
+) -> Iterator[Fault]:
+    permit = issued.body
+    started, finished = parse_instant(receipt.started), parse_instant(receipt.finished)
+    for name, expected, got in (
+        ("permit", issued.digest, receipt.permit),
+        ("permit's id", permit.id, receipt.permit_id),
+        ("run", permit.run, receipt.run),
+        ("round", permit.round, receipt.round),
+        ("participant", member.participant, receipt.participant),
+        ("product", member.product, receipt.product),
+        ("entry's permit", permit.id, body["permit_id"]),
+        ("entry's run", permit.run, body["run"]),
+        ("entry's round", (permit.round, permit.kind), (body["round"], body["kind"])),
+        ("entry's attempt", permit.attempt, body["attempt"]),
+        ("entry's product", member.product, body["product"]),
+        ("update", receipt.update, body["update"]),
+        ("digest", digest, body["receipt"]),
+        ("rows", receipt.rows_used, body["rows_used"]),
+        ("metered", metered_seconds(started, finished, member.metered_s), body["metered_s"]),
+    ):
+        if expected != got:
+            yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
+    if receipt.rows_used + receipt.rows_held_back > member.max_rows:
+        yield (
+            "receipt-in-bounds",
+            f"expected at most {member.max_rows} rows, got "
+            f"{receipt.rows_used} and {receipt.rows_held_back} held back",
+        )
+    used_s = whole_seconds(started, finished)
+    if used_s is not None and used_s > member.metered_s:
+        text = f"expected at most the {member.metered_s} seconds reserved, got {used_s}"
+        yield "receipt-in-bounds", text
+    if receipt.finished > permit.expires:
+        text = f"expected an end before the permit's, {permit.expires}, got {receipt.finished}"
+        yield "receipt-in-bounds", text
