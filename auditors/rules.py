@@ -9,21 +9,22 @@
     voucher-new         a voucher's id was never used before
     receipt-permitted   an accepted receipt answers a logged permit that is neither closed nor
                         abandoned
-    receipt-in-bounds   it is of an enrolled member of its cohort, once, before consent was withdrawn
+    receipt-in-bounds   it is of an enrolled member of its cohort, once, with its consent standing
     close-chained       a round's close names the close before it and only accepted receipts
     close-answers       its weights are the rows of those receipts
     close-duties        with a result, all that is owed to those who took part is declared, and
                         borne out as far as the close can show it
 
 What a receipt itself says is for `auditors.receipts`, whether each decision follows from the
-policies in force for `auditors.wholelog`; here every document is taken as it stands. What is held in memory grows with participants, agreements, runs
-and permit ids.
+policies in force for `auditors.wholelog`; here every document is taken as it stands. What is held
+in memory grows with participants, agreements, runs and permit ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -43,6 +44,25 @@ class Violation:
     index: int
     rule: str
     text: str
+
+
+def in_order(violations: Iterable[Violation]) -> tuple[Violation, ...]:
+    """Violations in the log's order, each once."""
+    return tuple(sorted(set(violations), key=attrgetter("index", "rule", "text")))
+
+
+UNREADABLE: Final = (PolicyError, ValueError, TypeError, KeyError, RecursionError)
+"""What reading a line that is no entry may end in."""
+MALFORMED: Final = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    ArithmeticError,
+    PolicyError,
+)
+"""What an entry in another form than governance writes may end in."""
 
 
 def malformed(kind: str, error: Exception) -> str:

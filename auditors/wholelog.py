@@ -34,43 +34,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
 from auditors.clock import Clock
-from auditors.ledgerbook import NOTHING, Book, agreement_book
+from auditors.ledgerbook import Book, agreement_book
 from auditors.outcomes import check_close, check_ended, check_opened, check_permit
 from auditors.pending import Pending
 from auditors.reading import ALARM, REPORTS, Read, Turns, kind_of, read_entry
-from auditors.receipts import LOOKS as RECEIPT_LOOKS
 from auditors.receipts import Receipts
 from auditors.register import KINDS as REGISTERED
 from auditors.register import Register, Unregistered
 from auditors.rounds import Fault, Known, check_decision, check_turn
-from auditors.rules import Rules, Violation, malformed
+from auditors.rules import MALFORMED, UNREADABLE, Rules, Violation, in_order, malformed
 from auditors.runs import Run, Runs
-from auditors.snapshot import Snapshot
 from auditors.statements import check_new, check_statement
-from policies.errors import AccountError, PolicyError
-
-MAX_VIOLATIONS: Final = 10_000
-PROGRESS_EVERY: Final = 1024
-_MALFORMED = (
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    ArithmeticError,
-    PolicyError,
-)
+from policies.errors import AccountError
 
 _PARTS: Final = frozenset({"EntryPart", "EntryWhole"})
-
-_UNREAD = (PolicyError, ValueError, TypeError, KeyError, RecursionError)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,88 +74,7 @@ class Replayed:
     unreadable: bool = False
 
 
-def in_order(violations: Iterable[Violation]) -> tuple[Violation, ...]:
-    """Violations in the log's order, each once."""
-    return tuple(sorted(set(violations), key=attrgetter("index", "rule", "text")))
-
-
-def replay_share(
-    snapshot: Snapshot, share: int = 0, shares: int = 1, progress: Progress | None = None
-) -> Replayed:
-    """Replay a log; of what takes time, only one share.
-
-    Of several shares, half look at nothing but receipts, which take about half of the time. What
-    each entry means is taken in by all of the others; whether it follows is looked at by one of
-    them each. Together the shares find what one alone would.
-
-    Args:
-        share: from 0 to `shares` - 1; the first one has counts and book.
-        progress: called now and then with the entries that are done and those in all.
-
-    Raises:
-        AuditInputError, IntegrityBroken: the folder cannot be read, or a line has no end.
-    """
-    receipts = shares // 2
-    others = shares - receipts
-    taking: _Replay | _Signed
-    if share < others:
-        taking = _Replay(Turns(share, others), Receipts() if shares == 1 else None)
-    else:
-        taking = _Signed(Turns(share - others, receipts))
-    total = snapshot.size
-    for index, line in snapshot.entries():
-        taking.take(index, line)
-        if progress is not None and index % PROGRESS_EVERY == 0:
-            progress(index, total)
-        if len(taking.violations) >= MAX_VIOLATIONS:
-            break
-    if progress is not None:
-        progress(total, total)
-    return taking.result()
-
-
-class _Signed:
-    """One pass over a log that looks at receipts only."""
-
-    def __init__(self, turns: Turns) -> None:
-        self.violations: list[Violation] = []
-        self._turns = turns
-        self._receipts = Receipts()
-        self._unreadable = False
-        self._entries = 0
-
-    def take(self, index: int, line: bytes) -> None:
-        """One entry, in the log's order."""
-        self._entries += 1
-        kind = kind_of(line)
-        if kind not in RECEIPT_LOOKS:
-            return
-        own = kind == "ReceiptAccepted" and self._turns.owns(kind)
-        if kind == "ReceiptAccepted" and not own:
-            return
-        try:
-            read = Read(index, -1, line, own, read_entry(line, own=own))
-        except _UNREAD as error:
-            self._unreadable = True
-            self._broken(index, "entry-readable", str(error)[:500])
-            return
-        try:
-            for rule, text in self._receipts.look(read):
-                self._broken(index, rule, text)
-        except _MALFORMED as error:
-            if own:  # the others are looked at by others
-                self._broken(index, "entry-readable", malformed(kind, error))
-
-    def _broken(self, index: int, rule: str, text: str) -> None:
-        self.violations.append(Violation(index, rule, text))
-
-    def result(self) -> Replayed:
-        """What was found; nothing is counted."""
-        found = in_order(self.violations)
-        return Replayed(self._entries, 0, 0, 0, found, NOTHING, self._unreadable)
-
-
-class _Replay:
+class Replay:
     """One pass over a log.
 
     Args:
@@ -238,7 +138,7 @@ class _Replay:
         mine = self._receipts is not None or kind != "ReceiptAccepted"
         try:
             entry = read_entry(line, own=own and mine)
-        except _UNREAD as error:
+        except UNREADABLE as error:
             self._unread(index, str(error))
             return
         self._settle(entry.type)
@@ -252,7 +152,7 @@ class _Replay:
         except Unregistered as error:
             if own:
                 self.rules.broken(index, "registered-first", f"{entry.type}: {error}")
-        except _MALFORMED as error:
+        except MALFORMED as error:
             if own:
                 self.rules.broken(index, "entry-readable", malformed(entry.type, error))
         self.rules.look(read)
@@ -266,7 +166,7 @@ class _Replay:
         try:
             for rule, text in self._receipts.look(read):
                 self.rules.broken(read.index, rule, text)
-        except _MALFORMED as error:
+        except MALFORMED as error:
             if read.entry.type == "ReceiptAccepted":
                 text = malformed(read.entry.type, error)
                 self.rules.broken(read.index, "entry-readable", text)
@@ -301,7 +201,7 @@ class _Replay:
         try:
             verdicts = decided.body["decision"]["verdicts"]
             names = [one["participant"] for one in verdicts if one["permitted"]]
-        except _MALFORMED:
+        except MALFORMED:
             return  # named as it was read
         if names:
             text = f"expected a permit for {', '.join(names)} at once after it, got none"
@@ -432,18 +332,18 @@ class _Replay:
             self._register.keep(open_.body)
 
 
-_LOOKS: Final[Mapping[str, Callable[[_Replay, Read], Iterable[Fault]]]] = MappingProxyType(
+_LOOKS: Final[Mapping[str, Callable[[Replay, Read], Iterable[Fault]]]] = MappingProxyType(
     {
-        "RunOpened": _Replay._opened,
-        "RunResumed": _Replay._resumed,
-        "RunEnded": _Replay._ended,
-        "TransferStep": _Replay._transfer,
-        ALARM: _Replay._alarm,
-        "RoundDecided": _Replay._decision,
-        "PermitIssued": _Replay._permit,
-        "ReceiptAccepted": _Replay._accepted,
-        "ReceiptRefused": _Replay._refused,
-        "RoundClosed": _Replay._closed,
-        "RoundAbandoned": _Replay._abandoned,
+        "RunOpened": Replay._opened,
+        "RunResumed": Replay._resumed,
+        "RunEnded": Replay._ended,
+        "TransferStep": Replay._transfer,
+        ALARM: Replay._alarm,
+        "RoundDecided": Replay._decision,
+        "PermitIssued": Replay._permit,
+        "ReceiptAccepted": Replay._accepted,
+        "ReceiptRefused": Replay._refused,
+        "RoundClosed": Replay._closed,
+        "RoundAbandoned": Replay._abandoned,
     }
 )

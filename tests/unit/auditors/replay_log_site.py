@@ -13,9 +13,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from server_site import CONSUMER, Site, count_at_most
 
+from auditors.shares import replay_share
 from auditors.snapshot import Snapshot
 from auditors.verify import verify_folder
-from auditors.wholelog import replay_share
 from ledger.log import Log
 from ledger.note import NoteSigner
 from policies.canonical import digest_of

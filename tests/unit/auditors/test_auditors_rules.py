@@ -151,6 +151,7 @@ def close(answers: PermitBody, previous: int | None, rows: int = 80) -> dict[str
     return {
         "run": "run-1",
         "permit": answers.digest(),
+        "permit_id": answers.id,
         "accepted": accepted,
         "quorum_met": True,
         "model": ZERO,

@@ -35,7 +35,7 @@ from replay_log_site import (
 )
 from server_site import Site, withdrawal_envelope
 
-from auditors import wholelog
+from auditors import shares
 from auditors.errors import AuditInputError
 from auditors.shares import replay_log
 from policies.account import Account
@@ -476,7 +476,7 @@ def test_as_many_faults_as_anybody_reads(
     for one in story[2:]:
         one.body = {}
     folder = write(tmp_path, story)
-    monkeypatch.setattr(wholelog, "MAX_VIOLATIONS", 3)
+    monkeypatch.setattr(shares, "MAX_VIOLATIONS", 3)
     assert 3 <= len(replay_log(folder, jobs=1).violations) <= 5
 
 
