@@ -27,7 +27,8 @@ What a log cannot show, and what is checked instead:
   node's own log
 
 Works on the entries as they stand: call `auditors.verify.verify_folder` first to know that nobody
-changed them. Memory grows with participants, agreements, runs and permit ids, not with entries.
+changed them. Memory grows with participants, agreements, runs, permit ids and closes, not with
+entries.
 """
 
 from __future__ import annotations
