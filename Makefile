@@ -24,6 +24,7 @@ check: $(VENV)/dev ## lint, formatting and types
 bench: $(VENV)/bench ## measure decisions beside other engines, and rounds beside stock Flower (six minutes)
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/round_latency.py
+	$(BIN)/python bench/replay_log.py
 
 proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. policies/governance.proto

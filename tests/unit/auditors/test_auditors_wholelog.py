@@ -35,7 +35,7 @@ from replay_log_site import (
 )
 from server_site import Site, withdrawal_envelope
 
-from auditors import shares
+from auditors import pending, shares
 from auditors.errors import AuditInputError
 from auditors.shares import replay_log
 from policies.account import Account
@@ -228,6 +228,11 @@ EDITS: dict[str, tuple[Edit, set[str], str]] = {
         ),
         {"report-named"},
         "expected a report that a verdict names",
+    ),
+    "reports that are said to be of another attempt": (
+        change("ReportsMade", 0, lambda b: b.update(attempt=2), named=1),
+        {"report-named"},
+        "expected the run, round, attempt and time of the decision in entry 24",
     ),
     "a baseline that was never adopted": (
         change("RoundDecided", 0, lambda b: b.update(baseline=ELSE)),
@@ -478,6 +483,16 @@ def test_as_many_faults_as_anybody_reads(
     folder = write(tmp_path, story)
     monkeypatch.setattr(shares, "MAX_VIOLATIONS", 3)
     assert 3 <= len(replay_log(folder, jobs=1).violations) <= 5
+
+
+def test_more_reports_than_a_decision_can_have(
+    honest: tuple[Story, Keys, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path, honest[0])
+    at = places(honest[0], "ReportsMade")[0]
+    monkeypatch.setattr(pending, "MAX_BYTES", 1_000)
+    found = [(one.index, one.rule, one.text) for one in replay_log(folder, jobs=1).violations]
+    assert (at, "report-named", "expected a decision after its reports") in found
 
 
 def test_what_cannot_be_replayed(tmp_path: Path) -> None:
