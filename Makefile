@@ -21,9 +21,10 @@ check: $(VENV)/dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/bench ## measure decisions beside other engines, and rounds beside stock Flower (six minutes)
+bench: $(VENV)/bench ## measure decisions beside other engines, and rounds beside stock Flower (ten minutes)
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/round_latency.py
+	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/replay_log.py
 
 proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
