@@ -70,7 +70,7 @@ class Keys:
     disclosure: str | None = None
 
 
-def prove(request: Enrolling, *, role: str) -> Keys:
+def prove(request: Enrolling, *, role: str, log_name: str) -> Keys:
     """The keys of a request, once it is seen that they are its own, and those of its role.
 
     Raises:
@@ -92,6 +92,8 @@ def prove(request: Enrolling, *, role: str) -> Keys:
         raise BadInput(f"enrolment: {error}") from error
     except UnicodeDecodeError as error:
         raise BadInput("enrolment: expected the log's key as name+hash+base64") from error
+    if log.name != log_name:  # under another's name its cosignatures would pass for that one's
+        raise BadInput(f"enrolment: expected a log key named {log_name}, got {log.name!r:.120}")
     try:
         fleet.verify(request.fleet_proof, request.transcript(), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:

@@ -146,7 +146,8 @@ class Enrolment:
         with self._one_at_a_time:
             with self._journal.writing(), self._journal.reading() as connection:
                 invited = self._invitation(connection, request)
-            keys = prove(request, role=invited.role)
+            name = f"{self._card.name}/{invited.participant}"
+            keys = prove(request, role=invited.role, log_name=name)
             if invited.used_by is None:
                 self._record(request, invited, keys)
         identity = Identity(

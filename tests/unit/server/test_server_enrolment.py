@@ -203,6 +203,15 @@ def test_a_low_order_log_key_is_refused(empty: Site) -> None:
         empty.governance.enrolment.enrol(enrolling(token, new_node("alpha"), log_verifier_key=text))
 
 
+@pytest.mark.parametrize("name", ["alpha", f"{SPACE}/beta", f"{SPACE}/alpha/more", SPACE])
+def test_a_log_key_under_another_s_name_is_refused(empty: Site, name: str) -> None:
+    node = new_node("alpha")
+    text = NoteSigner(name, node.receipt).verifier_key.encode()
+    token = empty.invite("alpha").token
+    with pytest.raises(BadInput, match=f"expected a log key named {SPACE}/alpha"):
+        empty.governance.enrolment.enrol(enrolling(token, node, log_verifier_key=text))
+
+
 def test_one_key_for_tls_and_fleet_is_refused(empty: Site) -> None:
     node = new_node("alpha")
     node.fleet = node.tls
