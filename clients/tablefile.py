@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from clients.cells import checked
 from clients.errors import VaultError
 from clients.product import Product
 from policies.statements import Column
@@ -47,7 +48,7 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
     Raises:
         VaultError: no such file, columns, rows or values; the text holds no cell's value.
     """
-    used = [column for column in product.columns if column.role != "ignored"]
+    used = product.used
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         selected = ", ".join(_cells(product, used))
@@ -55,7 +56,7 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
         found = connection.execute(query, [*_labels(product), *arguments]).fetchnumpy()
     _check_count(product.data, len(found["c0"]))
     return {
-        column.name: _checked(found[f"c{place}"], column, product)
+        column.name: checked(found[f"c{place}"], column, product.data)
         for place, column in enumerate(used)
     }
 
@@ -84,7 +85,7 @@ def survey_columns(product: Product) -> Survey:
     Raises:
         VaultError: no such file, columns, rows, or a value of another type.
     """
-    used = [column for column in product.columns if column.role != "ignored"]
+    used = product.used
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         gaps = [
@@ -106,7 +107,7 @@ def survey_columns(product: Product) -> Survey:
         for place, column in enumerate(product.columns)
     }
     values = {
-        column.name: _checked(found[f"c{place}"], column, product, gaps=missing[column.name])
+        column.name: checked(found[f"c{place}"], column, product.data, gaps=missing[column.name])
         for place, column in enumerate(used)
     }
     return Survey(
@@ -256,28 +257,3 @@ def _expression(column: Column, product: Product, *, typed: bool) -> str:
     if column.role == "label":
         return f"CASE WHEN {cast} BETWEEN 0 AND {len(product.classes) - 1} THEN {cast} END"
     return cast
-
-
-def _checked(
-    values: npt.NDArray[Any],
-    column: Column,
-    product: Product,
-    *,
-    gaps: npt.NDArray[np.bool_] | None = None,
-) -> npt.NDArray[Any]:
-    """The plain values; only where `gaps` says so may one be missing."""
-    bad = np.ma.getmaskarray(values)
-    plain = np.ma.getdata(values)
-    if plain.dtype.kind == "f":
-        bad = bad | ~np.isfinite(plain)
-    if gaps is not None:
-        bad = bad & ~gaps
-    if bad.any():
-        wanted = (
-            "one of the product's classes" if column.role == "label" else f"a finite {column.type}"
-        )
-        raise VaultError(
-            f"{product.data}: column {column.name!r}, row {int(bad.argmax()) + 1}: expected "
-            f"{wanted}, got something else; correct the data or declare the column otherwise"
-        )
-    return plain
