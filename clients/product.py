@@ -48,7 +48,7 @@ from policies.statements import (
 )
 
 MAX_PRODUCT_BYTES: Final = 1 << 18
-SUFFIXES: Final = (".csv", ".parquet")
+SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 DEFAULT_SHARE: Final[tuple[Share, ...]] = ("rows",)
 
 

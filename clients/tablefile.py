@@ -1,7 +1,8 @@
-"""Reads a product's data file: CSV or Parquet, every value of the type that its owner declared.
+"""Reads a product's data file: CSV, JSON Lines or Parquet, each value as its owner declared it.
 
 Nothing is guessed, and a cell that does not read as its type refuses the whole product. The file is
-the only one that the reader may open.
+the only one that the reader may open. In JSON Lines a number is no string and a string no number; a
+key that a line leaves out is a cell without a value.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ _NUMBER: Final = {
     "float": r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?",
     "integer": r"[+-]?\d+",
 }
+_JSON_TYPES: Final = {
+    "float": "('BIGINT', 'UBIGINT', 'DOUBLE')",
+    "integer": "('BIGINT', 'UBIGINT')",
+    "string": "('VARCHAR')",
+}
 _CAST: Final = {"float": "FLOAT", "integer": "BIGINT"}
 _INTEGERS: Final = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
@@ -39,6 +45,11 @@ _PARQUET_TYPES: Final = {
     "float": _INTEGERS | {"FLOAT", "DOUBLE"},
     "integer": _INTEGERS,
     "string": frozenset({"VARCHAR"}),
+}
+_ROWS: Final = {
+    ".csv": "CSV rows with as many cells as the header",
+    ".jsonl": "one JSON object a line, in UTF-8, with each key once",
+    ".parquet": "Parquet rows",
 }
 
 
@@ -128,21 +139,17 @@ def _opened(product: Product) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     except duckdb.Error as error:
         # Its text quotes the line: the number is kept, the rest and the chain are dropped.
-        line = re.search(r"Line: (\d+)", str(error))
-        place_text = f"line {line[1]} is not one" if line else "something else"
+        line = re.search(r"Line: (\d+)|in line (\d+): ", str(error))
+        place_text = f"line {line[1] or line[2]} is not one" if line else "something else"
         raise VaultError(
-            f"{path}: expected {path.suffix[1:].upper()} rows with as many cells as the header, "
-            f"got: {place_text}"
+            f"{path}: expected {_ROWS[path.suffix.lower()]}, got: {place_text}"
         ) from None
     finally:
         connection.close()
 
 
 def _cells(product: Product, used: list[Column]) -> list[str]:
-    return [
-        f"{_expression(column, product, typed=_typed(product))} AS c{place}"
-        for place, column in enumerate(used)
-    ]
+    return [f"{_expression(column, product)} AS c{place}" for place, column in enumerate(used)]
 
 
 def _labels(product: Product) -> list[str]:
@@ -152,6 +159,10 @@ def _labels(product: Product) -> list[str]:
 
 def _typed(product: Product) -> bool:
     return product.data.suffix.lower() == ".parquet"
+
+
+def _json(product: Product) -> bool:
+    return product.data.suffix.lower() == ".jsonl"
 
 
 def _check_count(path: Path, count: int) -> None:
@@ -192,6 +203,10 @@ def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[st
                     f"got {types[column.name][:60]}"
                 )
         return "read_parquet(?)", [str(path)]
+    if _json(product):
+        keys = dict.fromkeys((column.name for column in product.columns), "JSON")
+        how = "format='newline_delimited', records='true', compression='none', ignore_errors=false"
+        return f"read_json(?, columns=?, {how})", [str(path), keys]
     names = _header(path)
     _check_names(product, names)
     options = "auto_detect=false, header=true, delim=',', quote='\"', escape='\"'"
@@ -230,6 +245,8 @@ def _check_names(product: Product, names: list[str]) -> None:
 def _gap(column: Column, product: Product) -> str:
     """SQL that says whether a cell of this column holds no value at all."""
     name = _quoted(column)
+    if _json(product):
+        return f"({name} IS NULL OR json_type({name}) = 'NULL')"
     if not _typed(product):
         return f"({name} IS NULL OR trim({name}) = '')"
     if column.type == "float":
@@ -241,14 +258,17 @@ def _quoted(column: Column) -> str:
     return '"' + column.name.replace('"', '""') + '"'
 
 
-def _expression(column: Column, product: Product, *, typed: bool) -> str:
+def _expression(column: Column, product: Product) -> str:
     """SQL for one column; what does not read as its type becomes NULL."""
     name = _quoted(column)
+    if _json(product):
+        kinds = _JSON_TYPES[column.type]
+        name = f"(CASE WHEN json_type({name}) IN {kinds} THEN {name}->>'$' END)"
     if column.role == "label" and column.type == "string":
         cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(product.classes)))
         return f"CASE {name} {cases} END"
     cast = f"TRY_CAST(trim({name}) AS {_CAST[column.type]})"
-    if typed:
+    if _typed(product):
         cast = f"TRY_CAST({name} AS {_CAST[column.type]})"
     else:
         # The engine's own casts would take 1_000, round 1.5 to an integer, and read "inf".
