@@ -7,8 +7,11 @@
      "classes": ["benign", "malignant"], "held_back": "0.2", "modality": "tabular",
      "classification": "general", "personal_information": false}
 
-`path` is relative to the product file. `classes` are the label's values in order; for an integer
-label they read "0", "1", and so on. What else may be said about the data, with what holds where it
+A column may also state its `unit` ("mm") and its `range` (["0", "120"], least and most: a value
+outside refuses the product). The role `subject` is of whom a row is, `time` of when, `ignored` of
+nothing; no app sees any of them. `path` is relative to the product file. `classes` are the label's
+values in order; for an integer label they read "0", "1", and so on. What else may be said about the
+data, with what holds where it
 is left out: `data_version` (1), `jurisdiction` (that of the node's region), `subject_consent`
 ("none" or "table"), `anonymization` (the method, ""), `filing_number` (""),
 `execution_environment` ("", or what `tds node doctor` measures), and `share_readiness`
@@ -45,7 +48,7 @@ from policies.statements import (
 )
 
 MAX_PRODUCT_BYTES: Final = 1 << 18
-SUFFIXES: Final = (".csv", ".parquet")
+SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 DEFAULT_SHARE: Final[tuple[Share, ...]] = ("rows",)
 
 
@@ -107,6 +110,11 @@ class Product:
     def features(self) -> tuple[Column, ...]:
         """The columns that an app sees, in the file's order."""
         return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def used(self) -> list[Column]:
+        """Features and label, in the file's order: all that is read for an app."""
+        return [column for column in self.columns if column.role in ("feature", "label")]
 
     @property
     def label(self) -> Column:
@@ -226,10 +234,24 @@ def _check_columns(content: _File) -> None:
         raise DocumentError(
             "$.columns", "features of type float or integer", f"string for {words[0]!r}"
         )
+    for one in content.columns:
+        _check_column(one)
+    for role in ("subject", "time"):
+        if sum(column.role == role for column in content.columns) > 1:
+            raise DocumentError("$.columns", f"at most one column with role {role}", "more")
     if len(set(content.classes)) != len(content.classes):
         raise DocumentError("$.classes", "each class once", "one twice")
     numbered = [str(number) for number in range(len(content.classes))]
     if labels[0].type == "integer" and content.classes != numbered:
         raise DocumentError(
             "$.classes", '"0", "1" and so on for an integer label', f"{content.classes}"[:80]
+        )
+
+
+def _check_column(column: Column) -> None:
+    if column.role == "subject" and column.type == "float":
+        raise DocumentError("$.columns", "a subject of type string or integer", "float")
+    if column.range is not None and (column.role == "label" or column.type == "string"):
+        raise DocumentError(
+            "$.columns", "a range for numbers that are no label", f"one for {column.name!r}"
         )

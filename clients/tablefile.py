@@ -1,7 +1,8 @@
-"""Reads a product's data file: CSV or Parquet, every value of the type that its owner declared.
+"""Reads a product's data file: CSV, JSON Lines or Parquet, each value as its owner declared it.
 
 Nothing is guessed, and a cell that does not read as its type refuses the whole product. The file is
-the only one that the reader may open.
+the only one that the reader may open. In JSON Lines a number is no string and a string no number; a
+key that a line leaves out is a cell without a value.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from clients.cells import checked
 from clients.errors import VaultError
 from clients.product import Product
 from policies.statements import Column
@@ -30,6 +32,11 @@ _NUMBER: Final = {
     "float": r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?",
     "integer": r"[+-]?\d+",
 }
+_JSON_TYPES: Final = {
+    "float": "('BIGINT', 'UBIGINT', 'DOUBLE')",
+    "integer": "('BIGINT', 'UBIGINT')",
+    "string": "('VARCHAR')",
+}
 _CAST: Final = {"float": "FLOAT", "integer": "BIGINT"}
 _INTEGERS: Final = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
@@ -39,6 +46,11 @@ _PARQUET_TYPES: Final = {
     "integer": _INTEGERS,
     "string": frozenset({"VARCHAR"}),
 }
+_ROWS: Final = {
+    ".csv": "CSV rows with as many cells as the header",
+    ".jsonl": "one JSON object a line, in UTF-8, with each key once",
+    ".parquet": "Parquet rows",
+}
 
 
 def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
@@ -47,7 +59,7 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
     Raises:
         VaultError: no such file, columns, rows or values; the text holds no cell's value.
     """
-    used = [column for column in product.columns if column.role != "ignored"]
+    used = product.used
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         selected = ", ".join(_cells(product, used))
@@ -55,7 +67,7 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
         found = connection.execute(query, [*_labels(product), *arguments]).fetchnumpy()
     _check_count(product.data, len(found["c0"]))
     return {
-        column.name: _checked(found[f"c{place}"], column, product)
+        column.name: checked(found[f"c{place}"], column, product.data)
         for place, column in enumerate(used)
     }
 
@@ -84,7 +96,7 @@ def survey_columns(product: Product) -> Survey:
     Raises:
         VaultError: no such file, columns, rows, or a value of another type.
     """
-    used = [column for column in product.columns if column.role != "ignored"]
+    used = product.used
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         gaps = [
@@ -106,7 +118,7 @@ def survey_columns(product: Product) -> Survey:
         for place, column in enumerate(product.columns)
     }
     values = {
-        column.name: _checked(found[f"c{place}"], column, product, gaps=missing[column.name])
+        column.name: checked(found[f"c{place}"], column, product.data, gaps=missing[column.name])
         for place, column in enumerate(used)
     }
     return Survey(
@@ -127,21 +139,17 @@ def _opened(product: Product) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     except duckdb.Error as error:
         # Its text quotes the line: the number is kept, the rest and the chain are dropped.
-        line = re.search(r"Line: (\d+)", str(error))
-        place_text = f"line {line[1]} is not one" if line else "something else"
+        line = re.search(r"Line: (\d+)|in line (\d+): ", str(error))
+        place_text = f"line {line[1] or line[2]} is not one" if line else "something else"
         raise VaultError(
-            f"{path}: expected {path.suffix[1:].upper()} rows with as many cells as the header, "
-            f"got: {place_text}"
+            f"{path}: expected {_ROWS[path.suffix.lower()]}, got: {place_text}"
         ) from None
     finally:
         connection.close()
 
 
 def _cells(product: Product, used: list[Column]) -> list[str]:
-    return [
-        f"{_expression(column, product, typed=_typed(product))} AS c{place}"
-        for place, column in enumerate(used)
-    ]
+    return [f"{_expression(column, product)} AS c{place}" for place, column in enumerate(used)]
 
 
 def _labels(product: Product) -> list[str]:
@@ -151,6 +159,10 @@ def _labels(product: Product) -> list[str]:
 
 def _typed(product: Product) -> bool:
     return product.data.suffix.lower() == ".parquet"
+
+
+def _json(product: Product) -> bool:
+    return product.data.suffix.lower() == ".jsonl"
 
 
 def _check_count(path: Path, count: int) -> None:
@@ -191,6 +203,10 @@ def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[st
                     f"got {types[column.name][:60]}"
                 )
         return "read_parquet(?)", [str(path)]
+    if _json(product):
+        keys = dict.fromkeys((column.name for column in product.columns), "JSON")
+        how = "format='newline_delimited', records='true', compression='none', ignore_errors=false"
+        return f"read_json(?, columns=?, {how})", [str(path), keys]
     names = _header(path)
     _check_names(product, names)
     options = "auto_detect=false, header=true, delim=',', quote='\"', escape='\"'"
@@ -229,6 +245,8 @@ def _check_names(product: Product, names: list[str]) -> None:
 def _gap(column: Column, product: Product) -> str:
     """SQL that says whether a cell of this column holds no value at all."""
     name = _quoted(column)
+    if _json(product):
+        return f"({name} IS NULL OR json_type({name}) = 'NULL')"
     if not _typed(product):
         return f"({name} IS NULL OR trim({name}) = '')"
     if column.type == "float":
@@ -240,14 +258,17 @@ def _quoted(column: Column) -> str:
     return '"' + column.name.replace('"', '""') + '"'
 
 
-def _expression(column: Column, product: Product, *, typed: bool) -> str:
+def _expression(column: Column, product: Product) -> str:
     """SQL for one column; what does not read as its type becomes NULL."""
     name = _quoted(column)
+    if _json(product):
+        kinds = _JSON_TYPES[column.type]
+        name = f"(CASE WHEN json_type({name}) IN {kinds} THEN {name}->>'$' END)"
     if column.role == "label" and column.type == "string":
         cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(product.classes)))
         return f"CASE {name} {cases} END"
     cast = f"TRY_CAST(trim({name}) AS {_CAST[column.type]})"
-    if typed:
+    if _typed(product):
         cast = f"TRY_CAST({name} AS {_CAST[column.type]})"
     else:
         # The engine's own casts would take 1_000, round 1.5 to an integer, and read "inf".
@@ -256,28 +277,3 @@ def _expression(column: Column, product: Product, *, typed: bool) -> str:
     if column.role == "label":
         return f"CASE WHEN {cast} BETWEEN 0 AND {len(product.classes) - 1} THEN {cast} END"
     return cast
-
-
-def _checked(
-    values: npt.NDArray[Any],
-    column: Column,
-    product: Product,
-    *,
-    gaps: npt.NDArray[np.bool_] | None = None,
-) -> npt.NDArray[Any]:
-    """The plain values; only where `gaps` says so may one be missing."""
-    bad = np.ma.getmaskarray(values)
-    plain = np.ma.getdata(values)
-    if plain.dtype.kind == "f":
-        bad = bad | ~np.isfinite(plain)
-    if gaps is not None:
-        bad = bad & ~gaps
-    if bad.any():
-        wanted = (
-            "one of the product's classes" if column.role == "label" else f"a finite {column.type}"
-        )
-        raise VaultError(
-            f"{product.data}: column {column.name!r}, row {int(bad.argmax()) + 1}: expected "
-            f"{wanted}, got something else; correct the data or declare the column otherwise"
-        )
-    return plain

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from decimal import Decimal as Number
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from policies.canonical import Json, digest_of
 from policies.fields import (
     Amount,
     Count,
+    Decimal,
     Document,
     Id,
     Instant,
@@ -29,11 +36,33 @@ VERIFICATION_TYPE = "application/vnd.tdspace.agreement-verification+json"
 
 
 class Column(Document):
-    """One column of a product, without any of its values."""
+    """One column of a product, without any of its values.
+
+    Attributes:
+        role: `subject` says whom a row is about and `time` when it was; neither reaches an app.
+        unit: such as "mm" or "1/min"; "" is not stated.
+        range: least and most that a value may be, both included; None bounds nothing.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     type: Literal["float", "integer", "string"]
-    role: Literal["feature", "label", "ignored"]
+    role: Literal["feature", "label", "subject", "time", "ignored"]
+    unit: Annotated[str, Field(max_length=32)] = ""
+    # JSON has no tuples: lax about that, and about nothing within.
+    range: Annotated[tuple[Decimal, Decimal], Field(strict=False)] | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _in_order(cls, value: tuple[str, str] | None) -> tuple[str, str] | None:
+        if value is not None and Number(value[0]) > Number(value[1]):
+            raise ValueError("least, then most")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _stated(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not stated: a column that says no more than before reads as before."""
+        kept: dict[str, Any] = serialized(self)
+        return {key: value for key, value in kept.items() if value not in ("", None)}
 
 
 Share = Literal[

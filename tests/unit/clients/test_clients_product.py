@@ -43,6 +43,27 @@ def columns(*changed: tuple[str, str, str]) -> list[dict[str, str]]:
     return [{"name": name, "type": kind, "role": role} for name, kind, role in changed]
 
 
+def ranged(*bounds: object, **changes: str) -> list[dict[str, Any]]:
+    more = {"name": "age", "type": "float", "role": "feature", "range": list(bounds), **changes}
+    return [*GOOD["columns"], more]
+
+
+def twice(role: str) -> list[dict[str, Any]]:
+    return [*GOOD["columns"], *columns(("s", "string", role), ("t", "string", role))]
+
+
+def test_unit_range_subject_and_time(tmp_path: Path) -> None:
+    more = [
+        *ranged("0", "120", unit="a"),
+        *columns(("who", "string", "subject"), ("when", "integer", "time")),
+    ]
+    product = load_product(written(tmp_path, columns=more))
+    assert [column.name for column in product.used] == ["radius", "diagnosis", "age"]
+    assert (product.used[2].unit, product.used[2].range) == ("a", ("0", "120"))
+    assert [column.to_json() for column in product.columns] == more
+    assert hash(product)
+
+
 def test_a_product_file_is_read(tmp_path: Path) -> None:
     product = load_product(written(tmp_path))
     assert product.data == tmp_path / "data.csv"
@@ -140,6 +161,31 @@ def test_no_row_no_card(tmp_path: Path) -> None:
         ({"columns": columns(("a", "string", "label"), ("b", "string", "feature"))}, "float or"),
         ({"columns": columns(("a", "string", "label"), ("a", "float", "feature"))}, "twice"),
         ({"columns": columns(("a", "integer", "label"), ("b", "float", "feature"))}, "classes"),
+        ({"columns": [*GOOD["columns"], *columns(("s", "float", "subject"))]}, "a subject of type"),
+        (
+            {
+                "columns": [
+                    *GOOD["columns"],
+                    *columns(*(("s", "string", "subject"), ("t", "string", "subject"))),
+                ]
+            },
+            "at most one column with role subject",
+        ),
+        (
+            {
+                "columns": [
+                    *GOOD["columns"],
+                    *columns(*(("s", "string", "time"), ("t", "string", "time"))),
+                ]
+            },
+            "at most one column with role time",
+        ),
+        ({"columns": ranged("1", "0")}, "least, then most"),
+        ({"columns": ranged(0, 1)}, r"\$\.columns\[3\]\.range"),
+        ({"columns": ranged("0")}, r"\$\.columns\[3\]\.range"),
+        ({"columns": ranged("0", "1", "2")}, r"\$\.columns\[3\]\.range"),
+        ({"columns": ranged("0", "nan")}, r"\$\.columns\[3\]\.range"),
+        ({"columns": ranged("0", "1", type="string", role="ignored")}, "a range for numbers"),
     ],
 )
 def test_one_fault_is_refused_by_its_field(

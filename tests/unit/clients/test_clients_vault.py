@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -220,3 +221,50 @@ def test_the_vault_reads_again_only_after_a_change(tmp_path: Path) -> None:
     found = wanted.data.stat()
     os.utime(wanted.data, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
     assert vault.open(wanted) is not second
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        (("-1000", "1.5"), ""),
+        (("-999.5", "9"), "'radius', row 2: expected a value from -999.5 to 9"),
+        (("-1e3", "1"), "'radius', row 1: expected a value from -1e3 to 1 as declared"),
+        (("-1e300", "1e300"), ""),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_place(
+    tmp_path: Path, bounds: tuple[str, str], words: str
+) -> None:
+    wanted = product(written(tmp_path, CSV))
+    radius, *rest = wanted.columns
+    bounded = radius.model_copy(update={"range": bounds})
+    wanted = replace(wanted, columns=(bounded, *rest))
+    if not words:
+        assert open_product(wanted, salt=SALT).count == 3
+        return
+    with pytest.raises(VaultError, match=words) as caught:
+        open_product(wanted, salt=SALT)
+    assert "1.5" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "outside"),
+    [
+        (("2", "4"), ""),
+        (("1.5", "4.5"), ""),
+        (("-1e38", "1e38"), ""),
+        (("2.5", "9"), "'cell count', row 1"),
+        (("2", "3.999"), "'cell count', row 3"),
+        (("2.2", "2.8"), "'cell count', row 1"),
+        (("1e30", "1e31"), "'cell count', row 1"),
+    ],
+)
+def test_a_range_of_whole_numbers(tmp_path: Path, bounds: tuple[str, str], outside: str) -> None:
+    wanted = product(written(tmp_path, CSV))
+    *rest, count = wanted.columns
+    wanted = replace(wanted, columns=(*rest, count.model_copy(update={"range": bounds})))
+    if not outside:
+        assert open_product(wanted, salt=SALT).count == 3
+        return
+    with pytest.raises(VaultError, match=outside):
+        open_product(wanted, salt=SALT)

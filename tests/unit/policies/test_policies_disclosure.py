@@ -79,6 +79,11 @@ def test_a_text_of_one_kind_is_none_of_another() -> None:
     assert Opening("app", SALT, profile).commitment != new_opening(profile, SALT).commitment
 
 
+def test_what_a_column_does_not_say_is_not_committed_to() -> None:
+    """Openings that were made before columns had units and ranges open the same commitments."""
+    assert AGE.to_json() == {"name": AGE.name, "type": AGE.type, "role": AGE.role}
+
+
 @pytest.mark.parametrize("salt", [b"", bytes(31), bytes(33)])
 def test_a_salt_of_another_length_is_the_callers_mistake(salt: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
