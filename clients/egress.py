@@ -1,24 +1,71 @@
 """What may leave the node: pure checks of what an app returned (DESIGN.md, step 8).
 
 An update has the incoming model's names, shapes and types, and finite numbers. Of the figures, only
-those leave that the permit names. Whatever else the app returned stays.
+those leave that the permit names, each rounded, bounded and spelled in one way: a figure is a
+covert channel, and `carried` says how wide it is. Whatever else the app returned stays; so does
+what a refused reply looked like: a refusal says which check failed, no size or name of the app's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal
 from typing import Final
 
 import numpy as np
 
 from clients.errors import EgressRefused
-from policies.canonical import MAX_SAFE_INTEGER
+from policies.canonical import Json
 from policies.errors import DocumentError
 from policies.permit import Kind
 from policies.tensors import Tensor, Tensors, pack_tensors
 
 MAX_METRICS: Final = 16
+
+SIGNIFICANT_DIGITS: Final = 4
+"""To how many a figure is rounded."""
+
+LARGEST: Final = Decimal(10**9)
+SMALLEST: Final = Decimal("1e-6")
+"""A figure's magnitude: a larger one is refused, a smaller one leaves as 0."""
+
+_DECADES: Final = LARGEST.adjusted() - SMALLEST.adjusted()
+_MANTISSAS: Final = 9 * 10 ** (SIGNIFICANT_DIGITS - 1)
+# Both signs of each number below the largest; the largest; zero; and no figure at all.
+_SPELLINGS: Final = 2 * (_DECADES * _MANTISSAS + 1) + 2
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a reply could carry at most, whatever its app put into it.
+
+    Attributes:
+        update_bytes: of the packed arrays: each may be chosen by the app.
+        metric_bits: of the figures that the permit names, left out or not.
+    """
+
+    update_bytes: int
+    metric_bits: int
+
+    def to_json(self) -> dict[str, Json]:
+        """As it stands in the node's own log."""
+        return {
+            "update_bytes": self.update_bytes,
+            "metric_bits": self.metric_bits,
+            "metric_digits": SIGNIFICANT_DIGITS,
+        }
+
+
+def carried(update: bytes, allowed: Collection[str]) -> Carried:
+    """The bound for a reply with this update under a permit that names these figures."""
+    return Carried(update_bytes=len(update), metric_bits=metric_bits(len(set(allowed))))
+
+
+def metric_bits(count: int) -> int:
+    """How many bits so many figures carry at most, rounded up: 19 for one, 73 for four."""
+    return math.ceil(min(count, MAX_METRICS) * math.log2(_SPELLINGS))
 
 
 def check_update(update: Mapping[str, Tensor], incoming: Mapping[str, Tensor]) -> None:
@@ -33,18 +80,28 @@ def check_update(update: Mapping[str, Tensor], incoming: Mapping[str, Tensor]) -
         raise EgressRefused(f"update: expected the array {missing[0][:100]!r}, got none")
     if extra:
         raise EgressRefused(
-            f"update: expected the incoming model's {len(incoming)} arrays, got {len(extra)} others"
+            f"update: expected the incoming model's {len(incoming)} arrays, got others, too",
+            detail=f"{len(extra)} arrays too many",
         )
     for name, array in update.items():
         wanted = incoming[name]
         where = f"update, array {name[:100]!r}"
         if array.shape != wanted.shape:
-            raise EgressRefused(f"{where}: expected shape {wanted.shape}, got {array.shape}")
+            raise EgressRefused(
+                f"{where}: expected shape {wanted.shape}, got another",
+                detail=f"{where}: shape {array.shape}",
+            )
         if array.dtype != wanted.dtype:
-            raise EgressRefused(f"{where}: expected {wanted.dtype.name}, got {array.dtype.name}")
+            raise EgressRefused(
+                f"{where}: expected {wanted.dtype.name}, got another type",
+                detail=f"{where}: type {array.dtype.name}",
+            )
         if array.dtype.kind == "f" and not bool(np.isfinite(array).all()):
             count = int(array.size - np.isfinite(array).sum())
-            raise EgressRefused(f"{where}: expected finite numbers, got {count} that are not")
+            raise EgressRefused(
+                f"{where}: expected finite numbers, got some that are not",
+                detail=f"{where}: {count} numbers are not finite",
+            )
 
 
 def check_no_update(update: Mapping[str, Tensor] | None) -> None:
@@ -54,7 +111,9 @@ def check_no_update(update: Mapping[str, Tensor] | None) -> None:
         EgressRefused: it did.
     """
     if update:
-        raise EgressRefused(f"evaluation: expected figures only, got {len(update)} arrays")
+        raise EgressRefused(
+            "evaluation: expected figures only, got arrays", detail=f"{len(update)} arrays"
+        )
 
 
 def leaving_update(kind: Kind, update: Tensors | None, incoming: Mapping[str, Tensor]) -> bytes:
@@ -78,7 +137,7 @@ def leaving_update(kind: Kind, update: Tensors | None, incoming: Mapping[str, Te
 def check_metrics(
     metrics: Mapping[str, float | int], allowed: Collection[str], *, max_metrics: int = MAX_METRICS
 ) -> dict[str, str]:
-    """The figures that may leave, as decimal strings that read back to the same numbers.
+    """The figures that may leave, rounded, as decimal strings: one spelling of one number.
 
     Args:
         metrics: what the app returned; names outside `allowed` are dropped.
@@ -90,18 +149,23 @@ def check_metrics(
     """
     leaving = {name: metrics[name] for name in sorted(metrics) if name in allowed}
     if len(leaving) > max_metrics:
-        raise EgressRefused(f"metrics: expected at most {max_metrics}, got {len(leaving)}")
+        raise EgressRefused(
+            f"metrics: expected at most {max_metrics}, got more", detail=f"{len(leaving)} figures"
+        )
     return {name: _decimal(name, value) for name, value in leaving.items()}
 
 
 def _decimal(name: str, value: float | int) -> str:
     where = f"metric {name!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise EgressRefused(f"{where}: expected a number, got {type(value).__name__}")
-    if isinstance(value, int):
-        if abs(value) > MAX_SAFE_INTEGER:
-            raise EgressRefused(f"{where}: expected an integer within 2^53 - 1, got a larger one")
-        return str(int(value))
-    if not math.isfinite(value):
+        raise EgressRefused(f"{where}: expected a number, got something else")
+    if isinstance(value, float) and not math.isfinite(value):
         raise EgressRefused(f"{where}: expected a finite number, got one that is not")
-    return repr(float(value))
+    # Of a float what it is written as, not the binary fraction behind it.
+    exact = Decimal(int(value)) if isinstance(value, int) else Decimal(repr(float(value)))
+    rounded = Context(prec=SIGNIFICANT_DIGITS).plus(exact)
+    if abs(rounded) > LARGEST:
+        raise EgressRefused(f"{where}: expected a number within {LARGEST}, got a larger one")
+    if abs(rounded) < SMALLEST:
+        return "0"
+    return format(rounded.normalize(), "f")

@@ -108,7 +108,19 @@ class BundleError(ClientError):
 
 
 class EgressRefused(ClientError):
-    """What the app returned may not leave the node."""
+    """What the app returned may not leave the node.
+
+    The text is made of the incoming model, the permit and the check that failed: nothing that the
+    app chose, since it travels. `detail` is for the node's own log only.
+
+    Args:
+        text: what was expected.
+        detail: what came: sizes, types and counts, no value.
+    """
+
+    def __init__(self, text: str, *, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
 
 
 class SandboxError(ClientError):

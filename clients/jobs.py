@@ -81,10 +81,11 @@ def read_result(job: Job, ended: Ended) -> JobResult:
         )
     frame = ended.parsed()
     if frame is None:
+        told, seen = describe_status(ended.status)
         raise AppFailed(
-            f"the app's process ended without a result ({describe_status(ended.status)}); it may "
+            f"the app's process ended without a result ({told}); it may "
             f"have needed more than {job.memory_bytes} bytes of memory",
-            detail=ended.tail,
+            detail=f"{seen}\n{ended.tail}",
         )
     head, update = frame
     if head.get("ok") is not True:

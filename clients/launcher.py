@@ -32,6 +32,8 @@ END_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.02
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
+_TOLD_SIGNALS: Final = ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS")
+
 Stop = Literal["", "cancelled", "timeout", "too-large"]
 
 
@@ -204,10 +206,16 @@ class Zygote:
         return int(json.loads(data)["status"])
 
 
-def describe_status(status: int | None) -> str:
-    """A wait status in words."""
+def describe_status(status: int | None) -> tuple[str, str]:
+    """A wait status in words: those that may travel, and all of it for the owner.
+
+    An exit code is the app's to choose; of how it ended only the name of a common signal travels.
+    """
     code = os.waitstatus_to_exitcode(status or 0)
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return "it exited", f"exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"signal {name}" if name in _TOLD_SIGNALS else "a signal", name
 
 
 def _environment(base: Path) -> dict[str, str]:

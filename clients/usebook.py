@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from clients.egress import Carried
 from clients.errors import ClientError
 from clients.gate import Admission
 from clients.state import Journal, NodeState
@@ -56,13 +57,19 @@ class UseBook:
         key = f"{admission.permit.body.id}:started"
         self._log("UseStarted", _started_facts(admission), key=key)
 
-    def receipted(self, body: PermitBody, receipt: Receipt, envelope: bytes) -> None:
+    def receipted(
+        self, body: PermitBody, receipt: Receipt, envelope: bytes, carried: Carried
+    ) -> None:
         """The receipt is durable; its envelope may leave after a last look.
+
+        Args:
+            carried: how much the app could have put into what leaves.
 
         Raises:
             LedgerError: not logged; nothing may leave.
         """
-        facts = {"envelope": sha256_hex(envelope), "receipt": receipt.to_json()}
+        facts: dict[str, Json] = {"envelope": sha256_hex(envelope), "receipt": receipt.to_json()}
+        facts["egress"] = carried.to_json()
         self._log("UseReceipted", facts, key=f"{body.id}:outcome")
 
     def refused(self, task: Task, refusal: Refusal) -> None:

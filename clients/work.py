@@ -21,8 +21,15 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from clients.egress import check_metrics, leaving_update
-from clients.errors import AppFailed, GateRefused, LogForked, SandboxCancelled, refused
+from clients.egress import carried, check_metrics, leaving_update
+from clients.errors import (
+    AppFailed,
+    EgressRefused,
+    GateRefused,
+    LogForked,
+    SandboxCancelled,
+    refused,
+)
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
 from clients.jobs import Job, JobResult, Runner
 from clients.logcheck import FetchConsistency
@@ -283,7 +290,7 @@ class Worker:
         )
         envelope = sign_receipt(receipt, self._receipt_key)
         # A crash up to here: `recover` logs the failure; nothing left.
-        self._book.receipted(body, receipt, envelope)
+        self._book.receipted(body, receipt, envelope, carried(update, body.metrics))
         current.receipted = True
         # A crash here: the log tells of a use whose reply never came, which counts as used.
         self._on_step("receipted")
@@ -302,7 +309,7 @@ class Worker:
     def _explained(self, error: Exception, admission: Admission | None = None) -> Refusal:
         if isinstance(error, SandboxCancelled):
             return self._why_cancelled()
-        if isinstance(error, AppFailed):
+        if isinstance(error, AppFailed | EgressRefused) and error.detail:
             self._keep_detail(error.detail)
         if admission is None:
             return explain(error)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from clients.egress import check_metrics, check_no_update, check_update
+from clients.egress import carried, check_metrics, check_no_update, check_update, metric_bits
 from clients.errors import EgressRefused
 from policies.tensors import Tensors
 
@@ -32,13 +32,13 @@ def test_an_update_of_the_same_form_may_leave() -> None:
     ("update", "words"),
     [
         ({}, "expected the array 'bias', got none"),
-        (changed(extra=np.zeros(1)), "got 1 others"),
-        (changed(bias=np.zeros(3)), "'bias': expected shape (2,), got (3,)"),
-        (changed(bias=np.zeros((2, 1))), "expected shape (2,), got (2, 1)"),
-        (changed(bias=np.zeros(2, dtype=np.float32)), "expected float64, got float32"),
-        (changed(steps=np.zeros(1, dtype=np.int32)), "expected int64, got int32"),
-        (changed(bias=np.array([0.0, np.nan])), "expected finite numbers, got 1"),
-        (changed(bias=np.array([np.inf, -np.inf])), "expected finite numbers, got 2"),
+        (changed(extra=np.zeros(1)), "got others, too"),
+        (changed(bias=np.zeros(3)), "'bias': expected shape (2,), got another"),
+        (changed(bias=np.zeros((2, 1))), "expected shape (2,), got another"),
+        (changed(bias=np.zeros(2, dtype=np.float32)), "expected float64, got another type"),
+        (changed(steps=np.zeros(1, dtype=np.int32)), "expected int64, got another type"),
+        (changed(bias=np.array([0.0, np.nan])), "expected finite numbers"),
+        (changed(bias=np.array([np.inf, -np.inf])), "expected finite numbers"),
     ],
 )
 def test_any_other_update_is_refused(update: Tensors, words: str) -> None:
@@ -48,17 +48,49 @@ def test_any_other_update_is_refused(update: Tensors, words: str) -> None:
 
 def test_an_evaluation_returns_no_arrays() -> None:
     check_no_update(None)
-    with pytest.raises(EgressRefused, match="got 3 arrays"):
+    with pytest.raises(EgressRefused, match="figures only"):
         check_no_update(INCOMING)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(5, "5"), (-3, "-3"), (0.1, "0.1"), (1e-7, "1e-07"), (1e300, "1e+300"), (-0.0, "-0.0")],
+    [
+        (5, "5"),
+        (5.0, "5"),
+        (-3, "-3"),
+        (0.1, "0.1"),
+        (1 / 3, "0.3333"),
+        (-0.0, "0"),
+        (0.99996, "1"),
+        (123_456, "123500"),
+        (999_999_999, "1000000000"),
+        (1e-7, "0"),
+        (-0.00000123456, "-0.000001235"),
+        (4711.47114711, "4711"),
+    ],
 )
-def test_figures_leave_as_decimals_that_read_back(value: float, text: str) -> None:
+def test_figures_leave_rounded_and_spelled_in_one_way(value: float, text: str) -> None:
     assert check_metrics({"loss": value, "secret": 1.5}, ["loss"]) == {"loss": text}
-    assert float(text) == value
+    assert float(text) == pytest.approx(value, rel=5e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "bits"), [(0, 0), (1, 19), (4, 73), (16, 289), (99, 289)])
+def test_what_figures_carry_is_counted(count: int, bits: int) -> None:
+    assert metric_bits(count) == bits
+    names = [f"m{number}" for number in range(count)]
+    assert carried(b"12345", names).to_json() == {
+        "update_bytes": 5,
+        "metric_bits": bits,
+        "metric_digits": 4,
+    }
+
+
+def test_no_more_spellings_leave_than_are_counted() -> None:
+    """Every number of one decade, in both signs, and what is next to it."""
+    drawn = np.random.default_rng(1).uniform(-10, 10, size=300_000)
+    left = {check_metrics({"x": float(value)}, ["x"])["x"] for value in drawn if abs(value) >= 1}
+    assert len(left) == 2 * 9_000 + 2  # 10 and -10 are of the next
+    assert 2 ** metric_bits(1) > 2 * 9_000 * 15
 
 
 def test_numpy_floats_leave_as_plain_decimals() -> None:
@@ -66,7 +98,8 @@ def test_numpy_floats_leave_as_plain_decimals() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), float("-inf"), True, 2**53, -(2**60), "0.5", None]
+    "value",
+    [float("nan"), float("inf"), float("-inf"), True, 10**9 + 10**6, -(2**60), 1e300, "0.5", None],
 )
 def test_no_other_figure_leaves(value: object) -> None:
     with pytest.raises(EgressRefused, match="metric 'loss'"):
@@ -79,5 +112,5 @@ def test_a_forbidden_figure_is_dropped_whatever_it_is() -> None:
 
 def test_too_many_figures_are_refused() -> None:
     names = [f"m{number}" for number in range(17)]
-    with pytest.raises(EgressRefused, match="at most 16, got 17"):
+    with pytest.raises(EgressRefused, match="at most 16, got more"):
         check_metrics(dict.fromkeys(names, 1), names)

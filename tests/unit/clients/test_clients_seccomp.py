@@ -12,13 +12,14 @@ from clients.seccomp import CLONE_THREAD, MACHINES, Machine, filter_program
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 X86 = MACHINES["x86_64"]
+OWN_PID = 4711
 ARM = MACHINES["aarch64"]
 
 
-def verdict(machine: Machine, *, arch: int, number: int, argument: int = 0) -> int:
+def verdict(machine: Machine, *, arch: int, number: int, argument: int = 0, second: int = 0) -> int:
     """What the kernel would answer to a system call."""
-    program = filter_program(machine)
-    data = struct.pack("=IIQQ", number, arch, 0, argument)
+    program = filter_program(machine, own_pid=OWN_PID)
+    data = struct.pack("=IIQQQ", number, arch, 0, argument, second)
     accumulator = position = 0
     while True:
         code, yes, no, k = struct.unpack_from("=HBBI", program, 8 * position)
@@ -50,7 +51,13 @@ def test_every_named_call_is_refused(machine: Machine) -> None:
     ("number", "argument", "expected"),
     [
         (0, 0, ALLOW),  # read
-        (53, 0, ALLOW),  # socketpair
+        (62, OWN_PID, ALLOW),  # kill
+        (62, 0, ALLOW),
+        (62, 1, refused(errno.EPERM)),
+        (62, 0xFFFFFFFF, refused(errno.EPERM)),  # -1: everybody
+        (234, OWN_PID, ALLOW),  # tgkill, as abort does
+        (302, 0, ALLOW),  # prlimit64, as getrlimit does
+        (302, 1, refused(errno.EPERM)),
         (56, CLONE_THREAD, ALLOW),
         (56, 17, refused(errno.EPERM)),  # clone as fork does
         (157, PR_SET_PDEATHSIG, refused(errno.EPERM)),
@@ -61,6 +68,29 @@ def test_every_named_call_is_refused(machine: Machine) -> None:
 )
 def test_calls_that_depend_on_their_argument(number: int, argument: int, expected: int) -> None:
     assert verdict(X86, arch=X86.audit_arch, number=number, argument=argument) == expected
+
+
+STREAM, DATAGRAM, SEQPACKET = 1, 2, 5
+CLOSE_ON_EXEC = 0o2000000
+
+
+@pytest.mark.parametrize("machine", [X86, ARM], ids=["x86_64", "aarch64"])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (STREAM, ALLOW),
+        (STREAM | CLOSE_ON_EXEC, ALLOW),
+        (DATAGRAM, refused(errno.ENETUNREACH)),
+        (DATAGRAM | CLOSE_ON_EXEC, refused(errno.ENETUNREACH)),
+        (SEQPACKET, refused(errno.ENETUNREACH)),
+    ],
+)
+def test_of_a_pair_of_sockets_only_streams_are_given(
+    machine: Machine, kind: int, expected: int
+) -> None:
+    number = machine.socketpair
+    got = verdict(machine, arch=machine.audit_arch, number=number, argument=1, second=kind)
+    assert got == expected
 
 
 def test_another_architecture_is_killed() -> None:
