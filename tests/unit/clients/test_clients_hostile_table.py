@@ -1,0 +1,43 @@
+"""The table of docs/security.md and the hostile suite name each other."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import clients
+from clients.egress import MAX_METRICS, metric_bits
+
+HERE = Path(__file__).parent
+SECURITY = Path(clients.__path__[0]).parent / "docs" / "security.md"
+SUITE = ("test_clients_hostile.py", "test_clients_hostile_kills.py")
+
+
+def section() -> str:
+    text = SECURITY.read_text(encoding="utf-8")
+    return text[text.index("**Apps that cheat.**") : text.index("**Who must be trusted")]
+
+
+def suite() -> set[str]:
+    return {
+        item.name
+        for file in SUITE
+        for item in ast.parse((HERE / file).read_text(encoding="utf-8")).body
+        if isinstance(item, ast.FunctionDef) and item.name.startswith("test_")
+    }
+
+
+def test_every_row_names_a_test_and_every_test_has_a_row() -> None:
+    rows = [line for line in section().splitlines() if line.startswith("| ")][1:]
+    named = [re.findall(r"`(test_\w+)`", row) for row in rows]
+    assert all(len(tests) == 1 for tests in named), rows
+    assert {tests[0] for tests in named} == suite()
+
+
+def test_the_bits_that_figures_carry_are_those_of_the_code() -> None:
+    words = " ".join(section().split())
+    assert f"at most {metric_bits(1)} bits a round" in words
+    assert (
+        f"{metric_bits(4)} bits for four figures, {metric_bits(MAX_METRICS)} for sixteen" in words
+    )
