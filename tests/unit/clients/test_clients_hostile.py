@@ -310,7 +310,7 @@ def test_rows_as_weights_leave_within_the_models_own_size(node: HostileNode) -> 
 
 
 def test_the_owner_sees_every_attempt(node: HostileNode) -> None:
-    """Each has a use in the database and an outcome in the own log, read by `tds node status`."""
+    """Each is a failed use, as `tds node status` shows it, with its code in the own log."""
     reply = node.attack("nan")
     assert isinstance(reply, Refusal)
     entry = node.node.entries()[-1]
