@@ -9,9 +9,9 @@
 
 A column may also state its `unit` ("mm") and its `range` (["0", "120"], least and most: a value
 outside refuses the product). The role `subject` is of whom a row is, `time` of when, `ignored` of
-nothing; no app sees any of them. `path` is relative to the product file. `classes` are the label's
-values in order; for an integer label they read "0", "1", and so on. What else may be said about the
-data, with what holds where it
+nothing; no app sees any of them. `path` is relative to the product file; a database stands under
+`source` instead (clients.source). `classes` are the label's values in order; for an integer label
+they read "0", "1", and so on. What else may be said about the data, with what holds where it
 is left out: `data_version` (1), `jurisdiction` (that of the node's region), `subject_consent`
 ("none" or "table"), `anonymization` (the method, ""), `filing_number` (""),
 `execution_environment` ("", or what `tds node doctor` measures), and `share_readiness`
@@ -31,6 +31,7 @@ from pydantic import Field
 
 from clients.errors import FileRefused, ProductError
 from clients.files import read_file
+from clients.source import Source, SourceFile, check_source
 from policies.canonical import parse_json
 from policies.disclosure import Opening, ProductText, new_opening
 from policies.errors import DocumentError
@@ -56,7 +57,8 @@ class _File(Document):
     version: Version
     id: Id
     title: Annotated[str, Field(min_length=1, max_length=200)]
-    path: Annotated[str, Field(min_length=1, max_length=1024)]
+    path: Annotated[str, Field(max_length=1024)] = ""
+    source: SourceFile | None = None
     columns: Annotated[list[Column], Field(min_length=2, max_length=4096)]
     classes: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=128)]],
@@ -82,7 +84,7 @@ class Product:
     """A product file that was read and checked.
 
     Attributes:
-        data: the data file, absolute.
+        data: the data file, absolute; this product file where the rows are a database's.
         columns: as declared; exactly one is the label.
         classes: the label's values in order.
         held_back: share of the rows kept for evaluation, in [0, 1).
@@ -105,6 +107,7 @@ class Product:
     filing_number: str = ""
     execution_environment: Environment = ""
     share_readiness: tuple[Share, ...] = DEFAULT_SHARE
+    source: Source | None = None
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -132,12 +135,14 @@ def load_product(path: Path) -> Product:
         data = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
         content = _File.from_json(parse_json(data, max_bytes=MAX_PRODUCT_BYTES))
         _check(content)
+        folder = path.resolve().parent
+        source = None if content.source is None else check_source(content.source, folder)
     except (FileRefused, DocumentError) as error:
         raise ProductError(f"product file {path}: {error}") from error
     return Product(
         id=content.id,
         title=content.title,
-        data=path.resolve().parent / content.path,
+        data=folder / content.path if source is None else path.resolve(),
         columns=tuple(content.columns),
         classes=tuple(content.classes),
         held_back=Decimal(content.held_back),
@@ -151,6 +156,7 @@ def load_product(path: Path) -> Product:
         filing_number=content.filing_number,
         execution_environment=content.execution_environment,
         share_readiness=tuple(content.share_readiness),
+        source=source,
     )
 
 
@@ -205,15 +211,24 @@ def _check(content: _File) -> None:
         raise DocumentError(
             "$.classification", "general or important", "core (core data is never listed or used)"
         )
+    if (content.source is None) == (not content.path):
+        raise DocumentError(
+            "$.path", "a data file's path, or $.source for a database", "both or none"
+        )
+    if content.path:
+        _check_path(content)
+    if len(set(content.share_readiness)) != len(content.share_readiness):
+        raise DocumentError("$.share_readiness", "each figure once", "one twice")
+    _check_columns(content)
+
+
+def _check_path(content: _File) -> None:
     place = PurePosixPath(content.path)
     if place.is_absolute() or ".." in place.parts or "\0" in content.path:
         below = "a path below the product file's folder"
         raise DocumentError("$.path", below, repr(content.path)[:80])
     if place.suffix.lower() not in SUFFIXES:
         raise DocumentError("$.path", f"a file ending in {' or '.join(SUFFIXES)}", repr(place.name))
-    if len(set(content.share_readiness)) != len(content.share_readiness):
-        raise DocumentError("$.share_readiness", "each figure once", "one twice")
-    _check_columns(content)
 
 
 def _check_columns(content: _File) -> None:

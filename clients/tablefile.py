@@ -23,6 +23,7 @@ import numpy.typing as npt
 from clients.cells import checked
 from clients.errors import VaultError
 from clients.product import Product
+from clients.source_reader import read_batches
 from policies.statements import Column
 
 MAX_ROWS: Final = 50_000_000
@@ -97,6 +98,8 @@ def survey_columns(product: Product) -> Survey:
         VaultError: no such file, columns, rows, or a value of another type.
     """
     used = product.used
+    if product.source is not None:
+        return _survey_source(product)
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         gaps = [
@@ -124,6 +127,27 @@ def survey_columns(product: Product) -> Survey:
     return Survey(
         rows=count, values=values, missing=missing, distinct=int(distinct[0]) if distinct else 0
     )
+
+
+def _survey_source(product: Product) -> Survey:
+    """Rows that differ are counted by the bytes of their values and gaps."""
+    parts: list[list[npt.NDArray[Any]]] = [[] for _ in product.columns]
+    for _, cells in read_batches(product, product.columns, max_rows=MAX_ROWS, gaps=True):
+        for part, batch in zip(parts, cells, strict=True):
+            part.append(batch)
+    whole = {
+        column.name: np.ma.concatenate(part)  # type: ignore[no-untyped-call]
+        for column, part in zip(product.columns, parts, strict=True)
+    }
+    missing = {name: np.ma.getmaskarray(values) for name, values in whole.items()}
+    values = {column.name: np.ma.getdata(whole[column.name]) for column in product.used}
+    told = [np.where(missing[name], 0, one).view(np.uint8) for name, one in values.items()]
+    count = len(missing[product.label.name])
+    rows = [part.reshape(count, -1) for part in told]
+    gaps = [missing[name].view(np.uint8).reshape(count, 1) for name in values]
+    joined = np.ascontiguousarray(np.concatenate([*rows, *gaps], axis=1))
+    distinct = np.unique(joined.view(np.dtype((np.void, joined.shape[1]))))
+    return Survey(rows=count, values=values, missing=missing, distinct=len(distinct))
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from clients.errors import VaultError
 from clients.product import Product
 from clients.sdk import Rows
-from clients.tablefile import read_columns
+from clients.source_reader import BATCH_ROWS, read_batches
+from clients.tablefile import MAX_ROWS, read_columns
+from policies.canonical import canonical_bytes
 
 MIN_SALT_BYTES: Final = 16
 
@@ -37,7 +39,8 @@ class OpenProduct:
     Attributes:
         rows: as apps see them.
         held_back: bool [n], in the file's order; true rows are for evaluation only.
-        product_commitment: SHA-256(salt || file bytes), hexadecimal.
+        product_commitment: SHA-256(salt || file bytes), hexadecimal; of a database, SHA-256(salt ||
+            the batches' bytes), as `_from_source` lays them out.
     """
 
     rows: Rows
@@ -68,6 +71,8 @@ class Vault:
 
     def open(self, product: Product) -> OpenProduct:
         """As `open_product`."""
+        if product.source is not None:  # whether a database changed, only reading tells
+            return open_product(product, salt=self._salt)
         stamp = _stamp(product.data)
         known = self._open.get(product)
         if known is not None and known[0] == stamp:
@@ -90,11 +95,8 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
     """
     if len(salt) < MIN_SALT_BYTES:
         raise VaultError(f"salt: expected at least {MIN_SALT_BYTES} bytes, got {len(salt)}")
-    before = _stamp(product.data)
-    commitment = _commit(product.data, salt)
-    columns = read_columns(product)
-    if _stamp(product.data) != before:
-        raise VaultError(f"{product.data}: changed while it was read; run the round again")
+    read = _from_file if product.source is None else _from_source
+    columns, commitment = read(product, salt)
     labels = columns.pop(product.label.name).astype(np.int64)
     held_back = _held_back(labels.size, float(product.held_back), salt)
     features = list(columns.values())
@@ -111,6 +113,38 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
         product_commitment=commitment,
         salt=salt,
     )
+
+
+def _from_file(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
+    before = _stamp(product.data)
+    commitment = _commit(product.data, salt)
+    columns = read_columns(product)
+    if _stamp(product.data) != before:
+        raise VaultError(f"{product.data}: changed while it was read; run the round again")
+    return columns, commitment
+
+
+def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
+    """Committed to are a line of JSON (columns with their types, classes, rows in a block), then
+    block by block of rows in the key's order, of each column its values: float32 or int64, little
+    endian, a label the number of its class.
+    """
+    used = product.used
+    head = {
+        "columns": [[column.name, column.type] for column in used],
+        "classes": list(product.classes),
+        "block_rows": BATCH_ROWS,
+    }
+    digest = hashlib.sha256(salt + canonical_bytes(head) + b"\n")
+    parts: list[list[npt.NDArray[Any]]] = [[] for _ in used]
+    for _, cells in read_batches(product, used, max_rows=MAX_ROWS):
+        for part, values in zip(parts, cells, strict=True):
+            digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+            part.append(values)
+    columns = {}
+    for column in used:
+        columns[column.name] = np.concatenate(parts.pop(0))
+    return columns, digest.hexdigest()
 
 
 def _matrix(columns: Sequence[npt.NDArray[Any]], chosen: Mask) -> Floats:

@@ -1,0 +1,116 @@
+"""A product's source that is a database: which, and what is read of it.
+
+    "source": {"database": "sqlite:///records.db", "table": "visits", "key": ["id"]}
+    "source": {"database": "postgresql://reader@db.clinic.example/records?sslmode=verify-full",
+               "query": "SELECT id, age, state FROM visits WHERE year >= 2020", "key": ["id"],
+               "password_file": "/etc/tdspace/reader"}
+
+Rows are read in the order of `key`, whose columns the query yields and which never repeats: only
+then is what was read the same each time, and a commitment to it means something. An SQLite file is
+below the product file's folder. No URL holds a password: a file of mode 0600 does (`password_file`,
+or libpq's passfile), or libpq's environment.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from ledger.errors import LedgerError
+from ledger.postgres_url import is_postgres_url, parse_postgres_url
+from policies.errors import DocumentError
+from policies.fields import Document
+
+SQLITE: Final = "sqlite:///"
+_TABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
+_QUERY: Final = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
+_ENDS: Final = (";", "--", "/*", "\0")
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class SourceFile(Document):
+    """As it stands in a product file."""
+
+    database: Annotated[str, Field(min_length=1, max_length=1024, repr=False)]
+    query: Annotated[str, Field(max_length=65_536)] = ""
+    table: Annotated[str, Field(max_length=128)] = ""
+    key: Annotated[list[Name], Field(min_length=1, max_length=16)]
+    password_file: Annotated[str, Field(max_length=1024)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source that was checked.
+
+    Attributes:
+        sqlite: the database file, absolute; None for a server.
+        url: of the server, without a password; "" for a file.
+        query: one SELECT.
+        key: the query's columns that put its rows in order.
+        password_file: where the server's password is; None where libpq finds it by itself.
+    """
+
+    sqlite: Path | None
+    url: str
+    query: str
+    key: tuple[str, ...]
+    password_file: Path | None
+
+
+def check_source(content: SourceFile, folder: Path) -> Source:
+    """Check a source; nothing is opened.
+
+    Args:
+        folder: the product file's.
+
+    Raises:
+        DocumentError: the field. Its text shows no part of the database's URL.
+    """
+    if bool(content.query) == bool(content.table):
+        raise DocumentError("$.source", "either query or table", "both or none")
+    if content.table and not _TABLE.fullmatch(content.table):
+        raise DocumentError("$.source.table", "NAME or SCHEMA.NAME", "something else")
+    if content.query and not _QUERY.match(content.query):
+        raise DocumentError("$.source.query", "one SELECT", "something else")
+    if any(end in content.query for end in _ENDS):
+        raise DocumentError("$.source.query", "one SELECT without ';' and comments", "one of them")
+    if len(set(content.key)) != len(content.key):
+        raise DocumentError("$.source.key", "each column once", "one twice")
+    query = content.query or f"SELECT * FROM {content.table}"  # noqa: S608 a name, as checked
+    sqlite, url = None, ""
+    if content.database.startswith(SQLITE):
+        sqlite = _below(content.database.removeprefix(SQLITE), folder)
+        if content.password_file:
+            raise DocumentError("$.source.password_file", "none for an SQLite file", "one")
+    elif is_postgres_url(content.database):
+        url = _postgres(content.database)
+    else:
+        raise DocumentError(
+            "$.source.database", f"{SQLITE}FILE or postgresql://USER@HOST/DATABASE", "another form"
+        )
+    secret = folder / content.password_file if content.password_file else None
+    return Source(sqlite, url, query, tuple(content.key), secret)
+
+
+def _below(text: str, folder: Path) -> Path:
+    place = PurePosixPath(text)
+    if not text or place.is_absolute() or ".." in place.parts or set(text) & set("?#\0"):
+        raise DocumentError(
+            "$.source.database", f"{SQLITE}FILE below the product file's folder", "another place"
+        )
+    return folder / text
+
+
+def _postgres(text: str) -> str:
+    if "schema=" in text:
+        raise DocumentError("$.source.database", "the schema in the query, not the URL", "one here")
+    try:  # libpq's own defaults count when it is opened, and are checked there
+        parsed = parse_postgres_url(text, {"dbname": "checked when opened"})
+    except LedgerError as error:
+        raise DocumentError("$.source.database", "a PostgreSQL URL", str(error)) from None
+    return parsed.connect.render_as_string()
