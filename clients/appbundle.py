@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
 import tomllib
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -28,12 +32,23 @@ MAX_FILES: Final = 2000
 MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 16
 MAX_PATH: Final = 240
+MAX_PYPROJECT_BYTES: Final = 64 * 1024
+MAX_DOTS: Final = 200
+"""In one line of pyproject.toml: the parser takes quadratic time for a key of many parts."""
+
+MAX_CONFIG_DEPTH: Final = 8
 CONTENT: Final = ".info/CONTENT"
 PYPROJECT: Final = "pyproject.toml"
 SUFFIXES: Final = frozenset({".py", ".toml", ".md", ".yaml", ".yml", ".json", ".jsonl"})
 """What `flwr build` takes in, besides LICENSE; above all no compiled code."""
 
 BUILD_TIMEOUT_S: Final = 120.0
+
+# What zipfile lets through when bytes are not what they claim to be.
+_NO_ZIP: Final = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError),
+    *(OverflowError, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 def verify_bundle(fab: bytes, *, expected_sha256: str) -> dict[str, bytes]:
@@ -70,15 +85,16 @@ def bundle_config(fab: bytes) -> dict[str, ConfigValue]:
     pending: list[tuple[str, object]] = [("", app.get("config", {}))]
     while pending:
         prefix, value = pending.pop(0)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and prefix.count(".") < MAX_CONFIG_DEPTH:
             start = f"{prefix}." if prefix else ""
             pending += [(f"{start}{key}", item) for key, item in value.items()]
         elif isinstance(value, bool | int | float | str) and prefix:
             config[prefix] = value
         else:
             raise BundleError(
-                f"bundle: run config {prefix or 'table'}: expected a boolean, integer, float or "
-                f"string, got {type(value).__name__}"
+                f"bundle: run config {prefix[:100] or 'table'!r}: expected a boolean, integer, "
+                f"float or string, at most {MAX_CONFIG_DEPTH} tables deep, got "
+                f"{type(value).__name__}"
             )
     return config
 
@@ -172,7 +188,7 @@ def _unzip(fab: bytes) -> dict[str, bytes]:
                 if len(files[entry.filename]) != entry.file_size:
                     raise BundleError(f"bundle: {entry.filename!r}: expected its declared size")
             return files
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+    except _NO_ZIP as error:
         raise BundleError(f"bundle: expected a zip archive: {error}") from error
 
 
@@ -212,10 +228,29 @@ def _check_manifest(manifest: bytes, files: dict[str, bytes]) -> None:
             raise BundleError(f"bundle: {path!r}: expected the hash and size listed in {CONTENT}")
 
 
-def _app_table(files: dict[str, bytes]) -> dict[str, Any]:
+def read_pyproject(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The tables of the app's pyproject.toml, within bounds of size and depth.
+
+    Raises:
+        BundleError: none, or none that can be read.
+    """
+    content = files.get(PYPROJECT, b"")
+    if len(content) > MAX_PYPROJECT_BYTES:
+        raise BundleError(
+            f"bundle: {PYPROJECT}: expected at most {MAX_PYPROJECT_BYTES} bytes, got {len(content)}"
+        )
+    if any(line.count(b".") > MAX_DOTS for line in content.splitlines()):
+        raise BundleError(f"bundle: {PYPROJECT}: expected at most {MAX_DOTS} dots in a line")
     try:
-        table = tomllib.loads(files[PYPROJECT].decode("utf-8"))["tool"]["flwr"]["app"]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        return tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"bundle: {PYPROJECT}: expected [tool.flwr.app]: {error}") from error
+
+
+def _app_table(files: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        table = read_pyproject(files)["tool"]["flwr"]["app"]
+    except (KeyError, TypeError) as error:
         raise BundleError(f"bundle: {PYPROJECT}: expected [tool.flwr.app]: {error}") from error
     if not isinstance(table, dict):
         raise BundleError(f"bundle: {PYPROJECT}: expected a table [tool.flwr.app]")

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from clients.appbundle import MAX_BUNDLE_BYTES, build_bundle, bundle_config, verify_bundle
+from clients.appbundle import MAX_BUNDLE_BYTES, build_bundle, verify_bundle
 from clients.files import read_file, replace_file
 from clients.owner import open_owner
+from commands.app_show import Bundle, read_bundle, show
 from commands.errors import BadInput
 from commands.node import NodeFolder, node_client
-from commands.output import JsonFlag, print_columns, print_json, print_table, say
+from commands.output import JsonFlag, print_columns, print_json, say
 from commands.reading import documents
 from commands.space_people import SpaceFolder
 from policies.canonical import sha256_hex
@@ -24,8 +25,7 @@ from server.governance_client import GovernanceClient
 from server.space import load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Flower apps, each known by its bundle's SHA-256.")
-
-Bundle = Annotated[str, typer.Argument(help="A bundle's file, or the SHA-256 of a registered app.")]
+cli.command("show")(show)
 
 
 @cli.command("build")
@@ -97,31 +97,13 @@ def list_apps(node: NodeFolder, as_json: JsonFlag = False) -> None:
         print_columns("apps", ["app", "title", "size", "filing_state"], found)
 
 
-@cli.command("show")
-def show(bundle: Bundle, node: NodeFolder, as_json: JsonFlag = False) -> None:
-    """Show what is in an app before approving it: its files, their sizes, its run config.
-
-    Example: tds app show 3b2f… --node ./clinic
-    """
-    data = _read(bundle, node)
-    files = verify_bundle(data, expected_sha256=sha256_hex(data))
-    config = bundle_config(data)
-    if as_json:
-        sizes = {name: len(content) for name, content in files.items()}
-        print_json({"app": sha256_hex(data), "files": sizes, "config": config})
-        return
-    say(f"app {sha256_hex(data)}")
-    print_table("files", ["file", "bytes"], [[n, str(len(c))] for n, c in sorted(files.items())])
-    print_table("run config", ["key", "value"], [[k, str(v)] for k, v in sorted(config.items())])
-
-
 @cli.command("approve")
 def approve(bundle: Bundle, node: NodeFolder) -> None:
     """Allow an app to run on this node, under permits; look at it first (tds app show).
 
     Example: tds app approve 3b2f… --node ./clinic
     """
-    data = _read(bundle, node)
+    data = read_bundle(bundle, node)
     verify_bundle(data, expected_sha256=sha256_hex(data))
     with open_owner(node) as owner:
         say(f"approved {owner.approve_app(data)}")
@@ -159,16 +141,3 @@ def _filing(
         )
     except DocumentError as error:
         raise BadInput(f"filing: {error}") from error
-
-
-def _read(bundle: str, node: Path) -> bytes:
-    """The bundle from a file, or from governance by its SHA-256."""
-    path = Path(bundle)
-    if path.is_file():
-        return read_file(path, max_bytes=MAX_BUNDLE_BYTES)
-    if len(bundle) != 64 or not all(char in "0123456789abcdef" for char in bundle):
-        raise BadInput(
-            f"{bundle}: expected a bundle's file or 64 hexadecimal digits of a SHA-256, got neither"
-        )
-    with open_owner(node) as owner:
-        return owner.fetch_app(bundle)

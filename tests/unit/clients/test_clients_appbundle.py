@@ -60,6 +60,18 @@ def with_pyproject(text: bytes, replacement: bytes) -> bytes:
     return bundle({**FILES, "pyproject.toml": PYPROJECT.replace(text, replacement)})
 
 
+def damaged(fab: bytes) -> bytes:
+    """The first file's compressed bytes are no deflate stream."""
+    start = 30 + len("pyproject.toml")
+    return fab[:start] + b"\xff" * 16 + fab[start + 16 :]
+
+
+def lying(fab: bytes) -> bytes:
+    """The directory says that the first file has a single byte."""
+    at = fab.index(b"PK\x01\x02") + 24
+    return fab[:at] + (1).to_bytes(4, "little") + fab[at + 4 :]
+
+
 def link() -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo("probe/link.py")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -100,6 +112,13 @@ def test_a_good_bundle_is_verified() -> None:
         (bundle(FILES, listed=b"x"), "path,sha256,bits"),
         (bundle({**FILES, "big.json": bytes(65 << 20)}), "bytes unpacked"),
         (bundle({**FILES, **{f"m{n}.py": b"" for n in range(2001)}}), "at most 2000 files"),
+        (bundle({**FILES, **{f"m{n}.py": b"" for n in range(30_000)}}), "at most 2000 files"),
+        (b"x" + bundle(FILES)[1:], "zip archive"),
+        (damaged(bundle(FILES)), "zip archive|declared size|hash and size"),
+        (with_file("probe/\x1b[2J.py"), "relative path"),
+        (with_file("probe/\u202egnp.py"), "relative path"),
+        (bundle({**FILES, "pyproject.toml": PYPROJECT + b"#" * 65_536}), "at most 65536 bytes"),
+        (with_pyproject(b"[project]", b"a" + b".a" * 9000 + b" = 1"), "at most 200 dots"),
         (with_pyproject(b"clientapp", b"other"), "module:attribute"),
         (with_pyproject(b"probe.client:app", b"os;x"), "module:attribute"),
         (with_pyproject(b"serverapp", b"agentapp"), "no agentapp"),
@@ -110,6 +129,18 @@ def test_a_good_bundle_is_verified() -> None:
 def test_one_fault_is_refused(fab: bytes, words: str) -> None:
     with pytest.raises(BundleError, match=words):
         verify_bundle(fab, expected_sha256=sha256(fab))
+
+
+def test_no_more_is_unpacked_than_is_declared() -> None:
+    fab = lying(bundle({"pyproject.toml": bytes(60 << 20), **FILES}))
+    with pytest.raises(BundleError):
+        verify_bundle(fab, expected_sha256=sha256(fab))
+
+
+def test_a_run_config_that_is_too_deep_is_refused() -> None:
+    fab = with_pyproject(b"deep.er", b".".join([b"deep"] * 20))
+    with pytest.raises(BundleError, match="tables deep"):
+        bundle_config(fab)
 
 
 def test_the_same_name_twice_is_refused() -> None:

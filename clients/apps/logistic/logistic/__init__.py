@@ -1,0 +1,1 @@
+"""Logistic regression with scikit-learn as a Flower app."""

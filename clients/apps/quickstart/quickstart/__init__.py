@@ -1,0 +1,1 @@
+"""A network in the manner of Flower's PyTorch quickstart."""
