@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from clients.consent import Subjects
 from clients.errors import VaultError
 from clients.product import Product
 from clients.sdk import Rows
@@ -25,7 +26,6 @@ from clients.tablefile import read_columns
 MIN_SALT_BYTES: Final = 16
 
 Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Stamp = tuple[int, int, int]
 
@@ -38,25 +38,19 @@ class OpenProduct:
         rows: as apps see them.
         held_back: bool [n], in the file's order; true rows are for evaluation only.
         product_commitment: SHA-256(salt || file bytes), hexadecimal.
+        subjects: whose rows these are; None if the product does not say.
     """
 
     rows: Rows
     held_back: Mask
     product_commitment: str
     salt: bytes = field(repr=False)
+    subjects: Subjects | None = None
 
     @property
     def count(self) -> int:
         """How many rows the file has."""
         return len(self.held_back)
-
-    def training_indices(self) -> Integers:
-        """The rows that an app may train on, ascending."""
-        return np.flatnonzero(~self.held_back).astype(np.int64)
-
-    def rows_commitment(self, indices: Integers) -> str:
-        """SHA-256(salt || the indices as little-endian uint64), hexadecimal."""
-        return hashlib.sha256(self.salt + indices.astype("<u8").tobytes()).hexdigest()
 
 
 class Vault:
@@ -95,6 +89,9 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
     columns = read_columns(product)
     if _stamp(product.data) != before:
         raise VaultError(f"{product.data}: changed while it was read; run the round again")
+    subjects = None
+    if product.subject is not None:
+        subjects = Subjects.of(columns.pop(product.subject.name))
     labels = columns.pop(product.label.name).astype(np.int64)
     held_back = _held_back(labels.size, float(product.held_back), salt)
     features = list(columns.values())
@@ -110,6 +107,7 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
         held_back=_frozen(held_back),
         product_commitment=commitment,
         salt=salt,
+        subjects=subjects,
     )
 
 
