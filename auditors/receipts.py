@@ -123,11 +123,13 @@ def _problems(
     ):
         if expected != got:
             yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
-    if receipt.rows_used + receipt.rows_held_back > member.max_rows:
+    rows = receipt.rows_used + receipt.rows_held_back + receipt.rows_without_consent
+    if rows > member.max_rows:
         yield (
             "receipt-in-bounds",
             f"expected at most {member.max_rows} rows, got "
-            f"{receipt.rows_used} and {receipt.rows_held_back} held back",
+            f"{receipt.rows_used}, {receipt.rows_held_back} held back and "
+            f"{receipt.rows_without_consent} left out for want of consent",
         )
     used_s = whole_seconds(started, finished)
     if used_s is not None and used_s > member.metered_s:

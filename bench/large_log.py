@@ -381,6 +381,7 @@ class LargeLog:
                 rows_commitment=sha256_hex(b"rows"),
                 rows_used=8_000 if train else 0,
                 rows_held_back=2_000,
+                rows_without_consent=0,
                 update=update,
                 metrics={"train_loss": "0.51234", "num-examples": "8000"},
                 confinement=Confinement(

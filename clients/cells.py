@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from clients.errors import VaultError
 from policies.statements import Column
+
+MAX_SUBJECT_CHARS: Final = 256
+WANTED: Final = {
+    "label": "one of the product's classes",
+    "subject": f"a subject of 1 to {MAX_SUBJECT_CHARS} plain characters",
+}
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,9 +48,7 @@ def checked(
     if gaps is not None:
         bad = bad & ~gaps
     if bad.any():
-        wanted = (
-            "one of the product's classes" if column.role == "label" else f"a finite {column.type}"
-        )
+        wanted = WANTED.get(column.role, f"a finite {column.type}")
         raise VaultError(
             f"{data}: column {column.name!r}, row {int(bad.argmax()) + first_row}: expected "
             f"{wanted}, got something else; correct the data or declare the column otherwise"

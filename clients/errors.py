@@ -14,6 +14,7 @@ ClientError
 │   └── LogForked              for the space's log was forked or rolled back; carries both heads
 ├── ProductError           the owner's product file was refused; names the field
 ├── VaultError             the product's data cannot be read; names file, column, row, no value
+├── ConsentError           the table of consents cannot be read; names file, column, row, no value
 ├── BundleError            a Flower app bundle was refused
 ├── EgressRefused          what the app returned may not leave
 └── SandboxError
@@ -101,6 +102,10 @@ class ProductError(ClientError):
 
 class VaultError(ClientError):
     """The product's data cannot be used as it lies there; the text never holds a cell's value."""
+
+
+class ConsentError(ClientError):
+    """The consents cannot be used as they lie there; the text never holds a cell's value."""
 
 
 class BundleError(ClientError):

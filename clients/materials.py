@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -10,19 +11,20 @@ from clients.errors import BundleError, FileRefused, ProductError, refused
 from clients.files import read_file
 from clients.identity import NodeIdentity
 from clients.product import MAX_PRODUCT_BYTES, Product, load_product
+from clients.selection import Selection, Selector
 from clients.state import NodeState
-from clients.vault import OpenProduct, Vault
 from policies.canonical import sha256_hex
 
 
 class Materials(Protocol):
     """The owner's side of a use; `OwnMaterials` is one, tests have another."""
 
-    def open_product(self, product: str) -> OpenProduct:
-        """The product's rows.
+    def select(self, product: str, *, purpose: str, now: datetime) -> Selection:
+        """The product's rows whose subjects consent to this purpose now.
 
         Raises:
-            GateRefused, ProductError, VaultError: unknown, changed since, or not readable.
+            GateRefused, ProductError, VaultError, ConsentError: unknown, changed since, not
+                readable, or nobody consents.
         """
 
     def app_folder(self, app: str) -> Path:
@@ -39,11 +41,11 @@ class OwnMaterials:
     def __init__(self, *, identity: NodeIdentity, state: NodeState) -> None:
         self._identity = identity
         self._state = state
-        self._vault = Vault(salt=identity.keys.salt)
+        self._selector = Selector(salt=identity.keys.salt)
         self._installed: dict[str, Path] = {}
         self._products: dict[str, Product] = {}
 
-    def open_product(self, product: str) -> OpenProduct:
+    def select(self, product: str, *, purpose: str, now: datetime) -> Selection:
         """See `Materials`."""
         record = self._state.product(product)
         if record is None:
@@ -61,7 +63,7 @@ class OwnMaterials:
         known = self._products.get(found)
         if known is None:
             known = self._products[found] = load_product(path)
-        return self._vault.open(known)
+        return self._selector.select(known, purpose=purpose, now=now)
 
     def app_folder(self, app: str) -> Path:
         """See `Materials`."""

@@ -13,7 +13,8 @@ nothing; no app sees any of them. `path` is relative to the product file; a data
 `source` instead (clients.source). `classes` are the label's values in order; for an integer label
 they read "0", "1", and so on. What else may be said about the data, with what holds where it
 is left out: `data_version` (1), `jurisdiction` (that of the node's region), `subject_consent`
-("none" or "table"), `anonymization` (the method, ""), `filing_number` (""),
+("none"; "table" goes with `consent`, the path of the consent table, and with one column of role
+`subject`: clients.consent), `anonymization` (the method, ""), `filing_number` (""),
 `execution_environment` ("", or what `tds node doctor` measures), and `share_readiness`
 (["rows"]): the figures of the readiness report (clients.readiness) that may leave the node.
 """
@@ -71,6 +72,7 @@ class _File(Document):
     data_version: DataVersion = 1
     jurisdiction: Jurisdiction | None = None
     subject_consent: SubjectConsent = "none"
+    consent: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     anonymization: Method = ""
     filing_number: FilingNumber = ""
     execution_environment: Environment = ""
@@ -88,6 +90,8 @@ class Product:
         columns: as declared; exactly one is the label.
         classes: the label's values in order.
         held_back: share of the rows kept for evaluation, in [0, 1).
+        consent: the table of the subjects' consents, absolute; there if and only if
+            `subject_consent` is "table".
         share_readiness: the figures of the readiness report that may leave the node.
     """
 
@@ -103,6 +107,7 @@ class Product:
     data_version: int = 1
     jurisdiction: Jurisdiction | None = None
     subject_consent: SubjectConsent = "none"
+    consent: Path | None = None
     anonymization: str = ""
     filing_number: str = ""
     execution_environment: Environment = ""
@@ -123,6 +128,11 @@ class Product:
     def label(self) -> Column:
         """The one column that is to be predicted."""
         return next(column for column in self.columns if column.role == "label")
+
+    @property
+    def subject(self) -> Column | None:
+        """The column that says whose row it is; no app sees it."""
+        return next((column for column in self.columns if column.role == "subject"), None)
 
 
 def load_product(path: Path) -> Product:
@@ -152,6 +162,7 @@ def load_product(path: Path) -> Product:
         data_version=content.data_version,
         jurisdiction=content.jurisdiction,
         subject_consent=content.subject_consent,
+        consent=None if content.consent is None else path.resolve().parent / content.consent,
         anonymization=content.anonymization,
         filing_number=content.filing_number,
         execution_environment=content.execution_environment,
@@ -216,19 +227,43 @@ def _check(content: _File) -> None:
             "$.path", "a data file's path, or $.source for a database", "both or none"
         )
     if content.path:
-        _check_path(content)
+        place = _below("$.path", content.path)
+        if place.suffix.lower() not in SUFFIXES:
+            expected = f"a file ending in {' or '.join(SUFFIXES)}"
+            raise DocumentError("$.path", expected, repr(place.name))
     if len(set(content.share_readiness)) != len(content.share_readiness):
         raise DocumentError("$.share_readiness", "each figure once", "one twice")
     _check_columns(content)
+    _check_subjects(content)
 
 
-def _check_path(content: _File) -> None:
-    place = PurePosixPath(content.path)
-    if place.is_absolute() or ".." in place.parts or "\0" in content.path:
-        below = "a path below the product file's folder"
-        raise DocumentError("$.path", below, repr(content.path)[:80])
-    if place.suffix.lower() not in SUFFIXES:
-        raise DocumentError("$.path", f"a file ending in {' or '.join(SUFFIXES)}", repr(place.name))
+def _below(field: str, text: str) -> PurePosixPath:
+    place = PurePosixPath(text)
+    if place.is_absolute() or ".." in place.parts or "\0" in text:
+        raise DocumentError(field, "a path below the product file's folder", repr(text)[:80])
+    return place
+
+
+def _check_subjects(content: _File) -> None:
+    subjects = [column for column in content.columns if column.role == "subject"]
+    tabled = content.subject_consent == "table"
+    if tabled != (content.consent is not None):
+        raise DocumentError(
+            "$.consent",
+            "the path of the consent table" if tabled else 'none, or "subject_consent": "table"',
+            "nothing" if tabled else "one",
+        )
+    if tabled and not subjects:
+        raise DocumentError("$.columns", "a column with role subject, for the consents", "none")
+    if content.consent is None:
+        return
+    if content.source is not None:
+        expected = "a data file (path) beside a consent table"
+        raise DocumentError("$.source", expected, "a database")
+    if _below("$.consent", content.consent).suffix.lower() != ".csv":
+        raise DocumentError("$.consent", "a file ending in .csv", repr(content.consent)[:80])
+    if PurePosixPath(content.consent) == PurePosixPath(content.path):
+        raise DocumentError("$.consent", "another file than the data", repr(content.consent)[:80])
 
 
 def _check_columns(content: _File) -> None:
@@ -266,7 +301,9 @@ def _check_columns(content: _File) -> None:
 def _check_column(column: Column) -> None:
     if column.role == "subject" and column.type == "float":
         raise DocumentError("$.columns", "a subject of type string or integer", "float")
-    if column.range is not None and (column.role == "label" or column.type == "string"):
+    if column.range is not None and (
+        column.role in ("label", "subject") or column.type == "string"
+    ):
         raise DocumentError(
             "$.columns", "a range for numbers that are no label", f"one for {column.name!r}"
         )

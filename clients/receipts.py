@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from clients.gate import Admission
-from clients.vault import OpenProduct
+from clients.selection import Selection
 from ledger.checkpoint import Checkpoint
 from policies.canonical import sha256_hex
 from policies.fields import instant
@@ -15,7 +15,7 @@ from policies.receipt import Confinement, Receipt
 
 def use_receipt(
     admission: Admission,
-    opened: OpenProduct,
+    selected: Selection,
     *,
     update: bytes,
     metrics: Mapping[str, str],
@@ -31,20 +31,20 @@ def use_receipt(
         head: of the node's own log, before the receipt's entry.
     """
     body, member = admission.permit.body, admission.member
-    training, held_back = opened.training_indices(), opened.held_back.nonzero()[0]
-    trains = body.kind == "train"
+    permit = body.digest()
     return Receipt(
         version=1,
-        permit=body.digest(),
+        permit=permit,
         permit_id=body.id,
         run=body.run,
         round=body.round,
         participant=member.participant,
         product=member.product,
-        product_commitment=opened.product_commitment,
-        rows_commitment=opened.rows_commitment(training if trains else held_back),
-        rows_used=len(training) if trains else 0,
-        rows_held_back=len(held_back),
+        product_commitment=selected.product_commitment,
+        rows_commitment=selected.commitment(permit),
+        rows_used=selected.training if body.kind == "train" else 0,
+        rows_held_back=selected.evaluation,
+        rows_without_consent=selected.without_consent,
         update=sha256_hex(update),
         metrics=dict(metrics),
         confinement=confinement,

@@ -19,6 +19,7 @@ from clients.errors import (
     AppTimeout,
     BundleError,
     ClientError,
+    ConsentError,
     EgressRefused,
     GateRefused,
     ProductError,
@@ -66,6 +67,9 @@ def explain(error: Exception, *, product: str = "", app: str = "") -> Refusal:
 def _fixed(error: ClientError | LedgerError, *, product: str, app: str) -> Refusal:
     if isinstance(error, VaultError):
         text = f"the data of product {product} cannot be used as it lies there"
+        return refusal("product-unreadable", text + _WHERE)
+    if isinstance(error, ConsentError):
+        text = f"the consents of product {product} cannot be read as they lie there"
         return refusal("product-unreadable", text + _WHERE)
     if isinstance(error, ProductError):
         text = f"the product file of product {product} is not there as it was registered"

@@ -12,6 +12,7 @@ import secrets
 from datetime import datetime
 from pathlib import Path
 
+from clients.consent import read_consents
 from clients.errors import ProductError, VaultError
 from clients.files import read_file, replace_file
 from clients.governance import OwnerPort, Registered
@@ -41,12 +42,14 @@ def register_product(
     """See `clients.owner.Owner.add_product`.
 
     Raises:
-        ProductError, VaultError: the file or its data.
+        ProductError, VaultError, ConsentError: the file, its data or its consents.
         ClientError: another version was registered under this id, and this one is not above it.
         GovernanceError: not registered; what was registered before stands.
     """
     product = load_product(path)
     rows = open_product(product, salt=identity.keys.salt).count
+    if product.consent is not None:
+        read_consents(product.consent)
     text = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
     place = identity.paths.summary(product.id)
     report, summary = read_readiness(product, load_summary(place))

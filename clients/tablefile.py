@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from clients.cells import checked
+from clients.cells import MAX_SUBJECT_CHARS, checked
 from clients.errors import VaultError
 from clients.product import Product
 from clients.source_reader import read_batches
@@ -28,6 +28,7 @@ from policies.statements import Column
 
 MAX_ROWS: Final = 50_000_000
 MAX_HEADER_BYTES: Final = 1 << 20
+UNREAD: Final = ("ignored", "time")
 
 _NUMBER: Final = {
     "float": r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?",
@@ -60,7 +61,7 @@ def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
     Raises:
         VaultError: no such file, columns, rows or values; the text holds no cell's value.
     """
-    used = product.used
+    used = [column for column in product.columns if column.role not in UNREAD]
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         selected = ", ".join(_cells(product, used))
@@ -158,7 +159,7 @@ def _opened(product: Product) -> Iterator[duckdb.DuckDBPyConnection]:
         path.stat()
     except OSError as error:
         raise VaultError(f"{path}: expected a data file, got: {error.strerror}") from error
-    connection = _reader(path)
+    connection = reader_of(path)
     try:
         yield connection
     except duckdb.Error as error:
@@ -195,7 +196,7 @@ def _check_count(path: Path, count: int) -> None:
         raise VaultError(f"{path}: expected 1 to {MAX_ROWS} rows of data, got {got}")
 
 
-def _reader(path: Path) -> duckdb.DuckDBPyConnection:
+def reader_of(path: Path) -> duckdb.DuckDBPyConnection:
     """A database in memory that may open this one file and nothing else, on one thread."""
     connection = duckdb.connect(
         ":memory:",
@@ -291,6 +292,10 @@ def _expression(column: Column, product: Product) -> str:
     if column.role == "label" and column.type == "string":
         cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(product.classes)))
         return f"CASE {name} {cases} END"
+    if column.role == "subject" and column.type == "string":
+        control = f"regexp_matches({name}, '[\\x00-\\x1f\\x7f]')"
+        sound = f"length({name}) BETWEEN 1 AND {MAX_SUBJECT_CHARS} AND NOT {control}"
+        return f"CASE WHEN {sound} THEN {name} END"
     cast = f"TRY_CAST(trim({name}) AS {_CAST[column.type]})"
     if _typed(product):
         cast = f"TRY_CAST({name} AS {_CAST[column.type]})"
@@ -298,6 +303,8 @@ def _expression(column: Column, product: Product) -> str:
         # The engine's own casts would take 1_000, round 1.5 to an integer, and read "inf".
         pattern = _NUMBER[column.type]
         cast = f"CASE WHEN regexp_full_match(trim({name}), '{pattern}') THEN {cast} END"
+    if column.role == "subject":
+        return f"CAST({cast} AS VARCHAR)"
     if column.role == "label":
         return f"CASE WHEN {cast} BETWEEN 0 AND {len(product.classes) - 1} THEN {cast} END"
     return cast

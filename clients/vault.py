@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from clients.consent import Subjects
 from clients.errors import VaultError
 from clients.product import Product
 from clients.sdk import Rows
@@ -27,7 +28,6 @@ from policies.canonical import canonical_bytes
 MIN_SALT_BYTES: Final = 16
 
 Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Stamp = tuple[int, int, int]
 
@@ -41,25 +41,19 @@ class OpenProduct:
         held_back: bool [n], in the file's order; true rows are for evaluation only.
         product_commitment: SHA-256(salt || file bytes), hexadecimal; of a database, SHA-256(salt ||
             the batches' bytes), as `_from_source` lays them out.
+        subjects: whose rows these are; None if the product does not say, or is a database.
     """
 
     rows: Rows
     held_back: Mask
     product_commitment: str
     salt: bytes = field(repr=False)
+    subjects: Subjects | None = None
 
     @property
     def count(self) -> int:
         """How many rows the file has."""
         return len(self.held_back)
-
-    def training_indices(self) -> Integers:
-        """The rows that an app may train on, ascending."""
-        return np.flatnonzero(~self.held_back).astype(np.int64)
-
-    def rows_commitment(self, indices: Integers) -> str:
-        """SHA-256(salt || the indices as little-endian uint64), hexadecimal."""
-        return hashlib.sha256(self.salt + indices.astype("<u8").tobytes()).hexdigest()
 
 
 class Vault:
@@ -97,6 +91,9 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
         raise VaultError(f"salt: expected at least {MIN_SALT_BYTES} bytes, got {len(salt)}")
     read = _from_file if product.source is None else _from_source
     columns, commitment = read(product, salt)
+    subjects = None
+    if product.subject is not None and product.source is None:
+        subjects = Subjects.of(columns.pop(product.subject.name))
     labels = columns.pop(product.label.name).astype(np.int64)
     held_back = _held_back(labels.size, float(product.held_back), salt)
     features = list(columns.values())
@@ -112,6 +109,7 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
         held_back=_frozen(held_back),
         product_commitment=commitment,
         salt=salt,
+        subjects=subjects,
     )
 
 

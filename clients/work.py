@@ -37,10 +37,10 @@ from clients.materials import Materials, OwnMaterials
 from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
+from clients.selection import Selection
 from clients.state import Journal, NodeState, Use
 from clients.tasks import Done, Reply, Task
 from clients.usebook import UseBook
-from clients.vault import OpenProduct
 from clients.watcher import StateWatcher
 from policies.account import metered_seconds, whole_seconds
 from policies.canonical import sha256_hex
@@ -234,8 +234,9 @@ class Worker:
         body, member = admission.permit.body, admission.member
         self._book.started(admission)
         self._on_step("started")
-        opened = self._materials.open_product(member.product)
-        if opened.count > member.max_rows:
+        # Asked anew for each use: whoever withdrew since the last round is left out of this one.
+        selected = self._materials.select(member.product, purpose=body.purpose, now=self._clock())
+        if selected.count > member.max_rows:
             raise refused(
                 "product-unreadable",
                 f"product {member.product} holds more rows than the {member.max_rows} that were "
@@ -245,7 +246,7 @@ class Worker:
             app_dir=self._materials.app_folder(body.app),
             kind=body.kind,
             model=task.model,
-            rows=opened.rows,
+            rows=selected.rows,
             run_config=task.run_config,
             round=body.round,
             # No longer than is counted, whatever else the permit allows.
@@ -255,7 +256,7 @@ class Worker:
         self._on_step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
         self._on_step("ran")
-        return self._release(admission, current, opened, result, incoming)
+        return self._release(admission, current, selected, result, incoming)
 
     # -- 8: egress ---------------------------------------------------------------------------
 
@@ -263,7 +264,7 @@ class Worker:
         self,
         admission: Admission,
         current: _Current,
-        opened: OpenProduct,
+        selected: Selection,
         result: JobResult,
         incoming: Tensors,
     ) -> Done:
@@ -280,7 +281,7 @@ class Worker:
         self._on_step("checked")
         receipt = use_receipt(
             admission,
-            opened,
+            selected,
             update=update,
             metrics=metrics,
             confinement=self._confinement,

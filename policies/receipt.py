@@ -39,9 +39,11 @@ class Receipt(Document):
     Attributes:
         permit: digest of the permit's body.
         product_commitment: salted SHA-256 of the product file's bytes as they were read.
-        rows_commitment: salted SHA-256 over the indices of the rows used.
+        rows_commitment: salted Merkle root over all rows, each with its state: to train on, to
+            evaluate on, or seen by no app (clients.rowset); an evaluation sees the second only.
         rows_used: rows that the app trained on (held-back rows are not counted).
         rows_held_back: rows that it evaluated on.
+        rows_without_consent: rows left out because their subject's consent did not stand.
         update: SHA-256 of the update's safetensors bytes; of zero bytes when nothing left
             (an evaluation).
         metrics: figures that left with it, decimal strings.
@@ -59,6 +61,7 @@ class Receipt(Document):
     rows_commitment: Sha256
     rows_used: Annotated[int, Field(ge=0, le=2**53 - 1)]
     rows_held_back: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    rows_without_consent: Annotated[int, Field(ge=0, le=2**53 - 1)]
     update: Sha256
     metrics: Annotated[dict[Id, Decimal], Field(max_length=16)]
     confinement: Confinement

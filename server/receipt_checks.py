@@ -137,9 +137,15 @@ def _wrong(
         if expected != got:
             text = f"{name}: the permit says {expected}, the receipt {got}"
             yield Reason("receipt-wrong-permit", text)
-    used, rows = receipt.rows_used, receipt.rows_used + receipt.rows_held_back
+    used, held_back, without = (
+        receipt.rows_used,
+        receipt.rows_held_back,
+        receipt.rows_without_consent,
+    )
+    rows = used + held_back + without
     if rows > member.max_rows or (permit.kind == "train" and used == 0):
-        text = f"rows: expected 1 to {member.max_rows} used and held back, got {used} of {rows}"
+        text = f"rows: expected 1 to {member.max_rows} used, held back and left out for want "
+        text += f"of consent, got {used} of {rows}"
         yield Reason("receipt-wrong-rows", text)
     if receipt.update != arrived:
         text = f"update: the receipt says {receipt.update}, what arrived is {arrived}"

@@ -118,6 +118,7 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "rows_commitment": ZERO,
         "rows_used": 80,
         "rows_held_back": 20,
+        "rows_without_consent": 0,
         "update": ZERO,
         "metrics": {},
         "confinement": Confinement(
@@ -291,6 +292,12 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             5,
             "receipt-permitted",
             "product",
+        ),
+        (
+            edit(5, lambda _: receipt(permit(1), rows_without_consent=1)),
+            5,
+            "receipt-in-bounds",
+            "1 left out for want of consent",
         ),
         (
             edit(5, lambda _: receipt(permit(1), rows_used=81)),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from hostile_app import write_app
 from test_clients_gate import APP, NOW, PERMIT_KEY, agreement, body
 from test_clients_work import MODEL, RECEIPT_KEY, Node
 
+from clients.rowset import RowTree
 from clients.sandbox import Sandbox
 from clients.sdk import Rows
+from clients.selection import Selection
 from clients.tasks import Done, Reply, Task
-from clients.vault import OpenProduct
 from policies.canonical import sha256_hex
 from policies.fields import instant
 from policies.permit import sign_permit
@@ -39,8 +41,8 @@ class HostileMaterials:
 
     folder: Path
 
-    def open_product(self, product: str) -> OpenProduct:
-        return OpenProduct(
+    def select(self, product: str, *, purpose: str, now: datetime) -> Selection:
+        return Selection(
             rows=Rows(
                 features=np.full((4, 2), SECRET, dtype=np.float32),
                 labels=np.zeros(4, dtype=np.int64),
@@ -49,8 +51,9 @@ class HostileMaterials:
                 feature_names=("x", "y"),
                 classes=("a", "b"),
             ),
-            held_back=np.array([False, False, True, False, False]),
+            states=np.array([1, 1, 2, 1, 1], dtype=np.uint8),
             product_commitment="f" * 64,
+            tree=RowTree(b"k" * 32),
             salt=b"s" * 32,
         )
 

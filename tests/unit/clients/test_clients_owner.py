@@ -239,7 +239,7 @@ def test_a_product_is_registered_by_a_card_that_the_owner_signed(site: Site) -> 
     assert opening.value.title == "Cytology"
     assert b"Cytology" not in base64.b64decode(json.loads(site.governance.heard[0])["payload"])
     materials = OwnMaterials(identity=site.identity, state=site.state)
-    assert materials.open_product("clinic-a/cytology").count == 4
+    assert materials.select("clinic-a/cytology", purpose="marketing", now=NOW).count == 4
     assert site.identity.paths.product("clinic-a/cytology").exists()
 
 
@@ -279,14 +279,14 @@ def test_a_product_file_that_was_changed_is_another_product(site: Site) -> None:
     product_file(site.data, title="Changed")
     materials = OwnMaterials(identity=site.identity, state=site.state)
     with pytest.raises(ProductError, match="changed since"):
-        materials.open_product("clinic-a/cytology")
+        materials.select("clinic-a/cytology", purpose="marketing", now=NOW)
     with pytest.raises(ClientError, match="new id"):
         site.owner.add_product(site.data / "product.json")
     with pytest.raises(ClientError, match="no product clinic-a/other"):
-        materials.open_product("clinic-a/other")
+        materials.select("clinic-a/other", purpose="marketing", now=NOW)
     (site.data / "product.json").unlink()
     with pytest.raises(ProductError, match="No such file"):
-        materials.open_product("clinic-a/cytology")
+        materials.select("clinic-a/cytology", purpose="marketing", now=NOW)
     with pytest.raises(BundleError, match="approve it again"):
         materials.app_folder("b" * 64)
 

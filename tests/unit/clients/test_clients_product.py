@@ -102,7 +102,12 @@ def test_what_a_product_file_says_stands_on_the_card(tmp_path: Path) -> None:
         "anonymization": "k-anonymity, k = 5",
         "filing_number": "F-2026/1",
     }
-    product = load_product(written(tmp_path, **said, share_readiness=["missing"]))
+    whose = [*GOOD["columns"], *columns(("who", "string", "subject"))]
+    path = written(
+        tmp_path, **said, columns=whose, consent="consents.csv", share_readiness=["missing"]
+    )
+    product = load_product(path)
+    assert product.consent == tmp_path.resolve() / "consents.csv"
     now = datetime(2026, 1, 31, tzinfo=UTC)
     card, _ = product_card(
         product,
@@ -144,6 +149,9 @@ def test_no_row_no_card(tmp_path: Path) -> None:
         ({"data_version": 0}, r"\$\.data_version"),
         ({"jurisdiction": "CN"}, r"\$\.jurisdiction"),
         ({"subject_consent": "yes"}, r"\$\.subject_consent"),
+        ({"subject_consent": "table"}, r"\$\.consent"),
+        ({"consent": "consents.csv"}, r"\$\.consent"),
+        ({"subject_consent": "table", "consent": "consents.csv"}, "role subject"),
         ({"anonymization": "x" * 201}, r"\$\.anonymization"),
         ({"filing_number": "two words"}, r"\$\.filing_number"),
         ({"share_readiness": ["mean"]}, r"\$\.share_readiness\[0\]"),

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from test_clients_gate import NOW
 from test_clients_owner import DOWN, NO, Site, product_file
 from test_clients_owner import site as site  # noqa: PLC0414  the fixture
 
@@ -356,7 +357,7 @@ def test_a_newer_version_takes_the_place_of_the_last_and_tells_its_drift(site: S
     assert record is not None
     assert (record.rows, record.data_version, record.registered) == (12, 2, 2)
     materials = OwnMaterials(identity=site.identity, state=site.state)
-    assert materials.open_product("clinic-a/cytology").count == 12
+    assert materials.select("clinic-a/cytology", purpose="marketing", now=NOW).count == 12
     assert not site.identity.paths.pending("clinic-a/cytology").exists()
     report = site.owner.readiness(site.data / "product.json")
     assert (report.compared_with, report.label_psi) == (2, 0.0)
@@ -373,7 +374,9 @@ def test_a_newer_version_that_was_cut_off_sends_the_same_card_again(site: Site, 
     assert site.state.product("clinic-a/cytology") == before
     materials = OwnMaterials(identity=site.identity, state=site.state)
     with pytest.raises(ProductError, match="changed since"):
-        materials.open_product("clinic-a/cytology")  # neither version is used meanwhile
+        materials.select(
+            "clinic-a/cytology", purpose="marketing", now=NOW
+        )  # neither version is used meanwhile
     site.governance.error = None
     site.owner.add_product(path)
     assert len(set(site.governance.heard[1:])) == 1

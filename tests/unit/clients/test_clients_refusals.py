@@ -68,7 +68,7 @@ def own(tmp_path: Path) -> Iterator[Own]:
 
 
 def rows(own: Own) -> object:
-    return own.materials.open_product(PRODUCT)
+    return own.materials.select(PRODUCT, purpose="marketing", now=NOW)
 
 
 def app(own: Own) -> object:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from test_clients_gate import APP, KEYS, NOW, PERMIT_KEY, World, agreement, body
+from test_clients_selection import product as subjects_product
+from test_clients_selection import table
 
 from clients.errors import (
     AppFailed,
@@ -28,10 +30,11 @@ from clients.errors import (
 from clients.jobs import Job, JobResult
 from clients.journal import Journal
 from clients.records import Fork
+from clients.rowset import RowTree
 from clients.sdk import Rows
+from clients.selection import Selection, Selector
 from clients.state import NodeState
 from clients.tasks import Done, Reply, Task
-from clients.vault import OpenProduct
 from clients.watcher import StateWatcher
 from clients.work import Worker
 from ledger.errors import LogUnavailable
@@ -90,11 +93,14 @@ class FakeMaterials:
     """Five rows, one held back."""
 
     error: Exception | None = None
+    chosen: Callable[[str, datetime], Selection] | None = None
 
-    def open_product(self, product: str) -> OpenProduct:
+    def select(self, product: str, *, purpose: str, now: datetime) -> Selection:
         if self.error is not None:
             raise self.error
-        return OpenProduct(
+        if self.chosen is not None:
+            return self.chosen(purpose, now)
+        return Selection(
             rows=Rows(
                 features=np.full((4, 2), 4711, dtype=np.float32),
                 labels=np.zeros(4, dtype=np.int64),
@@ -103,8 +109,9 @@ class FakeMaterials:
                 feature_names=("x", "y"),
                 classes=("a", "b"),
             ),
-            held_back=np.array([False, False, True, False, False]),
+            states=np.array([1, 1, 2, 1, 1], dtype=np.uint8),
             product_commitment="f" * 64,
+            tree=RowTree(b"k" * 32),
             salt=b"s" * 32,
         )
 
@@ -262,6 +269,31 @@ def test_a_task_gives_a_receipt_that_says_what_was_done(node: Node) -> None:
     assert [use.outcome for use in node.state.uses(limit=9)] == ["receipted"]
     job = node.runner.jobs[0]
     assert (job.kind, job.round, job.timeout_s, job.run_config) == ("train", 3, 60, CONFIG)
+
+
+def test_who_withdraws_between_rounds_is_left_out_of_the_next(node: Node, tmp_path: Path) -> None:
+    one = subjects_product(tmp_path, ["p1", "p2", "p3", "p4"], held_back="0")
+    lines = [f"p{number},medical-research,2020-01-01,,e" for number in (1, 2, 3)]
+    table(tmp_path, *lines)
+    selector = Selector(salt=b"s" * 32)
+    node.materials.chosen = lambda purpose, now: selector.select(one, purpose=purpose, now=now)
+    first = node.worker.handle(node.task(purpose="medical-research"))
+    lines[1] = "p2,medical-research,2020-01-01,2021-01-01,e"
+    table(tmp_path, *lines)
+    second = node.worker.handle(node.task(2, purpose="medical-research"))
+    table(tmp_path, "canary")
+    third = node.worker.handle(node.task(3, purpose="medical-research"))
+    assert isinstance(first, Done)
+    assert isinstance(second, Done)
+    before, after = (
+        open_receipt(done.receipt, RECEIPT_KEY.public_key()) for done in (first, second)
+    )
+    assert (before.rows_used, before.rows_without_consent) == (3, 1)
+    assert (after.rows_used, after.rows_without_consent) == (2, 2)
+    assert before.rows_commitment != after.rows_commitment
+    assert [job.rows.features[:, 0].tolist() for job in node.runner.jobs] == [[0, 1, 2], [0, 2]]
+    assert code(third) == "product-unreadable"
+    assert "canary" not in str(third)
 
 
 def test_an_evaluation_leaves_figures_only(node: Node) -> None:

@@ -61,6 +61,7 @@ def receipt(*, rows: int, update: bytes) -> bytes:
             rows_commitment=ZERO,
             rows_used=rows,
             rows_held_back=1,
+            rows_without_consent=0,
             update=sha256_hex(update),
             metrics={"eval_accuracy": "0.5"},
             confinement=Confinement(

@@ -1,0 +1,194 @@
+"""Which rows of a product an app may see: those whose subjects' consent stands now.
+
+The data is read again only when its file changed (clients.vault), the consents when theirs did;
+who may be used is asked anew each time. Nothing that could not be read is left to chance: the use
+is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from clients.consent import Mask, Stamp, Standing, Subjects, read_consents, stamp_of
+from clients.errors import ConsentError, VaultError
+from clients.product import Product
+from clients.rowset import (
+    EVALUATION,
+    LEFT_OUT,
+    TRAINING,
+    OpenedRow,
+    RowTree,
+    States,
+    open_row,
+    rows_commitment,
+    use_salt,
+)
+from clients.sdk import Rows
+from clients.vault import OpenProduct, Vault
+
+KEPT: Final = 32
+"""Products whose last selection is remembered."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """The rows of one use.
+
+    Attributes:
+        rows: what the app gets.
+        states: uint8 [n] over the data's rows, in the file's order (clients.rowset).
+        product_commitment: of the data, as `OpenProduct` has it.
+        subjects: whose rows; None if the product does not say.
+    """
+
+    rows: Rows
+    states: States
+    product_commitment: str
+    tree: RowTree = field(repr=False)
+    salt: bytes = field(repr=False)
+    subjects: Subjects | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows the data has."""
+        return len(self.states)
+
+    @property
+    def training(self) -> int:
+        """How many rows there are to train on."""
+        return len(self.rows.labels)
+
+    @property
+    def evaluation(self) -> int:
+        """How many rows there are to evaluate on."""
+        return len(self.rows.held_out_labels)
+
+    @property
+    def without_consent(self) -> int:
+        """How many rows no app sees."""
+        return self.count - self.training - self.evaluation
+
+    def commitment(self, permit: str) -> str:
+        """What the receipt under the permit of this digest states."""
+        salt = use_salt(node_salt=self.salt, permit=permit)
+        return rows_commitment(self.tree, self.states, salt)
+
+    def open(self, permit: str, row: int) -> OpenedRow:
+        """What shows one row's state against that commitment."""
+        return open_row(self.tree, self.states, use_salt(node_salt=self.salt, permit=permit), row)
+
+
+@dataclass(slots=True)
+class _Last:
+    """What was selected last of a product."""
+
+    opened: OpenProduct
+    stamp: Stamp | None
+    standing: Standing | None
+    selection: Selection | None = None
+
+
+class Selector:
+    """Selects for a node; one use at a time.
+
+    Args:
+        salt: the node's secret for commitments.
+    """
+
+    def __init__(self, *, salt: bytes) -> None:
+        self._salt = salt
+        self._vault = Vault(salt=salt)
+        self._last: dict[Product, _Last] = {}
+
+    def select(self, product: Product, *, purpose: str, now: datetime) -> Selection:
+        """The rows of subjects whose consent to `purpose` stands at `now`; all without a table.
+
+        Raises:
+            VaultError: the data cannot be read as declared.
+            ConsentError: the consents cannot be read, or none of them stands.
+        """
+        last = self._current(product)
+        mask = np.ones(last.opened.count, dtype=np.bool_)
+        if last.standing is not None:
+            mask = last.standing.rows(purpose, now)
+        if not mask.any():
+            raise ConsentError(
+                f"product {product.id}: no subject's consent to {purpose} stands; nothing was used"
+            )
+        states = states_of(last.opened, mask)
+        known = last.selection
+        if known is None or not np.array_equal(known.states, states):
+            known = self._selected(last.opened, mask, states, known)
+            last.selection = known
+        return known
+
+    def _current(self, product: Product) -> _Last:
+        """Data and consents as they lie there now."""
+        opened = self._vault.open(product)
+        stamp = None if product.consent is None else stamp_of(product.consent)
+        last = self._last.get(product)
+        if last is not None and last.opened is opened and last.stamp == stamp:
+            return last
+        standing = None
+        if product.consent is not None:
+            if opened.subjects is None:
+                raise VaultError(f"product {product.id}: expected a column of subjects, got none")
+            standing = Standing(read_consents(product.consent), opened.subjects)
+            # A change from here on has another stamp: `read_consents` saw none while it read.
+            if stamp_of(product.consent) != stamp:
+                raise ConsentError(f"{product.consent}: changed while it was read; run it again")
+        kept = last.selection if last is not None and last.opened is opened else None
+        fresh = _Last(opened, stamp, standing, kept)
+        while len(self._last) >= KEPT and product not in self._last:
+            del self._last[next(iter(self._last))]
+        self._last[product] = fresh
+        return fresh
+
+    def _selected(
+        self, opened: OpenProduct, mask: Mask, states: States, before: Selection | None
+    ) -> Selection:
+        commitment = opened.product_commitment
+        return Selection(
+            rows=rows_of(opened, mask),
+            states=states,
+            product_commitment=commitment,
+            tree=before.tree
+            if before is not None
+            else RowTree.of(node_salt=self._salt, product_commitment=commitment),
+            salt=self._salt,
+            subjects=opened.subjects,
+        )
+
+
+def states_of(opened: OpenProduct, mask: Mask) -> States:
+    """The state of each row (clients.rowset), where the rows of `mask` may be used."""
+    states = np.where(opened.held_back, EVALUATION, TRAINING).astype(np.uint8)
+    states[~mask] = LEFT_OUT
+    states.setflags(write=False)
+    return states
+
+
+def rows_of(opened: OpenProduct, mask: Mask) -> Rows:
+    """Exactly the rows of `mask`; not copied where that is all of them."""
+    if mask.all():
+        return opened.rows
+    rows = opened.rows
+    training, held_out = mask[~opened.held_back], mask[opened.held_back]
+    return replace(
+        rows,
+        features=_taken(rows.features, training),
+        labels=_taken(rows.labels, training),
+        held_out_features=_taken(rows.held_out_features, held_out),
+        held_out_labels=_taken(rows.held_out_labels, held_out),
+    )
+
+
+def _taken(array: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
+    taken: npt.NDArray[Any] = array[mask]
+    taken.setflags(write=False)
+    return taken
