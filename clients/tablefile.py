@@ -232,7 +232,7 @@ def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[st
         keys = dict.fromkeys((column.name for column in product.columns), "JSON")
         how = "format='newline_delimited', records='true', compression='none', ignore_errors=false"
         return f"read_json(?, columns=?, {how})", [str(path), keys]
-    names = _header(path)
+    names = header_of(path)
     _check_names(product, names)
     options = "auto_detect=false, header=true, delim=',', quote='\"', escape='\"'"
     strict = "strict_mode=true, null_padding=false, ignore_errors=false"
@@ -242,7 +242,7 @@ def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[st
     ]
 
 
-def _header(path: Path) -> list[str]:
+def header_of(path: Path) -> list[str]:
     """Column names of a CSV file's first line."""
     with path.open("rb") as file:
         line = file.readline(MAX_HEADER_BYTES)

@@ -17,6 +17,7 @@ from commands.node import NodeFolder, node_client
 from commands.offer_check import say_offer_findings
 from commands.output import JsonFlag, print_columns, print_json, say
 from commands.policyfile import read_policy_bytes
+from commands.product_draft import draft_product, is_data
 from commands.readiness import print_readiness
 from commands.reading import documents
 from commands.space_people import SpaceFolder
@@ -37,13 +38,26 @@ cli = typer.Typer(no_args_is_help=True, help="Data products: what a node offers,
 
 @cli.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="The product file (JSON) beside or over the data.")],
+    file: Annotated[
+        Path, typer.Argument(help="The product file (JSON); or data (.csv, .parquet) to draft one.")
+    ],
     node: NodeFolder,
+    purpose: Annotated[
+        str, typer.Option(help="With data: draft an offer for this purpose, too.")
+    ] = "",
 ) -> None:
     """Check a product file and its data, and register what it is; no row leaves the node.
 
+    Given a data file instead, it guesses what the columns are and writes a product file beside it,
+    for you to read and correct; nothing is registered then.
+
     Example: tds product add product.json --node ./clinic
     """
+    if is_data(file):
+        draft_product(file, node, purpose)
+        return
+    if purpose:
+        raise BadInput(f"--purpose: expected a data file with it, got {file}")
     with open_owner(node) as owner:
         registered = owner.add_product(file)
     say(f"registered {registered.id} (entry {registered.index} of the space's log)")

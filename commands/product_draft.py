@@ -1,0 +1,71 @@
+"""`tds product add DATA`: a product file and an offer to start from."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from clients.draft import SUFFIXES, Draft, draft_of
+from clients.files import replace_file
+from clients.identity import load_identity
+from commands.contract_draft import draft_offer
+from commands.errors import BadInput
+from commands.output import print_table, say
+
+_SHOWN: Final = 40
+
+
+def is_data(file: Path) -> bool:
+    """Whether this is data to guess from, and no product file."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def draft_product(file: Path, node: Path, purpose: str) -> None:
+    """Write `NAME.product.json`, and with a purpose `NAME.offer.json`, beside the data.
+
+    Raises:
+        BadInput: a file of that name is there already.
+        VaultError: the data cannot be read, or holds nothing to predict.
+    """
+    product, offer = (file.with_name(f"{file.stem}.{what}.json") for what in ("product", "offer"))
+    for path in (product, offer) if purpose else (product,):
+        if path.exists():
+            raise BadInput(f"{path}: expected no such file, got one; edit it, or move it away")
+    owner = load_identity(node).participant
+    draft = draft_of(file)
+    id = f"{owner}/{_slug(file.stem)}"
+    _write(product, draft.product(id=id, title=file.stem, path=file.name))
+    if purpose:
+        _write(offer, draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2))
+    _tell(draft, product)
+    say(f"read {product} and correct it; then: tds product add {product} --node {node}")
+    if purpose:
+        say(f"then read {offer}, and: tds product offer {offer} --node {node}")
+    else:
+        say(f"for an offer as well: tds product add {file} --node {node} --purpose PURPOSE")
+
+
+def _tell(draft: Draft, product: Path) -> None:
+    say(f"wrote {product}: {draft.rows} rows; nothing was registered, and nothing left")
+    shown = draft.guesses[:_SHOWN]
+    print_table(
+        "what was guessed",
+        ["column", "type", "role", "because"],
+        [[one.column.name, one.column.type, one.column.role, one.why] for one in shown],
+    )
+    if len(draft.guesses) > _SHOWN:
+        say(f"... and {len(draft.guesses) - _SHOWN} more columns, in the file")
+    say(f"classes, in this order: {', '.join(draft.classes)}")
+    if draft.personal:
+        say("a column's name says that it may tell who somebody is: taken for personal information")
+
+
+def _write(path: Path, value: object) -> None:
+    data = json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    replace_file(path, data, mode=0o644)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "data"

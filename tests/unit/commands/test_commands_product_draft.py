@@ -1,0 +1,52 @@
+"""`tds product add DATA`: a product file and an offer to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands_site import Tds
+
+from clients.product import load_product
+from policies.odrl import parse_offer
+
+TABLE = "patient_id,radius,diagnosis\n17,1.5,malignant\n18,2.5,benign\n19,0.5,benign\n"
+
+
+@pytest.fixture
+def data(desk: Path) -> Path:
+    (desk / "mine").mkdir()
+    path = desk / "mine" / "My Biopsies.csv"
+    path.write_text(TABLE, encoding="utf-8")
+    return path
+
+
+def test_data_becomes_a_product_file_and_an_offer(tds: Tds, data: Path) -> None:
+    ran = tds("product", "add", str(data), "--node", "clinic", "--purpose", "medical-research")
+    assert (ran.code, ran.err) == (0, "")
+    assert "3 rows; nothing was registered, and nothing left" in ran.out
+    assert "classes, in this order: benign, malignant" in ran.out
+    assert "taken for personal information" in ran.out
+    product = load_product(data.with_name("My Biopsies.product.json"))
+    assert (product.id, product.data) == ("clinic/my-biopsies", data.resolve())
+    assert [column.role for column in product.columns] == ["ignored", "feature", "label"]
+    offer = parse_offer(data.with_name("My Biopsies.offer.json").read_bytes())
+    assert offer.to_json()["assigner"] == "clinic"
+
+
+def test_what_is_there_is_never_written_over(tds: Tds, data: Path) -> None:
+    tds("product", "add", str(data), "--node", "clinic")
+    draft = data.with_name("My Biopsies.product.json")
+    draft.write_text("edited", encoding="utf-8")
+    again = tds("product", "add", str(data), "--node", "clinic")
+    assert (again.code, draft.read_text(encoding="utf-8")) == (2, "edited")
+    assert "edit it, or move it away" in again.err
+
+
+def test_what_it_cannot_guess_from(tds: Tds, data: Path) -> None:
+    data.write_text("a,b\n1.5,2.5\n", encoding="utf-8")
+    ran = tds("product", "add", str(data), "--node", "clinic")
+    assert "write the product file by hand" in ran.err
+    assert (ran.code, sorted(path.name for path in data.parent.iterdir())) == (1, [data.name])
+    ran = tds("product", "add", "product.json", "--node", "clinic", "--purpose", "x")
+    assert (ran.code, "expected a data file with it" in ran.err) == (2, True)
