@@ -267,7 +267,7 @@ def _agreements(theirs: _Theirs, held: Mapping[str, AgreementRecord]) -> Iterabl
         elif isinstance(document, str) and document.encode("utf-8") != own.document:
             text = "an agreement with other words than this node's copy has"
             yield Difference("agreement-not-held", agreement, index, None, text)
-    for agreement in held.keys() - theirs.agreements.keys():
+    for agreement in sorted(held.keys() - theirs.agreements.keys()):
         text = "an agreement that this node keeps, and the space's log does not have"
         yield Difference("agreement-not-logged", agreement, None, None, text)
 

@@ -68,7 +68,7 @@ def tell_verified(verified: Verified, seen: int) -> None:
     """What was verified, and what not, for people."""
     say(
         f"verified: {verified.size} entries of {verified.origin}, root {verified.root_hex[:16]}…, "
-        f"{seen} checkpoints seen by others"
+        f"checkpoints seen by others: {seen}"
     )
     if verified.cosigners:
         say(f"cosigned by {', '.join(verified.cosigners)}")

@@ -179,7 +179,11 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
     Example: tds node doctor --node ./clinic
     """
     with Sandbox.start(preload=()) as sandbox:
-        confinement = sandbox.confinement.to_json()
+        held, files = sandbox.confinement, sandbox.files_confined
+    confinement = held.to_json() | {
+        "files": "own" if files else "host",
+        "environment": held.environment(files=files),
+    }
     identity = load_identity(node)
     checks: dict[str, str] = {"keys and folder": "ok"}
     identity.check_certificate(datetime.now(UTC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -30,6 +31,8 @@ from commands.children import python
 from commands.localspace import LocalSpace, local_space
 from ledger.note import NoteVerifier
 from ledger.tlogpolicy import Policy, parse_policy
+from policies.envelope import unverified_payload
+from policies.receipt import RECEIPT_TYPE
 from server.space import load_space
 
 pytestmark = pytest.mark.process
@@ -117,6 +120,28 @@ def test_a_run_whose_permits_carry_the_quorum(witnessed: Witnessed) -> None:
             "node", "reconcile", "--node", str(node.folder), "--log", str(local.space.log_folder)
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_doctor_says_what_confines_apps_here(witnessed: Witnessed) -> None:
+    done = witnessed.tds(
+        "node", "doctor", "--node", str(witnessed.local.nodes["south"].folder), "--json"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["checks"]["SuperLink"] == "ok"
+    assert "answers over mutual TLS" in found["checks"]["governance"]
+    held = found["confinement"]
+    # What each receipt of this node states, and the level that policies may demand.
+    accepted = [
+        one
+        for one in read_log(witnessed.local.space.log_folder)
+        if one.type == "ReceiptAccepted" and one.body["participant"] == "south"
+    ]
+    envelope = base64.b64decode(str(accepted[0].body["envelope"]))
+    stated = unverified_payload(envelope, payload_type=RECEIPT_TYPE)["confinement"]
+    assert {name: held[name] for name in stated} == stated
+    strict = (held["network"], held["user"], held["files"]) == ("none", "nobody", "own")
+    assert held["environment"] == ("isolated" if strict else "confined")
 
 
 def test_yesterday_s_database_is_refused_by_the_nodes(witnessed: Witnessed) -> None:

@@ -60,7 +60,7 @@ def test_a_good_log(tds: Tds, log: Path, key: str) -> None:
     ran = tds("audit", "verify", "log", "--key", key)
     assert (ran.code, ran.err) == (0, "")
     assert "verified: 3 entries of logs.example/commands" in ran.out
-    assert "0 checkpoints seen by others" in ran.out
+    assert "checkpoints seen by others: 0" in ran.out
     assert len(ran.out.splitlines()) == 1
 
 
