@@ -77,7 +77,11 @@ def _permit(register: Register, run: Run, decided: Read) -> dict[str, Any]:
         "cohort": _members(register, run, body),
         "min_cohort": spec.min_cohort,
         "voucher": spec.voucher if spec.pays != "0" else "",
-        "limits": {"wall_s": spec.deadline_s, "memory_bytes": spec.memory_bytes},
+        "limits": {
+            "wall_s": spec.deadline_s,
+            "memory_bytes": spec.memory_bytes,
+            "accelerator": spec.accelerator,
+        },
         "decision": decided.decision_digest,
         "issued": decided.entry.time,
         "expires": instant(parse_instant(decided.entry.time) + limit),

@@ -131,6 +131,9 @@ def _problems(
             f"{receipt.rows_used}, {receipt.rows_held_back} held back and "
             f"{receipt.rows_without_consent} left out for want of consent",
         )
+    if receipt.accelerator not in ("none", permit.limits.accelerator):
+        text = f"accelerator: expected {permit.limits.accelerator}, got {receipt.accelerator}"
+        yield "receipt-permitted", text
     used_s = whole_seconds(started, finished)
     if used_s is not None and used_s > member.metered_s:
         text = f"expected at most the {member.metered_s} seconds reserved, got {used_s}"

@@ -339,7 +339,11 @@ class LargeLog:
             cohort=cohort,
             min_cohort=spec.min_cohort,
             voucher=spec.voucher,
-            limits=Limits(wall_s=spec.deadline_s, memory_bytes=spec.memory_bytes),
+            limits=Limits(
+                wall_s=spec.deadline_s,
+                memory_bytes=spec.memory_bytes,
+                accelerator=spec.accelerator,
+            ),
             decision=decision.digest,
             issued=instant(self._now),
             expires=instant(self._now + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),
@@ -382,6 +386,7 @@ class LargeLog:
                 rows_used=8_000 if train else 0,
                 rows_held_back=2_000,
                 rows_without_consent=0,
+                accelerator="none",
                 update=update,
                 metrics={"train_loss": "0.51234", "num-examples": "8000"},
                 confinement=Confinement(

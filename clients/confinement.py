@@ -86,16 +86,18 @@ def confine(
     searching: bool,
     readable: Sequence[Path],
     scratch: Path,
+    devices: Sequence[Path] = (),
 ) -> bool:
     """Put every restriction on this process; none can be taken back.
 
     Args:
         parent: pid that must be alive and is the parent; with it this process dies.
-        memory_bytes: address space on top of what is mapped now.
+        memory_bytes: address space on top of what is mapped now; with devices, private data.
         searching: keep the capability to read what others may not, for an interpreter that lies in
             root's home; Landlock must then hold, and limits it to `readable`.
         readable: roots below which files may be read.
         scratch: the only folder where files may be written.
+        devices: files of an accelerator that may be used (clients.accelerator).
 
     Returns:
         Whether the file system is confined (Landlock).
@@ -103,19 +105,19 @@ def confine(
     Raises:
         OSError: a restriction that is always required could not be put on.
     """
-    _limit(memory_bytes, threads=user is not None)
+    _limit(memory_bytes, threads=user is not None, devices=bool(devices))
     if user is not None:
         _become(user, searching=searching)
     _die_with(parent)
     prctl(PR_SET_DUMPABLE, 0)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    files = restrict_files(readable, scratch)
+    files = restrict_files(readable, scratch, devices)
     if searching and not files:
         raise OSError(
             errno.EACCES,
             f"expected a Python that uid {user.uid if user else 0} can read, or Landlock",
         )
-    install_filter()
+    install_filter(devices=bool(devices))
     return files
 
 
@@ -143,11 +145,12 @@ def has_no_new_privileges() -> bool:
     return bool(libc().prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 
 
-def _limit(memory_bytes: int, *, threads: bool) -> None:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    mapped = pages * resource.getpagesize()
+def _limit(memory_bytes: int, *, threads: bool, devices: bool) -> None:
+    # proc(5), statm: all that is mapped comes first, data and stack sixth, in pages.
+    sizes = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    mapped = int(sizes[5 if devices else 0]) * resource.getpagesize()
     bounds = {
-        resource.RLIMIT_AS: mapped + memory_bytes,
+        resource.RLIMIT_DATA if devices else resource.RLIMIT_AS: mapped + memory_bytes,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,

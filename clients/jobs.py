@@ -31,6 +31,7 @@ class Job:
         model: incoming model, safetensors bytes.
         timeout_s: wall seconds.
         memory_bytes: address space that the app may use on top of the interpreter's.
+        devices: files of an accelerator that it may open (clients.accelerator).
     """
 
     app_dir: Path
@@ -41,6 +42,7 @@ class Job:
     round: int
     timeout_s: float
     memory_bytes: int
+    devices: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

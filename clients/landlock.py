@@ -16,11 +16,15 @@ _READ: Final = 1 << 2 | 1 << 3
 _ALL_FILE_RIGHTS: Final = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 5: 0xFFFF}
 """Rights known since each version of the interface; execution is among them and never granted."""
 _ONLY_FOR_FOLDERS: Final = 1 << 3
+_USE: Final = 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+"""Write, read, (since 3) truncate, (since 5) ioctl on devices."""
 _SCOPE_SOCKETS_AND_SIGNALS: Final = 3
 
 
-def restrict_files(readable: Sequence[Path], scratch: Path) -> bool:
-    """Reads below `readable`, writes in `scratch`, nothing else; for good, needs no_new_privs.
+def restrict_files(readable: Sequence[Path], scratch: Path, devices: Sequence[Path] = ()) -> bool:
+    """Reads below `readable`, use of `devices`, all in `scratch`, nothing else; for good.
+
+    It needs no_new_privs. To use is to read, write and control what is there.
 
     Returns:
         False where the kernel has no Landlock.
@@ -40,6 +44,8 @@ def restrict_files(readable: Sequence[Path], scratch: Path) -> bool:
     try:
         for root in readable:
             _allow(library, ruleset, root, _READ)
+        for device in devices:
+            _allow(library, ruleset, device, rights & _USE)
         _allow(library, ruleset, scratch, rights & ~1)
         return bool(library.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
     finally:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from clients.accelerator import HIDDEN
 from clients.errors import AppFailed, SandboxUnavailable
 from clients.frames import FRAME, MAGIC, MAX_MESSAGE_BYTES
 
@@ -231,6 +232,7 @@ def _environment(base: Path) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
+        **HIDDEN,
     }
 
 

@@ -9,7 +9,7 @@ from clients.gate import Admission
 from clients.selection import Selection
 from ledger.checkpoint import Checkpoint
 from policies.canonical import sha256_hex
-from policies.fields import instant
+from policies.fields import Accelerator, instant
 from policies.receipt import Confinement, Receipt
 
 
@@ -20,6 +20,7 @@ def use_receipt(
     update: bytes,
     metrics: Mapping[str, str],
     confinement: Confinement,
+    accelerator: Accelerator,
     started: datetime,
     finished: datetime,
     head: Checkpoint,
@@ -48,6 +49,7 @@ def use_receipt(
         update=sha256_hex(update),
         metrics=dict(metrics),
         confinement=confinement,
+        accelerator=accelerator,
         started=instant(started),
         finished=instant(finished),
         log_size=head.size,

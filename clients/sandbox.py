@@ -134,6 +134,7 @@ class Sandbox:
                     "run_config": config_to_json(job.run_config),
                     "round": job.round,
                     "memory_bytes": job.memory_bytes,
+                    "devices": [str(device) for device in job.devices],
                 }
                 signals = [kill] if cancelled is None else [kill, cancelled]
                 ended = self._exchange(head, job.model, job.rows, job.timeout_s, signals)
@@ -188,6 +189,7 @@ class Sandbox:
             "kind": "probe",
             "app_dir": str(self._base / "apps"),
             "memory_bytes": PROBE_MEMORY_BYTES,
+            "devices": [],
         }
         empty = np.zeros((0, 1), dtype=np.float32)
         none = np.zeros(0, dtype=np.int64)

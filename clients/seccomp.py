@@ -25,6 +25,9 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _AT_NUMBER, _AT_ARCH, _AT_ARG0, _AT_ARG1 = 0, 4, 16, 24
 _NOT_STREAM: Final = 0x0E
 """Bits of a socket's type that SOCK_STREAM (1) does not have; its flags lie above."""
+_NOT_SEQPACKET: Final = 0x0A
+"""The same of SOCK_SEQPACKET (5); SOCK_STREAM passes, too."""
+_AF_UNIX: Final = 1
 _X32_BIT: Final = 0x40000000
 
 
@@ -36,7 +39,7 @@ class Machine:
         socketpair: allowed for streams only.
         to_self: kill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, prlimit64: their first argument
             must be this process, or 0.
-        network: socket and connect.
+        network: socket, connect, accept and accept4; the first alone has an exception.
         processes: fork, vfork, execve, execveat, setpgid, setsid, tkill, pidfd_send_signal,
             pidfd_open.
         inspection: ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_getfd,
@@ -75,7 +78,7 @@ MACHINES: Final = {
         prctl=157,
         socketpair=53,
         to_self=(62, 234, 129, 297, 302),
-        network=(41, 42),
+        network=(41, 42, 43, 288),
         processes=(57, 58, 59, 322, 109, 112, 200, 424, 434),
         inspection=(101, 310, 311, 312, 438, 440, 448, 256, 279),
         kernel=(
@@ -91,7 +94,7 @@ MACHINES: Final = {
         prctl=167,
         socketpair=199,
         to_self=(129, 131, 138, 240, 261),
-        network=(198, 203),
+        network=(198, 203, 202, 242),
         processes=(221, 281, 154, 157, 130, 424, 434),
         inspection=(117, 270, 271, 272, 438, 440, 448, 238, 239),
         kernel=(
@@ -108,11 +111,13 @@ def _op(code: int, k: int, jump_true: int = 0, jump_false: int = 0) -> bytes:
     return struct.pack("=HBBI", code, jump_true, jump_false, k)
 
 
-def filter_program(machine: Machine, *, own_pid: int) -> bytes:
+def filter_program(machine: Machine, *, own_pid: int, devices: bool = False) -> bytes:
     """The program: deny what is named, with the error that tells an app's author why.
 
     Args:
         own_pid: the process that may be signalled and limited.
+        devices: give it Unix sockets that stay alone: NVIDIA's library wants to bind one at its
+            start, and does without connecting or accepting, which stay refused.
     """
     refuse = _op(_RET, _ERRNO | errno.EPERM)
     program = [
@@ -123,6 +128,16 @@ def filter_program(machine: Machine, *, own_pid: int) -> bytes:
         _op(_JGE, _X32_BIT, 0, 1),
         refuse,
     ]
+    if devices:
+        program += [
+            _op(_JEQ, machine.network[0], 0, 6),
+            _op(_LOAD, _AT_ARG0),
+            _op(_JEQ, _AF_UNIX, 0, 3),
+            _op(_LOAD, _AT_ARG1),
+            _op(_JSET, _NOT_SEQPACKET, 1, 0),
+            _op(_RET, _ALLOW),
+            _op(_RET, _ERRNO | errno.ENETUNREACH),
+        ]
     for number in machine.network:
         program += [_op(_JEQ, number, 0, 1), _op(_RET, _ERRNO | errno.ENETUNREACH)]
     for number in machine.refused:
@@ -164,8 +179,11 @@ def filter_program(machine: Machine, *, own_pid: int) -> bytes:
     return b"".join(program)
 
 
-def install_filter() -> None:
+def install_filter(*, devices: bool = False) -> None:
     """Put the filter on this process and all that it starts, for good; needs no_new_privs.
+
+    Args:
+        devices: as in `filter_program`.
 
     Raises:
         OSError: no numbers for this architecture, or the kernel refused.
@@ -174,7 +192,7 @@ def install_filter() -> None:
     machine = MACHINES.get(name)
     if machine is None:
         raise OSError(errno.ENOSYS, f"seccomp filter: expected one of {sorted(MACHINES)}, {name}")
-    program = filter_program(machine, own_pid=os.getpid())
+    program = filter_program(machine, own_pid=os.getpid(), devices=devices)
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     fprog = ctypes.create_string_buffer(header, len(header))

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -46,6 +47,7 @@ from policies.account import metered_seconds, whole_seconds
 from policies.canonical import sha256_hex
 from policies.errors import DocumentError
 from policies.fields import instant
+from policies.permit import PermitBody
 from policies.provenance import unpack_model
 from policies.receipt import Confinement, sign_receipt
 from policies.runconfig import config_digest
@@ -83,6 +85,7 @@ class Worker:
         on_fork: told of two heads of the space's log that do not fit together; does not raise.
         log_turn: held while a checkpoint is compared with the last one seen and kept; whoever
             else does that in this process holds it, too.
+        devices: an accelerator's files that the owner opens to apps whose permit allows it.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -101,6 +104,7 @@ class Worker:
         keep_detail: Callable[[str], None] | None = None,
         on_fork: Callable[[Fork], None] | None = None,
         log_turn: threading.Lock | None = None,
+        devices: tuple[Path, ...] = (),
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -116,6 +120,7 @@ class Worker:
         self._keep_detail = keep_detail if keep_detail is not None else _ignore
         self._on_fork = on_fork if on_fork is not None else _ignore
         self._log_turn = log_turn or threading.Lock()
+        self._devices = devices
         self._on_step = on_step if on_step is not None else _ignore
         self._turn = threading.Lock()
         self._current: _Current | None = None
@@ -252,11 +257,15 @@ class Worker:
             # No longer than is counted, whatever else the permit allows.
             timeout_s=min(body.limits.wall_s, member.metered_s),
             memory_bytes=body.limits.memory_bytes,
+            devices=self._opened(body),
         )
         self._on_step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
         self._on_step("ran")
         return self._release(admission, current, selected, result, incoming)
+
+    def _opened(self, body: PermitBody) -> tuple[Path, ...]:
+        return self._devices if body.limits.accelerator == "cuda" else ()
 
     # -- 8: egress ---------------------------------------------------------------------------
 
@@ -285,6 +294,7 @@ class Worker:
             update=update,
             metrics=metrics,
             confinement=self._confinement,
+            accelerator="cuda" if self._opened(body) else "none",
             started=current.started,
             finished=finished,
             head=self._journal.head(),

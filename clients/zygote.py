@@ -31,6 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from clients.accelerator import HIDDEN, OWN_THREADS, READABLE, held_bytes
 from clients.appcall import Call, call_app, failure_place, map_rows, public_type
 from clients.confinement import (
     User,
@@ -48,6 +49,7 @@ from policies.runconfig import config_from_json
 
 MAX_TEXT: Final = 500
 RESULT_FD: Final = 3
+WATCH_S: Final = 0.1
 
 _SYSTEM_READABLE: Final = (
     *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom"),
@@ -85,6 +87,8 @@ class _Child:
     pid: int
     pidfd: int
     scratch: Path
+    memory_bytes: int | None
+    """What it may hold, where no limit of the kernel's says so: looked at while it runs."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -116,7 +120,10 @@ def _serve(control: socket.socket, base: Path, host: _Host) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
         while True:
-            ready = {key.fd for key, _ in selector.select()}
+            watched = child is not None and child.memory_bytes is not None
+            ready = {key.fd for key, _ in selector.select(WATCH_S if watched else None)}
+            if child is not None and _holds_too_much(child):
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
             if child is not None and child.pidfd in ready:
                 selector.unregister(child.pidfd)
                 status = _bury(child)
@@ -159,7 +166,17 @@ def _start(
         _child(request, fds, scratch, parent, host)
     for descriptor in fds:
         os.close(descriptor)
-    return _Child(pid=pid, pidfd=os.pidfd_open(pid), scratch=scratch)
+    return _Child(
+        pid=pid,
+        pidfd=os.pidfd_open(pid),
+        scratch=scratch,
+        memory_bytes=request["memory_bytes"] if request["devices"] else None,
+    )
+
+
+def _holds_too_much(child: _Child) -> bool:
+    limit = child.memory_bytes
+    return limit is not None and held_bytes(child.pid) > held_bytes(os.getpid()) + limit
 
 
 def _bury(child: _Child) -> int:
@@ -209,11 +226,15 @@ def _child(
 def _confine(
     request: Mapping[str, Any], app_dir: Path, scratch: Path, parent: int, host: _Host
 ) -> bool:
+    devices = tuple(map(Path, request["devices"]))
+    for name in HIDDEN if devices else ():
+        del os.environ[name]
     return confine(
         parent=parent,
         memory_bytes=request["memory_bytes"],
         user=host.user,
-        readable=(app_dir, *host.readable),
+        readable=(app_dir, *host.readable, *(READABLE if devices else ())),
+        devices=(*devices, OWN_THREADS) if devices else (),
         searching=host.searching,
         scratch=scratch,
     )
@@ -241,7 +262,7 @@ def _take_over(fds: Sequence[int], scratch: Path) -> tuple[bytes, Rows]:
 def _run(request: Mapping[str, Any], app_dir: Path, model: bytes, rows: Rows) -> None:
     sys.path[0] = str(app_dir)
     sys.dont_write_bytecode = True
-    _draw_anew()
+    _draw_anew(devices=bool(request["devices"]))
     call = Call(
         app_dir=app_dir,
         kind=request["kind"],
@@ -253,12 +274,14 @@ def _run(request: Mapping[str, Any], app_dir: Path, model: bytes, rows: Rows) ->
     _report({"ok": True, "metrics": reply.metrics}, reply.update)
 
 
-def _draw_anew() -> None:
+def _draw_anew(*, devices: bool) -> None:
     """Give the child random numbers of its own: what it inherited is the same for every job."""
     np.random.seed()
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.default_generator.seed()
+        if devices:
+            torch.cuda.seed_all()  # takes effect when the app first uses a device
 
 
 def _report(record: Mapping[str, object], update: bytes = b"") -> None:

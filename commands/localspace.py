@@ -208,6 +208,8 @@ def run_spec(
     epsilon: str = "0",
     pays: str = "0",
     voucher: str = "",
+    memory_bytes: int = 2048 * MIB,
+    accelerator: str = "none",
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -224,11 +226,12 @@ def run_spec(
             "deadline_s": deadline_s,
             "quorum": quorum,
             "min_cohort": min_cohort,
-            "memory_bytes": 2048 * MIB,
+            "memory_bytes": memory_bytes,
             "metrics": list(metrics),
             "config": {},
             "epsilon": epsilon,
             "pays": pays,
             "voucher": voucher,
+            "accelerator": accelerator,
         }
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clients.accelerator import cuda_devices
 from clients.enrol import enrol
 from clients.files import replace_file
 from clients.governance import GovernanceClient
@@ -47,12 +48,22 @@ def new(
 
 
 @cli.command("run")
-def run(node: NodeFolder) -> None:
+def run(
+    node: NodeFolder,
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu",
+            envvar="TDS_GPU",
+            help="Open this host's NVIDIA devices to apps whose permit allows cuda.",
+        ),
+    ] = False,
+) -> None:
     """Run the node until Ctrl-C: take tasks, check each permit, run approved apps, send receipts.
 
     Example: tds node run --node ./clinic
     """
-    run_node(node, say=say)
+    run_node(node, say=say, gpu=gpu)
 
 
 @cli.command("status")
@@ -183,6 +194,7 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
     confinement = held.to_json() | {
         "files": "own" if files else "host",
         "environment": held.environment(files=files),
+        "accelerator": "cuda, if run with --gpu" if cuda_devices() else "none",
     }
     identity = load_identity(node)
     checks: dict[str, str] = {"keys and folder": "ok"}

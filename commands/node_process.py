@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from clients.accelerator import cuda_devices
 from clients.alarm import ForkAlarm, ReportPort
 from clients.contracts import OwnerContracts
 from clients.errors import ClientError, GovernanceError
@@ -68,11 +69,13 @@ def open_node(
     confinement: Confinement,
     governance: NodeGovernance,
     environment: str = "",
+    devices: tuple[Path, ...] = (),
 ) -> OpenNode:
     """Open a node's database and own log and wire them; closed with `stack`.
 
     Args:
         environment: what confines apps here (`policies.receipt.Confinement.environment`).
+        devices: an accelerator's files that its owner opens to apps.
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -106,14 +109,18 @@ def open_node(
         clock=now,
         on_fork=alarm.raised,
         log_turn=log_turn,
+        devices=devices,
         keep_detail=lambda text: LOGGER.warning("the app failed; its own words:\n%s", text),
     )
     owner = Owner(identity=identity, state=state, governance=governance, clock=now)
     return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
 
 
-def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
+def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> None:
     """Run a node until SIGTERM or Ctrl-C.
+
+    Args:
+        gpu: open this host's NVIDIA devices to apps whose permit allows it.
 
     Raises:
         ClientError, LedgerError: what keeps the node from starting, for its owner to read.
@@ -123,6 +130,7 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
     with ExitStack() as stack:
         # Before any key is read: what the zygote never had, its children cannot have.
         sandbox = stack.enter_context(Sandbox.start())
+        devices = cuda_devices() if gpu else ()
         identity = load_identity(folder)
         identity.check_certificate(now())
         governance = stack.enter_context(governance_client(identity))
@@ -132,13 +140,19 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
             runner=sandbox,
             confinement=sandbox.confinement,
             governance=governance,
-            environment=sandbox.confinement.environment(files=sandbox.files_confined),
+            # Whoever opens devices gives an app more than its own files.
+            environment=sandbox.confinement.environment(
+                files=sandbox.files_confined and not devices
+            ),
+            devices=devices,
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
+        if gpu:
+            say(f"accelerator: {describe_devices(devices)}")
         node.worker.recover()
         stop = threading.Event()
         stack.callback(node.worker.stop)
@@ -206,6 +220,14 @@ def _keep_telling(node: OpenNode, contracts: OwnerContracts, stop: threading.Eve
             LOGGER.info("governance cannot be asked at present: %s", problem)
         except (ClientError, LedgerError, PolicyError) as problem:
             LOGGER.warning("governance was not told: %s", problem)
+
+
+def describe_devices(devices: Sequence[Path]) -> str:
+    """What an app gets that may use an accelerator."""
+    if not devices:
+        return "no NVIDIA device and driver found; apps use the processor"
+    count = sum(place.name[len("nvidia") :].isdigit() for place in devices)
+    return f"{count} NVIDIA device(s), opened to apps whose permit allows cuda"
 
 
 def _describe(sandbox: Sandbox) -> str:

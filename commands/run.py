@@ -23,6 +23,7 @@ from commands.output import (
 from commands.reading import objects
 from commands.rounds_table import ENDED, rounds_of, rounds_view, used
 from policies import governance_pb2 as pb
+from policies.fields import Accelerator
 from server.governance_client import GovernanceClient
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
@@ -50,6 +51,13 @@ def start(
     ] = "0",
     pays: Annotated[str, typer.Option(help="Voucher units for one use of a product.")] = "0",
     voucher: Annotated[str, typer.Option(help="Id of the voucher that pays.")] = "",
+    memory_mib: Annotated[
+        int, typer.Option(help="Memory that an app may use at a node, MiB.", min=64, max=1 << 24)
+    ] = 2048,
+    accelerator: Annotated[
+        Accelerator,
+        typer.Option(help="What nodes whose owners allow it may train on: none, or cuda."),
+    ] = "none",
     watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -76,6 +84,8 @@ def start(
             epsilon=epsilon,
             pays=pays,
             voucher=voucher,
+            memory_bytes=memory_mib << 20,
+            accelerator=accelerator,
         )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,7 @@ Decimal = Annotated[
 # Not negative, without an exponent or a trailing zero: one spelling of one amount.
 _AMOUNT = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$"
 Amount = Annotated[str, Field(pattern=_AMOUNT)]
+Accelerator = Literal["none", "cuda"]
 
 
 class Document(BaseModel):

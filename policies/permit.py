@@ -23,6 +23,7 @@ from policies.canonical import canonical_bytes, sha256_hex
 from policies.entries import entry_bytes
 from policies.envelope import open_envelope, sign_envelope
 from policies.fields import (
+    Accelerator,
     Amount,
     Count,
     Document,
@@ -86,10 +87,12 @@ def _amounts(metered_s: int, epsilon: str, pays: str) -> Amounts:
 
 
 class Limits(Document):
-    """What the sandbox may spend: wall seconds and bytes of memory."""
+    """What the sandbox may spend: wall seconds, bytes of memory, and whether a node whose owner
+    allows it, too, may open its NVIDIA devices to the app; any other node uses its processor."""
 
     wall_s: Annotated[int, Field(ge=1, le=86_400)]
     memory_bytes: Annotated[int, Field(ge=1 << 26, le=1 << 44)]
+    accelerator: Accelerator
 
 
 class PermitBody(Document):

@@ -9,7 +9,16 @@ from pydantic import Field
 
 from policies.canonical import sha256_hex
 from policies.envelope import sign_envelope, signed_payload
-from policies.fields import Decimal, Document, Id, Instant, ParticipantId, Sha256, Version
+from policies.fields import (
+    Accelerator,
+    Decimal,
+    Document,
+    Id,
+    Instant,
+    ParticipantId,
+    Sha256,
+    Version,
+)
 
 RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
 
@@ -47,6 +56,7 @@ class Receipt(Document):
         update: SHA-256 of the update's safetensors bytes; of zero bytes when nothing left
             (an evaluation).
         metrics: figures that left with it, decimal strings.
+        accelerator: whose devices the app could open; more than "none" only if the permit says so.
         log_size, log_root: head of the node's own log before this receipt.
     """
 
@@ -65,6 +75,7 @@ class Receipt(Document):
     update: Sha256
     metrics: Annotated[dict[Id, Decimal], Field(max_length=16)]
     confinement: Confinement
+    accelerator: Accelerator
     started: Instant
     finished: Instant
     log_size: Annotated[int, Field(ge=0, le=2**53 - 1)]

@@ -14,6 +14,7 @@ from pydantic import (
 
 from policies.canonical import Json, digest_of
 from policies.fields import (
+    Accelerator,
     Amount,
     Count,
     Decimal,
@@ -214,6 +215,7 @@ class RunSpec(Document):
             of epsilon is then not met.
         pays: voucher units for one use, that is for each enterprise and round.
         voucher: id of the voucher that pays; "" where the run pays nothing.
+        accelerator: what nodes may train on besides their processors, where their owners allow it.
     """
 
     version: Version
@@ -230,6 +232,7 @@ class RunSpec(Document):
     epsilon: Amount = "0"
     pays: Amount = "0"
     voucher: MaybeId = ""
+    accelerator: Accelerator = "none"
 
 
 class RoundItem(Document):

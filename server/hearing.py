@@ -150,7 +150,11 @@ class Hearing:
             cohort=[self._member(by_product[one.product], one) for one in decision.permitted],
             min_cohort=spec.min_cohort,
             voucher=spec.voucher if spec.pays != "0" else "",
-            limits=Limits(wall_s=spec.deadline_s, memory_bytes=spec.memory_bytes),
+            limits=Limits(
+                wall_s=spec.deadline_s,
+                memory_bytes=spec.memory_bytes,
+                accelerator=spec.accelerator,
+            ),
             decision=decision.digest,
             issued=self.time,
             expires=instant(self.clock + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),

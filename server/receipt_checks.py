@@ -156,6 +156,9 @@ def _wrong(
     if not set(receipt.metrics) <= set(permit.metrics):
         text = "it carries a figure that the permit does not name"
         yield Reason("receipt-wrong-metrics", text)
+    if receipt.accelerator not in ("none", permit.limits.accelerator):
+        text = f"accelerator: the permit says {permit.limits.accelerator}, the receipt "
+        yield Reason("receipt-wrong-permit", text + receipt.accelerator)
     if receipt.finished > permit.expires:
         text = f"finished at {receipt.finished}, the permit expired at {permit.expires}"
         yield Reason("receipt-late", text)

@@ -97,7 +97,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
         ],
         "min_cohort": 1,
         "voucher": "",
-        "limits": Limits(wall_s=10, memory_bytes=1 << 27),
+        "limits": Limits(wall_s=10, memory_bytes=1 << 27, accelerator="none"),
         "decision": digest_of(DECISION),
         "issued": TIME,
         "expires": TIME,
@@ -119,6 +119,7 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "rows_used": 80,
         "rows_held_back": 20,
         "rows_without_consent": 0,
+        "accelerator": "none",
         "update": ZERO,
         "metrics": {},
         "confinement": Confinement(
@@ -292,6 +293,12 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             5,
             "receipt-permitted",
             "product",
+        ),
+        (
+            edit(5, lambda _: receipt(permit(1), accelerator="cuda")),
+            5,
+            "receipt-permitted",
+            "accelerator: expected none",
         ),
         (
             edit(5, lambda _: receipt(permit(1), rows_without_consent=1)),

@@ -81,7 +81,7 @@ def body(**changes: Any) -> PermitBody:
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
         "voucher": "",
-        "limits": {"wall_s": 60, "memory_bytes": 1 << 28},
+        "limits": {"wall_s": 60, "memory_bytes": 1 << 28, "accelerator": "none"},
         "decision": "e" * 64,
         "issued": instant(NOW),
         "expires": instant(NOW + timedelta(minutes=5)),

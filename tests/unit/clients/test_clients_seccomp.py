@@ -16,9 +16,17 @@ OWN_PID = 4711
 ARM = MACHINES["aarch64"]
 
 
-def verdict(machine: Machine, *, arch: int, number: int, argument: int = 0, second: int = 0) -> int:
+def verdict(
+    machine: Machine,
+    *,
+    arch: int,
+    number: int,
+    argument: int = 0,
+    second: int = 0,
+    devices: bool = False,
+) -> int:
     """What the kernel would answer to a system call."""
-    program = filter_program(machine, own_pid=OWN_PID)
+    program = filter_program(machine, own_pid=OWN_PID, devices=devices)
     data = struct.pack("=IIQQQ", number, arch, 0, argument, second)
     accumulator = position = 0
     while True:
@@ -91,6 +99,36 @@ def test_of_a_pair_of_sockets_only_streams_are_given(
     number = machine.socketpair
     got = verdict(machine, arch=machine.audit_arch, number=number, argument=1, second=kind)
     assert got == expected
+
+
+UNIX, INET, NETLINK = 1, 2, 16
+
+
+@pytest.mark.parametrize("machine", [X86, ARM], ids=["x86_64", "aarch64"])
+@pytest.mark.parametrize(
+    ("family", "kind", "expected"),
+    [
+        (UNIX, SEQPACKET, ALLOW),
+        (UNIX, SEQPACKET | CLOSE_ON_EXEC, ALLOW),
+        (UNIX, DATAGRAM, refused(errno.ENETUNREACH)),
+        (INET, STREAM, refused(errno.ENETUNREACH)),
+        (NETLINK, SEQPACKET, refused(errno.ENETUNREACH)),
+    ],
+)
+def test_with_devices_a_unix_socket_may_be_made_and_stays_alone(
+    machine: Machine, family: int, kind: int, expected: int
+) -> None:
+    make, *others = machine.network
+    for number, expects in ((make, expected), *((n, refused(errno.ENETUNREACH)) for n in others)):
+        got = verdict(
+            machine,
+            arch=machine.audit_arch,
+            number=number,
+            argument=family,
+            second=kind,
+            devices=True,
+        )
+        assert got == expects
 
 
 def test_another_architecture_is_killed() -> None:

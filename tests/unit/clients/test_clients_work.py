@@ -152,6 +152,7 @@ class Node:
         self.details: list[str] = []
         self.forks: list[Fork] = []
         self.now = NOW
+        self.devices: tuple[Path, ...] = ()
         self._stack = ExitStack()
         self._open()
 
@@ -181,6 +182,7 @@ class Node:
             clock=lambda: self.now,
             keep_detail=self.details.append,
             on_fork=self.forks.append,
+            devices=self.devices,
             on_step=self._step,
         )
 
@@ -436,9 +438,30 @@ def test_a_use_takes_at_most_what_the_permit_reserves(
 
 def test_a_use_runs_no_longer_than_what_is_counted_for_it(node: Node) -> None:
     """A permit could allow more wall time than it reserves under the agreement."""
-    limits = {"wall_s": 600, "memory_bytes": 1 << 28}
+    limits = {"wall_s": 600, "memory_bytes": 1 << 28, "accelerator": "none"}
     assert isinstance(node.worker.handle(node.task(limits=limits)), Done)
     assert node.runner.jobs[0].timeout_s == 60
+
+
+@pytest.mark.parametrize(
+    ("allowed", "opened", "said"),
+    [
+        ("none", (), "none"),
+        ("none", (Path("/dev/nvidia0"),), "none"),
+        ("cuda", (), "none"),
+        ("cuda", (Path("/dev/nvidia0"),), "cuda"),
+    ],
+)
+def test_devices_are_opened_where_permit_and_owner_say_so(
+    node: Node, allowed: str, opened: tuple[Path, ...], said: str
+) -> None:
+    node.devices = opened
+    node.restart()
+    limits = {"wall_s": 60, "memory_bytes": 1 << 28, "accelerator": allowed}
+    reply = node.worker.handle(node.task(limits=limits))
+    assert isinstance(reply, Done)
+    assert open_receipt(reply.receipt, RECEIPT_KEY.public_key()).accelerator == said
+    assert node.runner.jobs[0].devices == (opened if said == "cuda" else ())
 
 
 def test_a_use_that_was_cut_off_stays_counted(node: Node) -> None:

@@ -64,6 +64,7 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "epsilon": "0.5",
         "pays": "10",
         "voucher": "voucher-1",
+        "accelerator": "cuda",
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -85,7 +86,7 @@ DEFAULTS: dict[type[Document], dict[str, Any]] = {
         "execution_environment": "",
         "readiness": {},
     },
-    RunSpec: {"epsilon": "0", "pays": "0", "voucher": ""},
+    RunSpec: {"epsilon": "0", "pays": "0", "voucher": "", "accelerator": "none"},
 }
 
 

@@ -324,6 +324,7 @@ class Site:
             "rows_used": 80 if train else 0,
             "rows_held_back": 20,
             "rows_without_consent": 0,
+            "accelerator": "none",
             "update": UPDATE if train else sha256_hex(b""),
             "metrics": {"loss": "0.5"},
             "confinement": {

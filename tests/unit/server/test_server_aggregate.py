@@ -69,6 +69,7 @@ def _receipt(*, used: int, held: int, metrics: dict[str, str]) -> Receipt:
         rows_used=used,
         rows_held_back=held,
         rows_without_consent=0,
+        accelerator="none",
         update=zero,
         metrics=metrics,
         confinement=Confinement(

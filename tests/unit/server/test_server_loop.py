@@ -62,6 +62,7 @@ def receipt(*, rows: int, update: bytes) -> bytes:
             rows_used=rows,
             rows_held_back=1,
             rows_without_consent=0,
+            accelerator="none",
             update=sha256_hex(update),
             metrics={"eval_accuracy": "0.5"},
             confinement=Confinement(

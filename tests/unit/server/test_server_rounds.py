@@ -318,6 +318,7 @@ def test_receipts_that_hold_are_accepted_and_logged_as_signed(site: Site) -> Non
         ({"rows_without_consent": 1}, "receipt-wrong-rows"),
         ({"update": sha256_hex(b"")}, "receipt-wrong-update"),
         ({"metrics": {"loss": "1", "secret": "2"}}, "receipt-wrong-metrics"),
+        ({"accelerator": "cuda"}, "receipt-wrong-permit"),
         ({"finished": "2099-01-01T00:00:00.000Z"}, "receipt-late"),
     ],
 )

@@ -3,7 +3,7 @@
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from quickstart.task import Net, load_data, test, train
+from quickstart.task import DEVICE, Net, load_data, test, train
 
 app = ClientApp()
 
@@ -49,4 +49,4 @@ def net(message: Message, context: Context) -> Net:
     config = context.run_config
     model = Net(features=int(config["features"]), classes=int(config["classes"]))
     model.load_state_dict(message.content["arrays"].to_torch_state_dict())
-    return model
+    return model.to(DEVICE)

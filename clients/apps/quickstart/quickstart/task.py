@@ -8,6 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from clients.sdk import training_rows
 
+DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
 
 class Net(nn.Module):
     """Two layers. Features of all sizes come in, so each is brought to one scale first."""
@@ -45,7 +47,8 @@ def train(model: Net, loader: DataLoader, *, epochs: int, learning_rate: float) 
     losses = []
     model.train()
     for _ in range(epochs):
-        for rows, labels in loader:
+        for batch in loader:
+            rows, labels = (part.to(DEVICE) for part in batch)
             if len(labels) < 2:  # one row alone has no spread to be scaled by
                 continue
             optimizer.zero_grad()
@@ -61,7 +64,8 @@ def test(model: Net, loader: DataLoader) -> tuple[float, float]:
     loss, correct, total = 0.0, 0, len(loader.dataset)
     model.eval()
     with torch.no_grad():
-        for rows, labels in loader:
+        for batch in loader:
+            rows, labels = (part.to(DEVICE) for part in batch)
             scores = model(rows)
             loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
             correct += int((scores.argmax(dim=1) == labels).sum())

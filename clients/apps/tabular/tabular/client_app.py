@@ -10,13 +10,16 @@ from tabular.model import Net, build
 
 app = ClientApp()
 
+# A device only if the run's permit and the node's owner both allow one.
+DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Evaluate the incoming model on the held-out rows, then train it on the others."""
     rows = training_rows()
     config = context.run_config
-    features, labels = torch.tensor(rows.features), torch.tensor(rows.labels)
+    features, labels = on_device(rows.features), on_device(rows.labels)
     model = load(message, context, fallback=features)
     metrics = evaluation(model, rows)
     torch.manual_seed(int(config["seed"]) + int(message.content["config"]["server-round"]))
@@ -32,16 +35,22 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the incoming model on the held-out rows."""
     rows = training_rows()
-    model = load(message, context, fallback=torch.tensor(rows.held_out_features))
+    model = load(message, context, fallback=on_device(rows.held_out_features))
     metrics = evaluation(model, rows)
     metrics["num-examples"] = metrics["eval_examples"]
     return Message(content=RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
+
+
+def on_device(values) -> torch.Tensor:
+    """A copy of an array where the model is."""
+    return torch.tensor(values, device=DEVICE)
 
 
 def load(message: Message, context: Context, fallback: torch.Tensor) -> Net:
     """The incoming model; before the first round `fallback` gives its moments."""
     model = build(context.run_config)
     model.load_state_dict(message.content["arrays"].to_torch_state_dict())
+    model.to(DEVICE)
     if not model.standardise.known():
         model.standardise.set_moments(fallback)
     return model
@@ -66,11 +75,11 @@ def fit(model: Net, features: torch.Tensor, labels: torch.Tensor, config: dict) 
 
 def evaluation(model: Net, rows) -> dict:
     """Loss and accuracy on the held-out rows."""
-    labels = torch.tensor(rows.held_out_labels)
+    labels = on_device(rows.held_out_labels)
     if len(labels) == 0:
         return {"eval_loss": 0.0, "eval_accuracy": 0.0, "eval_correct": 0, "eval_examples": 0}
     with torch.no_grad():
-        scores = model(torch.tensor(rows.held_out_features))
+        scores = model(on_device(rows.held_out_features))
     correct = int((scores.argmax(dim=1) == labels).sum())
     return {
         "eval_loss": float(cross_entropy(scores, labels)),
