@@ -1,9 +1,10 @@
 """What may leave the node: pure checks of what an app returned (DESIGN.md, step 8).
 
-An update has the incoming model's names, shapes and types, and finite numbers. Of the figures, only
-those leave that the permit names, each rounded, bounded and spelled in one way: a figure is a
-covert channel, and `carried` says how wide it is. Whatever else the app returned stays; so does
-what a refused reply looked like: a refusal says which check failed, no size or name of the app's.
+An update has the incoming model's names, shapes and types, and finite numbers; it is clipped here
+(clients.clipping), not in the app, where the permit says so. Of the figures, only those leave that
+the permit names, each rounded, bounded and spelled in one way: a figure is a covert channel, and
+`carried` says how wide it is. Whatever else the app returned stays; so does what a refused reply
+looked like: a refusal says which check failed, no size or name of the app's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from clients.clipping import clip
 from clients.errors import EgressRefused
 from policies.canonical import Json
 from policies.errors import DocumentError
@@ -38,29 +40,57 @@ _SPELLINGS: Final = 2 * (_DECADES * _MANTISSAS + 1) + 2
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """An update that may leave.
+
+    Attributes:
+        data: the packed arrays; empty for an evaluation.
+        clip_norm: the bound that it is within; "" is none.
+        clipped: whether it was scaled down to that.
+    """
+
+    data: bytes = b""
+    clip_norm: str = ""
+    clipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """What a reply could carry at most, whatever its app put into it.
 
     Attributes:
         update_bytes: of the packed arrays: each may be chosen by the app.
         metric_bits: of the figures that the permit names, left out or not.
+        clip_norm, clipped: the norm that the update was held to, and whether it had to be. That
+            it had to be depends on the data: it stays in the node's own log.
     """
 
     update_bytes: int
     metric_bits: int
+    clip_norm: str = ""
+    clipped: bool = False
 
     def to_json(self) -> dict[str, Json]:
         """As it stands in the node's own log."""
+        clipping: dict[str, Json] = {}
+        if self.clip_norm:
+            clipping = {"clip_norm": self.clip_norm, "clipped": self.clipped}
         return {
+            **clipping,
             "update_bytes": self.update_bytes,
             "metric_bits": self.metric_bits,
             "metric_digits": SIGNIFICANT_DIGITS,
         }
 
 
-def carried(update: bytes, allowed: Collection[str]) -> Carried:
+def carried(leaving: Leaving, allowed: Collection[str]) -> Carried:
     """The bound for a reply with this update under a permit that names these figures."""
-    return Carried(update_bytes=len(update), metric_bits=metric_bits(len(set(allowed))))
+    return Carried(
+        update_bytes=len(leaving.data),
+        metric_bits=metric_bits(len(set(allowed))),
+        clip_norm=leaving.clip_norm,
+        clipped=leaving.clipped,
+    )
 
 
 def metric_bits(count: int) -> int:
@@ -116,20 +146,26 @@ def check_no_update(update: Mapping[str, Tensor] | None) -> None:
         )
 
 
-def leaving_update(kind: Kind, update: Tensors | None, incoming: Mapping[str, Tensor]) -> bytes:
-    """The bytes that may leave: the packed update of a training, nothing of an evaluation.
+def leaving_update(
+    kind: Kind, update: Tensors | None, incoming: Mapping[str, Tensor], *, clip_norm: str = ""
+) -> Leaving:
+    """What may leave: the packed update of a training, clipped, and nothing of an evaluation.
+
+    Args:
+        clip_norm: as the permit states it.
 
     Raises:
-        EgressRefused: as `check_update` and `check_no_update`.
+        EgressRefused: as `check_update`, `check_no_update` and `clients.clipping.clip`.
     """
     if kind == "evaluate":
         check_no_update(update)
-        return b""
+        return Leaving()
     if update is None:
         raise EgressRefused("update: expected the trained model, got none")
     check_update(update, incoming)
+    held, clipped = clip(update, incoming, clip_norm)
     try:
-        return pack_tensors(update)
+        return Leaving(pack_tensors(held), clip_norm, clipped)
     except DocumentError as error:
         raise EgressRefused("update: expected arrays of the known types, got another") from error
 

@@ -208,6 +208,7 @@ def run_spec(
     epsilon: str = "0",
     pays: str = "0",
     voucher: str = "",
+    clip_norm: str = "",
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -230,5 +231,6 @@ def run_spec(
             "epsilon": epsilon,
             "pays": pays,
             "voucher": voucher,
+            "clip_norm": clip_norm,
         }
     )

@@ -50,6 +50,9 @@ def start(
     ] = "0",
     pays: Annotated[str, typer.Option(help="Voucher units for one use of a product.")] = "0",
     voucher: Annotated[str, typer.Option(help="Id of the voucher that pays.")] = "",
+    clip_norm: Annotated[
+        str, typer.Option(help="L2 norm that updates are clipped to, such as 1.5.")
+    ] = "",
     watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -76,6 +79,7 @@ def start(
             epsilon=epsilon,
             pays=pays,
             voucher=voucher,
+            clip_norm=clip_norm,
         )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:

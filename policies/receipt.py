@@ -9,7 +9,16 @@ from pydantic import Field
 
 from policies.canonical import sha256_hex
 from policies.envelope import sign_envelope, signed_payload
-from policies.fields import Decimal, Document, Id, Instant, ParticipantId, Sha256, Version
+from policies.fields import (
+    Decimal,
+    Document,
+    Id,
+    Instant,
+    MaybeNorm,
+    ParticipantId,
+    Sha256,
+    Version,
+)
 
 RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
 
@@ -47,6 +56,8 @@ class Receipt(Document):
         update: SHA-256 of the update's safetensors bytes; of zero bytes when nothing left
             (an evaluation).
         metrics: figures that left with it, decimal strings.
+        clip_norm: the permit's, to which the update was held; "" is none. Whether it had to be
+            scaled down depends on the data, and is told to the owner only.
         log_size, log_root: head of the node's own log before this receipt.
     """
 
@@ -64,6 +75,7 @@ class Receipt(Document):
     rows_without_consent: Annotated[int, Field(ge=0, le=2**53 - 1)]
     update: Sha256
     metrics: Annotated[dict[Id, Decimal], Field(max_length=16)]
+    clip_norm: MaybeNorm
     confinement: Confinement
     started: Instant
     finished: Instant

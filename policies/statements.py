@@ -21,6 +21,7 @@ from policies.fields import (
     Id,
     Instant,
     MaybeId,
+    MaybeNorm,
     ParticipantId,
     Sha256,
     Text,
@@ -214,6 +215,8 @@ class RunSpec(Document):
             of epsilon is then not met.
         pays: voucher units for one use, that is for each enterprise and round.
         voucher: id of the voucher that pays; "" where the run pays nothing.
+        clip_norm: L2 norm that no update may differ from its round's model by; the node scales down
+            what does. "" states none, and a limit of `clipNorm` is then not met.
     """
 
     version: Version
@@ -230,6 +233,7 @@ class RunSpec(Document):
     epsilon: Amount = "0"
     pays: Amount = "0"
     voucher: MaybeId = ""
+    clip_norm: MaybeNorm = ""
 
 
 class RoundItem(Document):

@@ -81,6 +81,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
         "config": ZERO,
         "model": ZERO,
         "metrics": [],
+        "clip_norm": "",
         "cohort": [
             CohortMember(
                 participant="clinic",
@@ -121,6 +122,7 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "rows_without_consent": 0,
         "update": ZERO,
         "metrics": {},
+        "clip_norm": "",
         "confinement": Confinement(
             network="none", user="nobody", no_new_privileges=True, memory_limit=True
         ),
@@ -292,6 +294,12 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             5,
             "receipt-permitted",
             "product",
+        ),
+        (
+            edit(5, lambda _: receipt(permit(1), clip_norm="2")),
+            5,
+            "receipt-permitted",
+            "clip norm",
         ),
         (
             edit(5, lambda _: receipt(permit(1), rows_without_consent=1)),

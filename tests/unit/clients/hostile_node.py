@@ -74,22 +74,35 @@ class HostileNode:
         self.node.consent(agreement())
         self._permits = 0
 
-    def task(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Task:
+    def task(
+        self,
+        do: str,
+        *,
+        wall_s: int = 20,
+        clip_norm: str = "",
+        model: bytes = MODEL,
+        **config: ConfigValue,
+    ) -> Task:
         """An attack under a permit of its own."""
         self._permits += 1
         run_config: dict[str, ConfigValue] = {"do": do, **config}
         permit = body(
             id=f"permit-{self._permits:032x}",
-            model=sha256_hex(MODEL),
+            model=sha256_hex(model),
             config=config_digest(run_config),
             limits=LIMITS | {"wall_s": wall_s},
+            clip_norm=clip_norm,
         )
         envelope = sign_permit(permit, self.node.space.log(permit), PERMIT_KEY)
-        return Task("77", APP, run_config, envelope, MODEL)
+        return Task("77", APP, run_config, envelope, model)
 
     def attack(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Reply:
         """Its outcome; the sandbox must have buried the child."""
-        reply = self.node.worker.handle(self.task(do, wall_s=wall_s, **config))
+        return self.outcome(self.task(do, wall_s=wall_s, **config))
+
+    def outcome(self, task: Task) -> Reply:
+        """As `attack`."""
+        reply = self.node.worker.handle(task)
         assert psutil.Process(self.sandbox.pid).children(recursive=True) == []
         return reply
 

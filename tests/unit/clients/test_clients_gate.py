@@ -78,6 +78,7 @@ def body(**changes: Any) -> PermitBody:
         "config": CONFIG,
         "model": MODEL,
         "metrics": ["loss"],
+        "clip_norm": "",
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
         "voucher": "",

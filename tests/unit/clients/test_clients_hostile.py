@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_app import PILOT
 from hostile_node import LEAKS, SECRET, HostileNode, hostile_node, receipt_of
 from test_clients_work import MODEL
 
 from clients.tasks import Done
-from policies.tensors import unpack_tensors
+from policies.tensors import pack_tensors, unpack_tensors
 from policies.wire import Refusal
 
 
@@ -307,6 +308,33 @@ def test_rows_as_weights_leave_within_the_models_own_size(node: HostileNode) -> 
     assert isinstance(reply, Done)
     assert len(reply.update) == len(MODEL)
     assert unpack_tensors(reply.update)["weight"].tolist() == [[np.float32(SECRET)] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "norm", "least", "most"),
+    [
+        (1, "1000", 0, 1e-9),  # not clipped
+        (1, "1", 1e-8, 1e-6),
+        (1, "0.001", 1e-5, 1e-3),
+        (1, "0.00001", 1e-3, 1e-1),
+        (1, "0.00000001", 1, 1),  # nothing left: the next float32 is further away
+        (0, "0.0000000000001", 0, 1e-6),
+    ],
+)
+def test_rows_as_weights_under_a_norm_leave_as_finely_as_float32_is_spaced(
+    node: HostileNode, value: float, norm: str, least: float, most: float
+) -> None:
+    """A norm bounds how far a model is moved, not what is told: one number that the reader knows is
+    sent along, and the others are read in units of it. Only rounding takes digits away."""
+    model = {"weight": np.full((2, 3), value, dtype=np.float32)}
+    task = node.task("rows-with-pilot", clip_norm=norm, model=pack_tensors(model))
+    reply = node.outcome(task)
+    assert isinstance(reply, Done)
+    update = unpack_tensors(reply.update)["weight"].astype(float)
+    moved = (update - model["weight"].astype(float)).reshape(-1)
+    assert np.linalg.norm(moved) <= float(norm)
+    read = moved[1:] / moved[0] * PILOT if moved[0] else np.zeros(5)
+    assert least <= np.abs(read / SECRET - 1).max() <= most
 
 
 def test_the_owner_sees_every_attempt(node: HostileNode) -> None:

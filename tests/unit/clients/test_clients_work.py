@@ -271,6 +271,19 @@ def test_a_task_gives_a_receipt_that_says_what_was_done(node: Node) -> None:
     assert (job.kind, job.round, job.timeout_s, job.run_config) == ("train", 3, 60, CONFIG)
 
 
+def test_an_update_leaves_within_the_permits_norm(node: Node) -> None:
+    """The receipt repeats the bound; that it had to be applied is for the owner alone."""
+    reply = node.worker.handle(node.task(clip_norm="0.5"))
+    assert isinstance(reply, Done)
+    left = unpack_tensors(reply.update)["weight"].astype(float)
+    assert 0.49 < np.linalg.norm(left - unpack_tensors(MODEL)["weight"]) <= 0.5
+    receipt = open_receipt(reply.receipt, RECEIPT_KEY.public_key())
+    assert (receipt.clip_norm, receipt.update) == ("0.5", sha256_hex(reply.update))
+    assert b"clipped" not in reply.receipt
+    egress = node.entries()[-1].body["egress"]
+    assert (egress["clip_norm"], egress["clipped"]) == ("0.5", True)
+
+
 def test_who_withdraws_between_rounds_is_left_out_of_the_next(node: Node, tmp_path: Path) -> None:
     one = subjects_product(tmp_path, ["p1", "p2", "p3", "p4"], held_back="0")
     lines = [f"p{number},medical-research,2020-01-01,,e" for number in (1, 2, 3)]

@@ -64,6 +64,7 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "epsilon": "0.5",
         "pays": "10",
         "voucher": "voucher-1",
+        "clip_norm": "1.5",
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -74,6 +75,7 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "rows": 0,
     },
 }
+NO_NORMS = ("0", "0.0", "-1", "1e3", "1.50", "01", ".5", "inf", 1, None)
 # What holds where a field is left out; all other fields must be there.
 DEFAULTS: dict[type[Document], dict[str, Any]] = {
     ProductCard: {
@@ -85,7 +87,7 @@ DEFAULTS: dict[type[Document], dict[str, Any]] = {
         "execution_environment": "",
         "readiness": {},
     },
-    RunSpec: {"epsilon": "0", "pays": "0", "voucher": ""},
+    RunSpec: {"epsilon": "0", "pays": "0", "voucher": "", "clip_norm": ""},
 }
 
 
@@ -190,6 +192,7 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (RunSpec, {"pays": "1e3"}, "$.pays"),
         (RunSpec, {"pays": "NaN"}, "$.pays"),
         (RunSpec, {"voucher": "two words"}, "$.voucher"),
+        *((RunSpec, {"clip_norm": norm}, "$.clip_norm") for norm in NO_NORMS),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),

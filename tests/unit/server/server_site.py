@@ -326,6 +326,7 @@ class Site:
             "rows_without_consent": 0,
             "update": UPDATE if train else sha256_hex(b""),
             "metrics": {"loss": "0.5"},
+            "clip_norm": permit.clip_norm,
             "confinement": {
                 "network": "none",
                 "user": "nobody",
