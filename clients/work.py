@@ -270,8 +270,11 @@ class Worker:
         incoming: Tensors,
     ) -> Done:
         body = admission.permit.body
-        leaving = leaving_update(body.kind, result.update, incoming, clip_norm=body.clip_norm)
-        metrics = check_metrics(result.metrics, body.metrics)
+        declared = self._materials.declaration(body.app)
+        leaving = leaving_update(
+            body.kind, result.update, incoming, clip_norm=body.clip_norm, declared=declared
+        )
+        metrics = check_metrics(result.metrics, body.metrics, declared=declared)
         self._state.require_allowed(agreement=current.agreement, app=current.app)
         finished = self._clock()
         reserved_s = admission.member.metered_s
@@ -292,7 +295,7 @@ class Worker:
         )
         envelope = sign_receipt(receipt, self._receipt_key)
         # A crash up to here: `recover` logs the failure; nothing left.
-        self._book.receipted(body, receipt, envelope, carried(leaving, body.metrics))
+        self._book.receipted(body, receipt, envelope, carried(leaving, body.metrics, declared))
         current.receipted = True
         # A crash here: the log tells of a use whose reply never came, which counts as used.
         self._on_step("receipted")

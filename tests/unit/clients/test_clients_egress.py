@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from clients.egress import (
     check_no_update,
     check_update,
     leaving_update,
-    metric_bits,
 )
 from clients.errors import EgressRefused
+from clients.figures import metric_bits, spellings
 from policies.tensors import Tensors, pack_tensors
 
 INCOMING: Tensors = {
@@ -98,7 +99,7 @@ def test_figures_leave_rounded_and_spelled_in_one_way(value: float, text: str) -
 
 @pytest.mark.parametrize(("count", "bits"), [(0, 0), (1, 19), (4, 73), (16, 289), (99, 289)])
 def test_what_figures_carry_is_counted(count: int, bits: int) -> None:
-    assert metric_bits(count) == bits
+    assert metric_bits([spellings()] * count) == bits
     names = [f"m{number}" for number in range(count)]
     assert carried(Leaving(b"12345"), names).to_json() == {
         "update_bytes": 5,
@@ -112,7 +113,8 @@ def test_no_more_spellings_leave_than_are_counted() -> None:
     drawn = np.random.default_rng(1).uniform(-10, 10, size=300_000)
     left = {check_metrics({"x": float(value)}, ["x"])["x"] for value in drawn if abs(value) >= 1}
     assert len(left) == 2 * 9_000 + 2  # 10 and -10 are of the next
-    assert 2 ** metric_bits(1) > 2 * 9_000 * 15
+    assert 2 ** metric_bits([spellings()]) > 2 * 9_000 * 15
+    assert spellings(Decimal(1), Decimal(10)) == 9_001
 
 
 def test_numpy_floats_leave_as_plain_decimals() -> None:

@@ -275,6 +275,31 @@ def test_figures_records_and_counts_beyond_the_permit_stay(node: HostileNode, do
     nothing_leaked(node, reply)
 
 
+@pytest.mark.parametrize(
+    ("do", "declares", "text"),
+    [
+        ("rows-as-figures", "metrics.loss = {least = 0, most = 10}", "metric 'loss': the app decl"),
+        ("nothing", "metrics.other = {least = 0, most = 10}", "metric 'loss': the app does not"),
+        ("rows-as-weights", "arrays.bias = {shape = [3], type = 'float32'}", "update, array 'wei"),
+        ("rows-as-weights", "arrays.weight = {shape = [6], type = 'float32'}", "update, array 'w"),
+        ("rows-as-weights", "max-bytes = 10", "update: the app declares at most 10 bytes"),
+    ],
+)
+def test_what_the_app_did_not_declare_stays(
+    node: HostileNode, do: str, declares: str, text: str
+) -> None:
+    """Even where the incoming model and the permit have it."""
+    node.materials.declares = f"[tool.tdspace]\n{declares}"
+    try:
+        reply = node.attack(do)
+    finally:
+        node.materials.declares = ""
+    assert isinstance(reply, Refusal)
+    assert (reply.code, reply.text[: len(text)]) == ("egress-refused", text)
+    assert node.last_entry() == ("UseFailed", "egress-refused")
+    nothing_leaked(node, reply)
+
+
 def test_a_claim_of_another_run_changes_nothing(node: HostileNode) -> None:
     task = node.task("other-run")
     reply = node.node.worker.handle(task)

@@ -18,6 +18,7 @@ from test_clients_gate import APP, KEYS, NOW, PERMIT_KEY, World, agreement, body
 from test_clients_selection import product as subjects_product
 from test_clients_selection import table
 
+from clients.declared import UNDECLARED, Declaration
 from clients.errors import (
     AppFailed,
     AppTimeout,
@@ -117,6 +118,9 @@ class FakeMaterials:
 
     def app_folder(self, app: str) -> Path:
         return Path("/nonexistent") / app
+
+    def declaration(self, app: str) -> Declaration:
+        return UNDECLARED
 
 
 class FullDisk:
