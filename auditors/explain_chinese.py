@@ -44,6 +44,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "run-app": "运行算法应用 {app}…。",
         "run-terms": "每次使用：ε {epsilon}，支付 {pays} 单位；至少 {min_cohort} 个参与方，"
         "{quorum} 份回执方有结果，限时 {deadline_s} 秒。",
+        "run-clip": "更新与模型之差的 L2 范数至多为 {clip_norm}，由节点裁剪。",
         "run-voucher": "由算力券 {voucher} 支付。",
         "RunResumed": "{run} 在结束后继续。",
         "RunEnded": "{run} 在 {closed_rounds} 轮训练后以 {state} 结束：{reason}。",

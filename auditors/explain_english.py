@@ -48,6 +48,8 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "run-terms": "Of one use: ε {epsilon}, {pays} units; at least {min_cohort} "
         "participants, a "
         "result with {quorum} receipts, {deadline_s} s to answer.",
+        "run-clip": "Nodes clip updates: they differ from the model by an L2 norm of at most "
+        "{clip_norm}.",
         "run-voucher": "Paid from {voucher}.",
         "RunResumed": "{run} goes on after it had ended.",
         "RunEnded": "{run} ended as {state} after {closed_rounds} training rounds: {reason}.",

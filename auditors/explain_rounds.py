@@ -24,6 +24,8 @@ def _opened(say: Say, body: Body) -> Iterator[str]:
     yield say("run-app", app=digest(spec["app"]))
     terms = ("epsilon", "pays", "min_cohort", "quorum", "deadline_s")
     yield say("run-terms", **{name: spec[name] for name in terms})
+    if spec.get("clip_norm"):
+        yield say("run-clip", clip_norm=spec["clip_norm"])
     if spec["voucher"]:
         yield say("run-voucher", voucher=spec["voucher"])
 

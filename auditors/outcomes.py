@@ -74,6 +74,7 @@ def _permit(register: Register, run: Run, decided: Read) -> dict[str, Any]:
         "config": run.config,
         "model": body["model"],
         "metrics": list(spec.metrics),
+        "clip_norm": spec.clip_norm,
         "cohort": _members(register, run, body),
         "min_cohort": spec.min_cohort,
         "voucher": spec.voucher if spec.pays != "0" else "",

@@ -111,6 +111,7 @@ def _problems(
         ("round", permit.round, receipt.round),
         ("participant", member.participant, receipt.participant),
         ("product", member.product, receipt.product),
+        ("clip norm", permit.clip_norm, receipt.clip_norm),
         ("entry's permit", permit.id, body["permit_id"]),
         ("entry's run", permit.run, body["run"]),
         ("entry's round", (permit.round, permit.kind), (body["round"], body["kind"])),

@@ -336,6 +336,7 @@ class LargeLog:
             config=digest_of({"epochs": 1}),
             model=model,
             metrics=list(spec.metrics),
+            clip_norm=spec.clip_norm,
             cohort=cohort,
             min_cohort=spec.min_cohort,
             voucher=spec.voucher,
@@ -389,6 +390,7 @@ class LargeLog:
                 accelerator="none",
                 update=update,
                 metrics={"train_loss": "0.51234", "num-examples": "8000"},
+                clip_norm="",
                 confinement=Confinement(
                     network="none", user="nobody", no_new_privileges=True, memory_limit=True
                 ),

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from clients.declared import Declaration, declaration_of
 from clients.errors import BundleError
 from policies.runconfig import ConfigValue
 
@@ -58,7 +59,8 @@ def verify_bundle(fab: bytes, *, expected_sha256: str) -> dict[str, bytes]:
         expected_sha256: 64 lowercase hexadecimal digits, as registered and approved.
 
     Raises:
-        BundleError: another hash, too large, unsafe to unpack, or no app with a ClientApp.
+        BundleError: another hash, too large, unsafe to unpack, no app with a ClientApp, or one
+            whose declaration of what it returns cannot be read.
     """
     if len(fab) > MAX_BUNDLE_BYTES:
         raise BundleError(f"bundle: expected at most {MAX_BUNDLE_BYTES} bytes, got {len(fab)}")
@@ -71,6 +73,7 @@ def verify_bundle(fab: bytes, *, expected_sha256: str) -> dict[str, bytes]:
         raise BundleError(f"bundle: expected {CONTENT}, got none; build it with `tds app build`")
     _check_manifest(manifest, files)
     _components(files)
+    declaration_of(read_pyproject(files))
     return files
 
 
@@ -226,6 +229,19 @@ def _check_manifest(manifest: bytes, files: dict[str, bytes]) -> None:
     for path, content in files.items():
         if listed[path] != (hashlib.sha256(content).hexdigest(), str(len(content) * 8)):
             raise BundleError(f"bundle: {path!r}: expected the hash and size listed in {CONTENT}")
+
+
+def installed_declaration(folder: Path) -> Declaration:
+    """What an installed app declares to return.
+
+    Raises:
+        BundleError: its pyproject.toml cannot be read.
+    """
+    try:
+        content = (folder / PYPROJECT).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder}: expected {PYPROJECT}: {error}") from error
+    return declaration_of(read_pyproject({PYPROJECT: content}))
 
 
 def read_pyproject(files: Mapping[str, bytes]) -> dict[str, Any]:

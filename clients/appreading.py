@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
 from clients.appbundle import read_pyproject
+from clients.declared import Declaration, declaration_of
 from policies.canonical import sha256_hex
 
 MAX_SOURCE_BYTES: Final = 1 << 20
@@ -112,7 +113,7 @@ class AppReading:
     """What was found; `flags` ends after `MAX_FLAGS`, `flag_count` counts all of them.
 
     Attributes:
-        metrics: names under `[tool.tdspace] metrics`; None if the app declares none.
+        declared: what it declares to return.
         components: what each part of Flower would import.
         dependencies: what its `[project]` asks for; nothing of it is installed.
     """
@@ -122,7 +123,7 @@ class AppReading:
     imports: tuple[Import, ...]
     flags: tuple[Flag, ...]
     flag_count: int
-    metrics: tuple[str, ...] | None
+    declared: Declaration
     components: Mapping[str, str]
     dependencies: tuple[str, ...]
 
@@ -143,7 +144,7 @@ def read_app(
         installed: whether a top-level module can be imported on this node.
 
     Raises:
-        BundleError: its pyproject.toml cannot be read.
+        BundleError: its pyproject.toml, or what that declares, cannot be read.
     """
     table = read_pyproject(files)
     own = _own_modules(files)
@@ -163,7 +164,6 @@ def read_app(
             origin = _origin(module, own, installed)
             imports.setdefault(module, Import(module[:MAX_WORD], origin, path, line))
         flags += _flagged(tree, path, own)
-    declared = _table(_table(table.get("tool")).get("tdspace")).get("metrics")
     flower = _table(_table(_table(table.get("tool")).get("flwr")).get("app"))
     return AppReading(
         app=app,
@@ -171,7 +171,7 @@ def read_app(
         imports=tuple(sorted(imports.values(), key=lambda one: (one.origin, one.module))),
         flags=tuple(flags[:MAX_FLAGS]),
         flag_count=len(flags),
-        metrics=None if declared is None else _words(declared),
+        declared=declaration_of(table),
         components={
             name[:MAX_WORD]: str(value)[:MAX_WORD]
             for name, value in _table(flower.get("components")).items()

@@ -1,40 +1,43 @@
 """What may leave the node: pure checks of what an app returned (DESIGN.md, step 8).
 
-An update has the incoming model's names, shapes and types, and finite numbers. Of the figures, only
-those leave that the permit names, each rounded, bounded and spelled in one way: a figure is a
-covert channel, and `carried` says how wide it is. Whatever else the app returned stays; so does
-what a refused reply looked like: a refusal says which check failed, no size or name of the app's.
+An update has the incoming model's names, shapes and types, and finite numbers; it is clipped here
+(clients.clipping), not in the app, where the permit says so. Of the figures, only those leave that
+the permit names, each rounded, bounded and spelled in one way (clients.figures): a figure is a
+covert channel, and `carried` says how wide it is. What the app declared to return bounds both
+further (clients.declared). Whatever else the app returned stays; so does what a refused reply
+looked like: a refusal says which check failed, no size or name of the app's.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal
-from typing import Final
 
 import numpy as np
 
+from clients.clipping import clip
+from clients.declared import UNDECLARED, Declaration
 from clients.errors import EgressRefused
+from clients.figures import MAX_METRICS, SIGNIFICANT_DIGITS, metric_bits, rounded, spelled
 from policies.canonical import Json
 from policies.errors import DocumentError
 from policies.permit import Kind
 from policies.tensors import Tensor, Tensors, pack_tensors
 
-MAX_METRICS: Final = 16
 
-SIGNIFICANT_DIGITS: Final = 4
-"""To how many a figure is rounded."""
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """An update that may leave.
 
-LARGEST: Final = Decimal(10**9)
-SMALLEST: Final = Decimal("1e-6")
-"""A figure's magnitude: a larger one is refused, a smaller one leaves as 0."""
+    Attributes:
+        data: the packed arrays; empty for an evaluation.
+        clip_norm: the bound that it is within; "" is none.
+        clipped: whether it was scaled down to that.
+    """
 
-_DECADES: Final = LARGEST.adjusted() - SMALLEST.adjusted()
-_MANTISSAS: Final = 9 * 10 ** (SIGNIFICANT_DIGITS - 1)
-# Both signs of each number below the largest; the largest; zero; and no figure at all.
-_SPELLINGS: Final = 2 * (_DECADES * _MANTISSAS + 1) + 2
+    data: bytes = b""
+    clip_norm: str = ""
+    clipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +47,38 @@ class Carried:
     Attributes:
         update_bytes: of the packed arrays: each may be chosen by the app.
         metric_bits: of the figures that the permit names, left out or not.
+        clip_norm, clipped: the norm that the update was held to, and whether it had to be. That
+            it had to be depends on the data: it stays in the node's own log.
     """
 
     update_bytes: int
     metric_bits: int
+    clip_norm: str = ""
+    clipped: bool = False
 
     def to_json(self) -> dict[str, Json]:
         """As it stands in the node's own log."""
+        clipping: dict[str, Json] = {}
+        if self.clip_norm:
+            clipping = {"clip_norm": self.clip_norm, "clipped": self.clipped}
         return {
+            **clipping,
             "update_bytes": self.update_bytes,
             "metric_bits": self.metric_bits,
             "metric_digits": SIGNIFICANT_DIGITS,
         }
 
 
-def carried(update: bytes, allowed: Collection[str]) -> Carried:
+def carried(
+    leaving: Leaving, allowed: Collection[str], declared: Declaration = UNDECLARED
+) -> Carried:
     """The bound for a reply with this update under a permit that names these figures."""
-    return Carried(update_bytes=len(update), metric_bits=metric_bits(len(set(allowed))))
-
-
-def metric_bits(count: int) -> int:
-    """How many bits so many figures carry at most, rounded up: 19 for one, 73 for four."""
-    return math.ceil(min(count, MAX_METRICS) * math.log2(_SPELLINGS))
+    return Carried(
+        update_bytes=len(leaving.data),
+        metric_bits=metric_bits(map(declared.choices, set(allowed))),
+        clip_norm=leaving.clip_norm,
+        clipped=leaving.clipped,
+    )
 
 
 def check_update(update: Mapping[str, Tensor], incoming: Mapping[str, Tensor]) -> None:
@@ -116,56 +129,65 @@ def check_no_update(update: Mapping[str, Tensor] | None) -> None:
         )
 
 
-def leaving_update(kind: Kind, update: Tensors | None, incoming: Mapping[str, Tensor]) -> bytes:
-    """The bytes that may leave: the packed update of a training, nothing of an evaluation.
+def leaving_update(
+    kind: Kind,
+    update: Tensors | None,
+    incoming: Mapping[str, Tensor],
+    *,
+    clip_norm: str = "",
+    declared: Declaration = UNDECLARED,
+) -> Leaving:
+    """What may leave: the packed update of a training, clipped, and nothing of an evaluation.
+
+    Args:
+        clip_norm: as the permit states it.
+        declared: what the app says that it returns.
 
     Raises:
-        EgressRefused: as `check_update` and `check_no_update`.
+        EgressRefused: as `check_update`, `check_no_update`, `clients.clipping.clip` and
+            `clients.declared.Declaration`.
     """
     if kind == "evaluate":
         check_no_update(update)
-        return b""
+        return Leaving()
     if update is None:
         raise EgressRefused("update: expected the trained model, got none")
     check_update(update, incoming)
+    declared.check_arrays(update)
+    held, clipped = clip(update, incoming, clip_norm)
     try:
-        return pack_tensors(update)
+        data = pack_tensors(held)
     except DocumentError as error:
         raise EgressRefused("update: expected arrays of the known types, got another") from error
+    declared.check_size(len(data))
+    return Leaving(data, clip_norm, clipped)
 
 
 def check_metrics(
-    metrics: Mapping[str, float | int], allowed: Collection[str], *, max_metrics: int = MAX_METRICS
+    metrics: Mapping[str, float | int],
+    allowed: Collection[str],
+    *,
+    declared: Declaration = UNDECLARED,
+    max_metrics: int = MAX_METRICS,
 ) -> dict[str, str]:
     """The figures that may leave, rounded, as decimal strings: one spelling of one number.
 
     Args:
         metrics: what the app returned; names outside `allowed` are dropped.
         allowed: names that the permit lists.
+        declared: what the app says that it returns.
         max_metrics: how many may leave at most.
 
     Raises:
-        EgressRefused: an allowed figure is no finite number or too large, or there are too many.
+        EgressRefused: an allowed figure is no finite number, too large, not declared or outside of
+            its declared range, or there are too many.
     """
     leaving = {name: metrics[name] for name in sorted(metrics) if name in allowed}
     if len(leaving) > max_metrics:
         raise EgressRefused(
             f"metrics: expected at most {max_metrics}, got more", detail=f"{len(leaving)} figures"
         )
-    return {name: _decimal(name, value) for name, value in leaving.items()}
-
-
-def _decimal(name: str, value: float | int) -> str:
-    where = f"metric {name!r}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise EgressRefused(f"{where}: expected a number, got something else")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise EgressRefused(f"{where}: expected a finite number, got one that is not")
-    # Of a float what it is written as, not the binary fraction behind it.
-    exact = Decimal(int(value)) if isinstance(value, int) else Decimal(repr(float(value)))
-    rounded = Context(prec=SIGNIFICANT_DIGITS).plus(exact)
-    if abs(rounded) > LARGEST:
-        raise EgressRefused(f"{where}: expected a number within {LARGEST}, got a larger one")
-    if abs(rounded) < SMALLEST:
-        return "0"
-    return format(rounded.normalize(), "f")
+    figures = {name: rounded(name, value) for name, value in leaving.items()}
+    for name, figure in figures.items():
+        declared.check_figure(name, figure)
+    return {name: spelled(figure) for name, figure in figures.items()}

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from clients.appbundle import MAX_BUNDLE_BYTES, install_bundle
+from clients.appbundle import MAX_BUNDLE_BYTES, install_bundle, installed_declaration
+from clients.declared import Declaration
 from clients.errors import BundleError, FileRefused, ProductError, refused
 from clients.files import read_file
 from clients.identity import NodeIdentity
@@ -32,6 +33,13 @@ class Materials(Protocol):
 
         Raises:
             BundleError: absent, or changed.
+        """
+
+    def declaration(self, app: str) -> Declaration:
+        """What the approved bundle declares to return.
+
+        Raises:
+            BundleError: as `app_folder`.
         """
 
 
@@ -76,3 +84,7 @@ class OwnMaterials:
             known = install_bundle(bundle, expected_sha256=app, into=self._identity.paths.apps)
             self._installed[app] = known
         return known
+
+    def declaration(self, app: str) -> Declaration:
+        """See `Materials`."""
+        return installed_declaration(self.app_folder(app))

@@ -61,6 +61,8 @@ def own_values(known: Sources) -> dict[str, Value]:
         "payAmount": Value(Decimal(known.member.pays), permit),
         "dateTime": Value(_now(known), "the node's clock"),
     }
+    if body.clip_norm:
+        values["clipNorm"] = Value(Decimal(body.clip_norm), permit)
     if known.region:
         values["spatial"] = Value(known.region, "the node's own configuration")
     if known.environment:

@@ -48,6 +48,7 @@ def use_receipt(
         rows_without_consent=selected.without_consent,
         update=sha256_hex(update),
         metrics=dict(metrics),
+        clip_norm=body.clip_norm,
         confinement=confinement,
         accelerator=accelerator,
         started=instant(started),

@@ -2,8 +2,9 @@
 
     6  check      the gate; then nonce, counter and checkpoint in one transaction
     7  use        `UseStarted` in the own log, the product opened, the app run in the sandbox
-    8  egress     shapes and figures checked, the receipt signed, `UseReceipted` in the own log,
-                  and a last look at consent, in the transaction that ends the use
+    8  egress     shapes and figures checked, the update clipped, the receipt signed,
+                  `UseReceipted` in the own log, and a last look at consent, in the transaction that
+                  ends the use
 
 Check, record, act: what a crash leaves behind stands at each step. `recover` logs the end of uses
 that were cut off, at start and before each task.
@@ -278,8 +279,11 @@ class Worker:
         incoming: Tensors,
     ) -> Done:
         body = admission.permit.body
-        update = leaving_update(body.kind, result.update, incoming)
-        metrics = check_metrics(result.metrics, body.metrics)
+        declared = self._materials.declaration(body.app)
+        leaving = leaving_update(
+            body.kind, result.update, incoming, clip_norm=body.clip_norm, declared=declared
+        )
+        metrics = check_metrics(result.metrics, body.metrics, declared=declared)
         self._state.require_allowed(agreement=current.agreement, app=current.app)
         finished = self._clock()
         reserved_s = admission.member.metered_s
@@ -291,7 +295,7 @@ class Worker:
         receipt = use_receipt(
             admission,
             selected,
-            update=update,
+            update=leaving.data,
             metrics=metrics,
             confinement=self._confinement,
             accelerator="cuda" if self._opened(body) else "none",
@@ -301,7 +305,7 @@ class Worker:
         )
         envelope = sign_receipt(receipt, self._receipt_key)
         # A crash up to here: `recover` logs the failure; nothing left.
-        self._book.receipted(body, receipt, envelope, carried(update, body.metrics))
+        self._book.receipted(body, receipt, envelope, carried(leaving, body.metrics, declared))
         current.receipted = True
         # A crash here: the log tells of a use whose reply never came, which counts as used.
         self._on_step("receipted")
@@ -309,7 +313,7 @@ class Worker:
         used_s = metered_seconds(current.started, finished, reserved_s)
         self._state.finish_use(body.id, "receipted", used_s=used_s)
         self._on_step("finished")
-        return Done(receipt=envelope, update=update)
+        return Done(receipt=envelope, update=leaving.data)
 
     # -- when it does not work out -----------------------------------------------------------
 

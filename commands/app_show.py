@@ -11,6 +11,8 @@ import typer
 
 from clients.appbundle import MAX_BUNDLE_BYTES, bundle_config, verify_bundle
 from clients.appreading import AppReading, read_app, source_lines
+from clients.declared import UNDECLARED, Declaration
+from clients.figures import metric_bits
 from clients.files import read_file
 from clients.owner import open_owner
 from commands.errors import BadInput
@@ -29,6 +31,7 @@ MAX_SHOWN_CHARACTERS: Final = 2_000
 """In one line."""
 
 MAX_SHOWN_FLAGS: Final = 60
+MAX_SHOWN_NAME: Final = 200
 
 
 def show(
@@ -50,6 +53,7 @@ def show(
     config = bundle_config(data)
     if as_json:
         found = asdict(reading)
+        found["declared"] = reading.declared.to_json()
         print_json({**found, "total_bytes": reading.total_bytes, "config": config})
         return
     _print_reading(reading, config)
@@ -111,9 +115,45 @@ def _print_reading(reading: AppReading, config: dict[str, ConfigValue]) -> None:
     for part, reference in sorted(reading.components.items()):
         say(f"{part}: {reference}")
     say(f"asks for: {', '.join(reading.dependencies) or 'nothing'} (nothing is installed)")
-    declared = "nothing" if reading.metrics is None else ", ".join(reading.metrics)
-    say(f"declares to return: the model's arrays, and of figures {declared}")
+    _print_declared(reading.declared)
     say(f"read a file: tds app show {reading.app} --source FILE")
+
+
+def _print_declared(declared: Declaration) -> None:
+    if declared == UNDECLARED:
+        say(
+            "declares nothing of what it returns: arrays leave in the names, shapes and types of "
+            "the run's incoming model, figures by the names in the run's permit"
+        )
+        return
+    if declared.arrays is None:
+        say("declares no arrays: they leave in the names, shapes and types of the incoming model")
+    else:
+        print_table(
+            "declares to return these arrays, no others",
+            ["array", "type", "shape"],
+            [
+                [name[:MAX_SHOWN_NAME], form.type, " x ".join(map(str, form.shape)) or "one number"]
+                for name, form in sorted(declared.arrays.items())
+            ],
+        )
+    if declared.metrics is None:
+        say("declares no figures: they leave by the names in the run's permit")
+    else:
+        print_table(
+            "declares to return these figures, no others",
+            ["figure", "range", "bits"],
+            [
+                [
+                    name,
+                    "any" if one is None else f"{one.least} to {one.most}",
+                    str(metric_bits([declared.choices(name)])),
+                ]
+                for name, one in sorted(declared.metrics.items())
+            ],
+        )
+    if declared.max_bytes is not None:
+        say(f"declares to return at most {declared.max_bytes} bytes of arrays")
 
 
 def _installed(module: str) -> bool:

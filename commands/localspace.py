@@ -210,6 +210,7 @@ def run_spec(
     voucher: str = "",
     memory_bytes: int = 2048 * MIB,
     accelerator: str = "none",
+    clip_norm: str = "",
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -233,5 +234,6 @@ def run_spec(
             "pays": pays,
             "voucher": voucher,
             "accelerator": accelerator,
+            "clip_norm": clip_norm,
         }
     )

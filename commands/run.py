@@ -58,6 +58,9 @@ def start(
         Accelerator,
         typer.Option(help="What nodes whose owners allow it may train on: none, or cuda."),
     ] = "none",
+    clip_norm: Annotated[
+        str, typer.Option(help="L2 norm that updates are clipped to, such as 1.5.")
+    ] = "",
     watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -86,6 +89,7 @@ def start(
             voucher=voucher,
             memory_bytes=memory_mib << 20,
             accelerator=accelerator,
+            clip_norm=clip_norm,
         )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:

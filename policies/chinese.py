@@ -19,6 +19,7 @@ CHINESE = Words(
             "payAmount": "本次使用的支付额",
             "version": "数据产品版本",
             "epsilon": "隐私损失 ε（含本次）",
+            "clipNorm": "更新的裁剪范数",
             "minParticipants": "参与方数量",
             "rowShare": "本产品占全部数据行的比例",
             "togetherWith": "参与的合作方",

@@ -19,6 +19,7 @@ ENGLISH = Words(
             "payAmount": "the pay for the use",
             "version": "the product's data version",
             "epsilon": "the privacy loss ε, this use included,",
+            "clipNorm": "the norm that updates are clipped to",
             "minParticipants": "the number of participants",
             "rowShare": "the product's share of all rows",
             "togetherWith": "the partners that take part",

@@ -39,6 +39,9 @@ Decimal = Annotated[
 _AMOUNT = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$"
 Amount = Annotated[str, Field(pattern=_AMOUNT)]
 Accelerator = Literal["none", "cuda"]
+# An amount above zero; "" is none.
+_NORM = r"^((0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17}(\.[0-9]{0,17}[1-9])?))?$"
+MaybeNorm = Annotated[str, Field(pattern=_NORM)]
 
 
 class Document(BaseModel):
@@ -99,6 +102,7 @@ _VALIDATOR = re.compile(r"(function-(after|before|plain|wrap)|literal)\[.*\]$")
 # What a person is told, for the patterns of what people write.
 _MEANT = {
     _AMOUNT: "a number such as 0.5 or 12, without sign, exponent and trailing zeros",
+    _NORM: "a number above 0 such as 0.5 or 12, without exponent and trailing zeros, or nothing",
     _SHA256: "a SHA-256: 64 digits of 0-9 and a-f",
 }
 

@@ -169,6 +169,16 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 code="epsilon-exhausted",
             ),
             Operand(
+                term="clipNorm",
+                iri=our_iri("clipNorm"),
+                operators=_ORDER,
+                kind=Kind.DECIMAL,
+                unit="L2 norm of an update's difference from the round's model",
+                source="the run's plan; unknown where it states none",
+                subject="the clipping norm",
+                code="clip-norm-not-allowed",
+            ),
+            Operand(
                 term="minParticipants",
                 iri=our_iri("minParticipants"),
                 operators=("gteq",),

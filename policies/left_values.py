@@ -99,6 +99,8 @@ def standing_values(
         "algorithm": Value(spec.app, declared),
         "payAmount": Value(Decimal(spec.pays), declared),
     }
+    if spec.clip_norm:
+        state["clipNorm"] = Value(Decimal(spec.clip_norm), declared)
     if claim.region:
         state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
     if recipient is not None and recipient.sector:

@@ -30,6 +30,7 @@ from policies.fields import (
     Id,
     Instant,
     MaybeId,
+    MaybeNorm,
     ParticipantId,
     Sha256,
     Version,
@@ -105,6 +106,8 @@ class PermitBody(Document):
         attempt: counts the permits of one round; a cut-off round gets a fresh permit.
         app, config, model: of the app bundle, of the fused run config, of the incoming model.
         metrics: names of the only figures that may leave with the update.
+        clip_norm: L2 norm of what an update may differ from `model` by; the node's egress scales
+            it down to that. "" is no bound.
         decision: digest of the decision's report, which stands in the entry before.
         min_cohort: how many enterprises had to remain.
         voucher: from which the cohort is paid; "" where the run pays nothing.
@@ -126,6 +129,7 @@ class PermitBody(Document):
     config: Sha256
     model: Sha256
     metrics: Annotated[list[Id], Field(max_length=16)]
+    clip_norm: MaybeNorm
     cohort: Annotated[list[CohortMember], Field(min_length=1, max_length=10_000)]
     min_cohort: Annotated[int, Field(ge=1, le=10_000)]
     voucher: MaybeId

@@ -15,6 +15,7 @@ from policies.fields import (
     Document,
     Id,
     Instant,
+    MaybeNorm,
     ParticipantId,
     Sha256,
     Version,
@@ -57,6 +58,8 @@ class Receipt(Document):
             (an evaluation).
         metrics: figures that left with it, decimal strings.
         accelerator: whose devices the app could open; more than "none" only if the permit says so.
+        clip_norm: the permit's, to which the update was held; "" is none. Whether it had to be
+            scaled down depends on the data, and is told to the owner only.
         log_size, log_root: head of the node's own log before this receipt.
     """
 
@@ -74,6 +77,7 @@ class Receipt(Document):
     rows_without_consent: Annotated[int, Field(ge=0, le=2**53 - 1)]
     update: Sha256
     metrics: Annotated[dict[Id, Decimal], Field(max_length=16)]
+    clip_norm: MaybeNorm
     confinement: Confinement
     accelerator: Accelerator
     started: Instant

@@ -22,6 +22,7 @@ from policies.fields import (
     Id,
     Instant,
     MaybeId,
+    MaybeNorm,
     ParticipantId,
     Sha256,
     Text,
@@ -216,6 +217,8 @@ class RunSpec(Document):
         pays: voucher units for one use, that is for each enterprise and round.
         voucher: id of the voucher that pays; "" where the run pays nothing.
         accelerator: what nodes may train on besides their processors, where their owners allow it.
+        clip_norm: L2 norm that no update may differ from its round's model by; the node scales down
+            what does. "" states none, and a limit of `clipNorm` is then not met.
     """
 
     version: Version
@@ -233,6 +236,7 @@ class RunSpec(Document):
     pays: Amount = "0"
     voucher: MaybeId = ""
     accelerator: Accelerator = "none"
+    clip_norm: MaybeNorm = ""
 
 
 class RoundItem(Document):

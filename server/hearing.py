@@ -147,6 +147,7 @@ class Hearing:
             config=digest_of(json.loads(run.config)),
             model=ask.model,
             metrics=list(spec.metrics),
+            clip_norm=spec.clip_norm,
             cohort=[self._member(by_product[one.product], one) for one in decision.permitted],
             min_cohort=spec.min_cohort,
             voucher=spec.voucher if spec.pays != "0" else "",

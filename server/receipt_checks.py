@@ -132,10 +132,11 @@ def _wrong(
         "round": (permit.round, receipt.round),
         "participant": (member.participant, receipt.participant),
         "product": (member.product, receipt.product),
+        "clip_norm": (permit.clip_norm, receipt.clip_norm),
     }
     for name, (expected, got) in stated.items():
         if expected != got:
-            text = f"{name}: the permit says {expected}, the receipt {got}"
+            text = f"{name}: the permit says {expected or 'none'}, the receipt {got or 'none'}"
             yield Reason("receipt-wrong-permit", text)
     used, held_back, without = (
         receipt.rows_used,

@@ -58,7 +58,10 @@ def space(folder: Path) -> Iterator[Site]:
 def open_run(site: Site, **changes: Any) -> str:
     """A run under alpha's limited agreement and the plain ones of the others."""
     _, voucher = site.governance.vouchers.issue("consortium", "100", "units")
-    values: dict[str, Any] = {"pays": "2", "voucher": voucher, "epsilon": "0.5"}
+    values: dict[str, Any] = {
+        **{"pays": "2", "voucher": voucher, "epsilon": "0.5"},
+        "clip_norm": "1.5",
+    }
     values["agreements"] = ["limited", "agreement-beta", "agreement-gamma"]
     return site.open_run(**(values | changes))
 

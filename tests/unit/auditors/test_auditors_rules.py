@@ -81,6 +81,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
         "config": ZERO,
         "model": ZERO,
         "metrics": [],
+        "clip_norm": "",
         "cohort": [
             CohortMember(
                 participant="clinic",
@@ -122,6 +123,7 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "accelerator": "none",
         "update": ZERO,
         "metrics": {},
+        "clip_norm": "",
         "confinement": Confinement(
             network="none", user="nobody", no_new_privileges=True, memory_limit=True
         ),
@@ -299,6 +301,12 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             5,
             "receipt-permitted",
             "accelerator: expected none",
+        ),
+        (
+            edit(5, lambda _: receipt(permit(1), clip_norm="2")),
+            5,
+            "receipt-permitted",
+            "clip norm",
         ),
         (
             edit(5, lambda _: receipt(permit(1), rows_without_consent=1)),

@@ -321,6 +321,11 @@ EDITS: dict[str, tuple[Edit, set[str], str]] = {
         {"permit-follows"},
         "expires: expected",
     ),
+    "a permit for a wider norm": (
+        change("PermitIssued", 0, lambda b: b.update(clip_norm="2")),
+        {"permit-follows"},
+        "clip_norm: expected '1.5', got '2'",
+    ),
     "a permit with another purpose": (
         change("PermitIssued", 0, lambda b: b.update(purpose="marketing")),
         {"permit-follows"},

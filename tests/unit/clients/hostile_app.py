@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PILOT = 64.0
+"""What `rows-with-pilot` adds to the first weight."""
+
 PYPROJECT = """
 [project]
 name = "hostile"
@@ -191,11 +194,13 @@ ENDS = {
     "forged-update": lambda: frame({"ok": True, "metrics": {}}, row()),
 }
 
-def arrays(do):
+def arrays(do, incoming):
     rows = training_rows().features
     weight = np.ones((2, 3), dtype=np.float32)
     return {
         "rows-as-weights": {"weight": np.resize(rows, (2, 3))},
+        # The first number says how much all of them were scaled down.
+        "rows-with-pilot": {"weight": incoming + np.float32([64, *rows.flat[:5]]).reshape(2, 3)},
         "nan": {"weight": np.full((2, 3), np.nan, dtype=np.float32)},
         "type": {"weight": weight.astype(np.float64)},
         "object": {"weight": np.array([[{"row": secret()}]], dtype=object)},
@@ -227,7 +232,8 @@ def train(message, context):
     elif do.startswith("patch"):
         patch(do)
     content = {"metrics": MetricRecord(metrics)}
-    content["arrays"] = ArrayRecord({n: Array(a) for n, a in arrays(do).items()})
+    incoming = message.content["arrays"]["weight"].numpy()
+    content["arrays"] = ArrayRecord({n: Array(a) for n, a in arrays(do, incoming).items()})
     if do == "config-record":
         content["config"] = ConfigRecord({secret(): secret(), "rows": row()})
     if do == "two-records":

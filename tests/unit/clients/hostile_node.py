@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from hostile_app import write_app
 from test_clients_gate import APP, NOW, PERMIT_KEY, agreement, body
 from test_clients_work import MODEL, RECEIPT_KEY, Node
 
+from clients.appbundle import installed_declaration
+from clients.declared import Declaration, declaration_of
 from clients.rowset import RowTree
 from clients.sandbox import Sandbox
 from clients.sdk import Rows
@@ -35,11 +38,12 @@ LEAKS = (b"47.1108", b"110816", b"4711081", np.float32(SECRET).tobytes())
 LIMITS = {"wall_s": 20, "memory_bytes": 1 << 28, "accelerator": "none"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class HostileMaterials:
     """Four rows and the hostile app."""
 
     folder: Path
+    declares: str = ""
 
     def select(self, product: str, *, purpose: str, now: datetime) -> Selection:
         return Selection(
@@ -60,6 +64,11 @@ class HostileMaterials:
     def app_folder(self, app: str) -> Path:
         return self.folder
 
+    def declaration(self, app: str) -> Declaration:
+        """Of an app that says nothing, or what a test lets it say."""
+        said = declaration_of(tomllib.loads(self.declares))
+        return said if self.declares else installed_declaration(self.folder)
+
 
 class HostileNode:
     """Hands attacks to a worker, one permit each."""
@@ -68,28 +77,42 @@ class HostileNode:
         self.sandbox = sandbox
         self.node = Node(folder)
         self.node.runner = sandbox  # type: ignore[assignment]
-        self.node.materials = HostileMaterials(write_app(folder / "app"))  # type: ignore[assignment]
+        self.materials = HostileMaterials(write_app(folder / "app"))
+        self.node.materials = self.materials  # type: ignore[assignment]
         self.node.restart()
         self.node.state.approve_app(APP, time=instant(NOW))
         self.node.consent(agreement())
         self._permits = 0
 
-    def task(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Task:
+    def task(
+        self,
+        do: str,
+        *,
+        wall_s: int = 20,
+        clip_norm: str = "",
+        model: bytes = MODEL,
+        **config: ConfigValue,
+    ) -> Task:
         """An attack under a permit of its own."""
         self._permits += 1
         run_config: dict[str, ConfigValue] = {"do": do, **config}
         permit = body(
             id=f"permit-{self._permits:032x}",
-            model=sha256_hex(MODEL),
+            model=sha256_hex(model),
             config=config_digest(run_config),
             limits=LIMITS | {"wall_s": wall_s},
+            clip_norm=clip_norm,
         )
         envelope = sign_permit(permit, self.node.space.log(permit), PERMIT_KEY)
-        return Task("77", APP, run_config, envelope, MODEL)
+        return Task("77", APP, run_config, envelope, model)
 
     def attack(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Reply:
         """Its outcome; the sandbox must have buried the child."""
-        reply = self.node.worker.handle(self.task(do, wall_s=wall_s, **config))
+        return self.outcome(self.task(do, wall_s=wall_s, **config))
+
+    def outcome(self, task: Task) -> Reply:
+        """As `attack`."""
+        reply = self.node.worker.handle(task)
         assert psutil.Process(self.sandbox.pid).children(recursive=True) == []
         return reply
 

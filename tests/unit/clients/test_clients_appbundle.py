@@ -123,6 +123,7 @@ def test_a_good_bundle_is_verified() -> None:
         (with_pyproject(b"probe.client:app", b"os;x"), "module:attribute"),
         (with_pyproject(b"serverapp", b"agentapp"), "no agentapp"),
         (with_pyproject(b"[tool", b"[["), "tool.flwr.app"),
+        (with_pyproject(b"[project]", b"tool.tdspace.max-bytes = 'x'\n[project]"), "max_bytes"),
         (bundle({"probe/client.py": b""}), "tool.flwr.app"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clients.appreading import MAX_FLAGS, AppReading, read_app, source_lines
+from clients.declared import UNDECLARED
 
 PYPROJECT = b"""
 [project]
@@ -105,7 +106,7 @@ def test_all_that_is_said_of_an_app() -> None:
         ("pyproject.toml", len(PYPROJECT)),
     ]
     assert found.total_bytes == 12 + len(PYPROJECT)
-    assert found.metrics == ("loss", "accuracy")
+    assert found.declared.metrics == {"loss": None, "accuracy": None}
     assert found.components["clientapp"] == "mine.client:app"
     assert found.dependencies == ("flwr", "numpy")
 
@@ -118,7 +119,7 @@ def test_flags_are_bounded_and_counted() -> None:
 def test_nothing_is_declared_in_another_form() -> None:
     files = {"pyproject.toml": b'tool = 3\nproject = {dependencies = "flwr"}'}
     found = read_app(APP, files, installed=lambda _: False)
-    assert (found.metrics, dict(found.components), found.dependencies) == (None, {}, ())
+    assert (found.declared, dict(found.components), found.dependencies) == (UNDECLARED, {}, ())
 
 
 def test_lines_are_counted_as_python_does() -> None:

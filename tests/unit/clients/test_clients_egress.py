@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from clients.egress import carried, check_metrics, check_no_update, check_update, metric_bits
+from clients.egress import (
+    Leaving,
+    carried,
+    check_metrics,
+    check_no_update,
+    check_update,
+    leaving_update,
+)
 from clients.errors import EgressRefused
-from policies.tensors import Tensors
+from clients.figures import metric_bits, spellings
+from policies.tensors import Tensors, pack_tensors
 
 INCOMING: Tensors = {
     "bias": np.zeros(2, dtype=np.float64),
@@ -52,6 +61,20 @@ def test_an_evaluation_returns_no_arrays() -> None:
         check_no_update(INCOMING)
 
 
+def test_an_update_leaves_clipped_and_the_own_log_says_so() -> None:
+    update = {name: array + 1 for name, array in INCOMING.items()}
+    whole = leaving_update("train", update, INCOMING)
+    assert whole == Leaving(pack_tensors(update), "", False)
+    within = leaving_update("train", INCOMING, INCOMING, clip_norm="1")
+    assert within == Leaving(pack_tensors(INCOMING), "1", False)
+    held = leaving_update("train", update, INCOMING, clip_norm="1")
+    assert (len(held.data), held.clip_norm, held.clipped) == (len(whole.data), "1", True)
+    said = carried(held, []).to_json()
+    assert (said["clip_norm"], said["clipped"]) == ("1", True)
+    assert "clipped" not in carried(whole, []).to_json()
+    assert leaving_update("evaluate", None, INCOMING, clip_norm="1") == Leaving()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -76,9 +99,9 @@ def test_figures_leave_rounded_and_spelled_in_one_way(value: float, text: str) -
 
 @pytest.mark.parametrize(("count", "bits"), [(0, 0), (1, 19), (4, 73), (16, 289), (99, 289)])
 def test_what_figures_carry_is_counted(count: int, bits: int) -> None:
-    assert metric_bits(count) == bits
+    assert metric_bits([spellings()] * count) == bits
     names = [f"m{number}" for number in range(count)]
-    assert carried(b"12345", names).to_json() == {
+    assert carried(Leaving(b"12345"), names).to_json() == {
         "update_bytes": 5,
         "metric_bits": bits,
         "metric_digits": 4,
@@ -90,7 +113,8 @@ def test_no_more_spellings_leave_than_are_counted() -> None:
     drawn = np.random.default_rng(1).uniform(-10, 10, size=300_000)
     left = {check_metrics({"x": float(value)}, ["x"])["x"] for value in drawn if abs(value) >= 1}
     assert len(left) == 2 * 9_000 + 2  # 10 and -10 are of the next
-    assert 2 ** metric_bits(1) > 2 * 9_000 * 15
+    assert 2 ** metric_bits([spellings()]) > 2 * 9_000 * 15
+    assert spellings(Decimal(1), Decimal(10)) == 9_001
 
 
 def test_numpy_floats_leave_as_plain_decimals() -> None:

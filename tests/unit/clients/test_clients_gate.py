@@ -78,6 +78,7 @@ def body(**changes: Any) -> PermitBody:
         "config": CONFIG,
         "model": MODEL,
         "metrics": ["loss"],
+        "clip_norm": "",
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
         "voucher": "",
@@ -562,6 +563,8 @@ def lteq(operand: str, value: str, kind: str) -> dict[str, Any]:
         (lteq("elapsedTime", "PT59M", "duration"), False),
         (constraint("payAmount", "gteq", typed("10", "decimal")), True),
         (constraint("payAmount", "gteq", typed("11", "decimal")), False),
+        (lteq("clipNorm", "1.5", "decimal"), True),
+        (lteq("clipNorm", "1.4", "decimal"), False),
         (constraint("event", "eq", "training-round"), True),
         (constraint("event", "eq", "evaluation-round"), False),
         (constraint("algorithm", "isAnyOf", [APP]), True),
@@ -590,7 +593,7 @@ def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permi
     world.records["agreement-clinic-a"] = record(agreement(asked), uses=2, **SPENT)
     own = member("clinic-a", RECEIPT_KEY, epsilon="0.3", pays="10")
     other = member("clinic-b", OTHER_KEY, max_rows=300)
-    permit = world.permit(cohort=[own, other], voucher="voucher-1")
+    permit = world.permit(cohort=[own, other], voucher="voucher-1", clip_norm="1.5")
     if permitted:
         assert world.check(permit).uses == 2
     else:
@@ -601,6 +604,7 @@ def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permi
     "asked",
     [
         lteq("epsilon", "3", "decimal"),
+        lteq("clipNorm", "3", "decimal"),
         lteq("elapsedTime", "PT1H", "duration"),
         constraint("classification", "neq", "core"),
         constraint("executionEnvironment", "isA", "process"),

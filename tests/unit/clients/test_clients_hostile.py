@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_app import PILOT
 from hostile_node import LEAKS, SECRET, HostileNode, hostile_node, receipt_of
 from test_clients_work import MODEL
 
 from clients.tasks import Done
-from policies.tensors import unpack_tensors
+from policies.tensors import pack_tensors, unpack_tensors
 from policies.wire import Refusal
 
 
@@ -274,6 +275,31 @@ def test_figures_records_and_counts_beyond_the_permit_stay(node: HostileNode, do
     nothing_leaked(node, reply)
 
 
+@pytest.mark.parametrize(
+    ("do", "declares", "text"),
+    [
+        ("rows-as-figures", "metrics.loss = {least = 0, most = 10}", "metric 'loss': the app decl"),
+        ("nothing", "metrics.other = {least = 0, most = 10}", "metric 'loss': the app does not"),
+        ("rows-as-weights", "arrays.bias = {shape = [3], type = 'float32'}", "update, array 'wei"),
+        ("rows-as-weights", "arrays.weight = {shape = [6], type = 'float32'}", "update, array 'w"),
+        ("rows-as-weights", "max-bytes = 10", "update: the app declares at most 10 bytes"),
+    ],
+)
+def test_what_the_app_did_not_declare_stays(
+    node: HostileNode, do: str, declares: str, text: str
+) -> None:
+    """Even where the incoming model and the permit have it."""
+    node.materials.declares = f"[tool.tdspace]\n{declares}"
+    try:
+        reply = node.attack(do)
+    finally:
+        node.materials.declares = ""
+    assert isinstance(reply, Refusal)
+    assert (reply.code, reply.text[: len(text)]) == ("egress-refused", text)
+    assert node.last_entry() == ("UseFailed", "egress-refused")
+    nothing_leaked(node, reply)
+
+
 def test_a_claim_of_another_run_changes_nothing(node: HostileNode) -> None:
     task = node.task("other-run")
     reply = node.node.worker.handle(task)
@@ -307,6 +333,33 @@ def test_rows_as_weights_leave_within_the_models_own_size(node: HostileNode) -> 
     assert isinstance(reply, Done)
     assert len(reply.update) == len(MODEL)
     assert unpack_tensors(reply.update)["weight"].tolist() == [[np.float32(SECRET)] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "norm", "least", "most"),
+    [
+        (1, "1000", 0, 1e-9),  # not clipped
+        (1, "1", 1e-8, 1e-6),
+        (1, "0.001", 1e-5, 1e-3),
+        (1, "0.00001", 1e-3, 1e-1),
+        (1, "0.00000001", 1, 1),  # nothing left: the next float32 is further away
+        (0, "0.0000000000001", 0, 1e-6),
+    ],
+)
+def test_rows_as_weights_under_a_norm_leave_as_finely_as_float32_is_spaced(
+    node: HostileNode, value: float, norm: str, least: float, most: float
+) -> None:
+    """A norm bounds how far a model is moved, not what is told: one number that the reader knows is
+    sent along, and the others are read in units of it. Only rounding takes digits away."""
+    model = {"weight": np.full((2, 3), value, dtype=np.float32)}
+    task = node.task("rows-with-pilot", clip_norm=norm, model=pack_tensors(model))
+    reply = node.outcome(task)
+    assert isinstance(reply, Done)
+    update = unpack_tensors(reply.update)["weight"].astype(float)
+    moved = (update - model["weight"].astype(float)).reshape(-1)
+    assert np.linalg.norm(moved) <= float(norm)
+    read = moved[1:] / moved[0] * PILOT if moved[0] else np.zeros(5)
+    assert least <= np.abs(read / SECRET - 1).max() <= most
 
 
 def test_the_owner_sees_every_attempt(node: HostileNode) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import clients
-from clients.egress import MAX_METRICS, metric_bits
+from clients.figures import MAX_METRICS, metric_bits, spellings
 
 HERE = Path(__file__).parent
 SECURITY = Path(clients.__path__[0]).parent / "docs" / "security.md"
@@ -37,7 +38,7 @@ def test_every_row_names_a_test_and_every_test_has_a_row() -> None:
 
 def test_the_bits_that_figures_carry_are_those_of_the_code() -> None:
     words = " ".join(section().split())
-    assert f"at most {metric_bits(1)} bits a round" in words
-    assert (
-        f"{metric_bits(4)} bits for four figures, {metric_bits(MAX_METRICS)} for sixteen" in words
-    )
+    one, four, most = (metric_bits([spellings()] * count) for count in (1, 4, MAX_METRICS))
+    assert f"at most {one} bits a round" in words
+    assert f"({metric_bits([spellings(Decimal(0), Decimal(1))])} bits from 0 to 1)" in words
+    assert f"{four} bits for four figures, {most} for sixteen" in words

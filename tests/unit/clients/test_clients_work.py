@@ -18,6 +18,7 @@ from test_clients_gate import APP, KEYS, NOW, PERMIT_KEY, World, agreement, body
 from test_clients_selection import product as subjects_product
 from test_clients_selection import table
 
+from clients.declared import UNDECLARED, Declaration
 from clients.errors import (
     AppFailed,
     AppTimeout,
@@ -117,6 +118,9 @@ class FakeMaterials:
 
     def app_folder(self, app: str) -> Path:
         return Path("/nonexistent") / app
+
+    def declaration(self, app: str) -> Declaration:
+        return UNDECLARED
 
 
 class FullDisk:
@@ -271,6 +275,19 @@ def test_a_task_gives_a_receipt_that_says_what_was_done(node: Node) -> None:
     assert [use.outcome for use in node.state.uses(limit=9)] == ["receipted"]
     job = node.runner.jobs[0]
     assert (job.kind, job.round, job.timeout_s, job.run_config) == ("train", 3, 60, CONFIG)
+
+
+def test_an_update_leaves_within_the_permits_norm(node: Node) -> None:
+    """The receipt repeats the bound; that it had to be applied is for the owner alone."""
+    reply = node.worker.handle(node.task(clip_norm="0.5"))
+    assert isinstance(reply, Done)
+    left = unpack_tensors(reply.update)["weight"].astype(float)
+    assert 0.49 < np.linalg.norm(left - unpack_tensors(MODEL)["weight"]) <= 0.5
+    receipt = open_receipt(reply.receipt, RECEIPT_KEY.public_key())
+    assert (receipt.clip_norm, receipt.update) == ("0.5", sha256_hex(reply.update))
+    assert b"clipped" not in reply.receipt
+    egress = node.entries()[-1].body["egress"]
+    assert (egress["clip_norm"], egress["clipped"]) == ("0.5", True)
 
 
 def test_who_withdraws_between_rounds_is_left_out_of_the_next(node: Node, tmp_path: Path) -> None:

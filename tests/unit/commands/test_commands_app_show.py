@@ -49,7 +49,26 @@ def test_json(tds: Tds, fab: Path) -> None:
         "socket": "standard library",
     }
     assert found["config"]["hidden"] == 32
-    assert found["metrics"] is None
+    assert found["declared"] == {"arrays": None, "metrics": None, "max_bytes": None}
+
+
+def test_what_an_app_declares_to_return(tds: Tds, fab: Path, tmp_path: Path) -> None:
+    assert "declares nothing of what it returns" in tds("app", "show", str(fab)).out
+    file = tmp_path / "logistic.fab"
+    file.write_bytes(build_bundle(Path(clients.__path__[0]) / "apps" / "logistic"))
+    ran = tds("app", "show", str(file))
+    assert (ran.code, ran.err) == (0, "")
+    for words in (
+        "these arrays, no others",
+        "any x any",
+        "eval_accuracy",
+        "0 to 1",
+        "num-examples",
+    ):
+        assert words in ran.out
+    declared = tds("app", "show", str(file), "--json").json()["declared"]
+    assert declared["arrays"]["intercept"] == {"shape": ["any"], "type": "float64"}
+    assert declared["metrics"]["eval_accuracy"] == {"least": 0, "most": 1}
 
 
 def test_a_source_is_shown_with_nothing_that_a_terminal_acts_on(tds: Tds, fab: Path) -> None:

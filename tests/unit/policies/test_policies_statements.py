@@ -65,6 +65,7 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "pays": "10",
         "voucher": "voucher-1",
         "accelerator": "cuda",
+        "clip_norm": "1.5",
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -75,6 +76,7 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "rows": 0,
     },
 }
+NO_NORMS = ("0", "0.0", "-1", "1e3", "1.50", "01", ".5", "inf", 1, None)
 # What holds where a field is left out; all other fields must be there.
 DEFAULTS: dict[type[Document], dict[str, Any]] = {
     ProductCard: {
@@ -86,7 +88,13 @@ DEFAULTS: dict[type[Document], dict[str, Any]] = {
         "execution_environment": "",
         "readiness": {},
     },
-    RunSpec: {"epsilon": "0", "pays": "0", "voucher": "", "accelerator": "none"},
+    RunSpec: {
+        "epsilon": "0",
+        "pays": "0",
+        "voucher": "",
+        "accelerator": "none",
+        "clip_norm": "",
+    },
 }
 
 
@@ -191,6 +199,7 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (RunSpec, {"pays": "1e3"}, "$.pays"),
         (RunSpec, {"pays": "NaN"}, "$.pays"),
         (RunSpec, {"voucher": "two words"}, "$.voucher"),
+        *((RunSpec, {"clip_norm": norm}, "$.clip_norm") for norm in NO_NORMS),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),

@@ -327,6 +327,7 @@ class Site:
             "accelerator": "none",
             "update": UPDATE if train else sha256_hex(b""),
             "metrics": {"loss": "0.5"},
+            "clip_norm": permit.clip_norm,
             "confinement": {
                 "network": "none",
                 "user": "nobody",

@@ -72,6 +72,7 @@ def _receipt(*, used: int, held: int, metrics: dict[str, str]) -> Receipt:
         accelerator="none",
         update=zero,
         metrics=metrics,
+        clip_norm="",
         confinement=Confinement(
             network="none", user="nobody", no_new_privileges=True, memory_limit=True
         ),

@@ -318,6 +318,21 @@ def test_compensation_is_a_precondition(site: Site, pays: str, refused: bool) ->
     assert bool(refusals(site.authorize(run))) is refused
 
 
+@pytest.mark.parametrize(("norm", "refused"), [("", True), ("1.6", True), ("1.5", False)])
+def test_an_owner_may_demand_that_updates_are_clipped(site: Site, norm: str, refused: bool) -> None:
+    """What the run states is what its permit says, and what the node clips to."""
+    clipped = {
+        "leftOperand": "clipNorm",
+        "operator": "lteq",
+        "rightOperand": {"@value": "1.5", "@type": "xsd:decimal"},
+    }
+    site.agree(site.nodes["alpha"], clipped, **{"@id": "clipped"})
+    answer = site.authorize(site.open_run(agreements=["clipped"], clip_norm=norm))
+    assert bool(refusals(answer)) is refused
+    if not refused:
+        assert site.permit(answer).body.clip_norm == norm
+
+
 def test_the_owner_is_informed_by_the_entry_that_opens_the_run(site: Site) -> None:
     site.agree(site.nodes["alpha"], **{"@id": "told", "obligation": [{"action": "inform"}]})
     assert site.authorize(site.open_run(agreements=["told"])).permit

@@ -311,6 +311,7 @@ def test_receipts_that_hold_are_accepted_and_logged_as_signed(site: Site) -> Non
         ({"round": 2}, "receipt-wrong-permit"),
         ({"participant": "beta"}, "receipt-wrong-permit"),
         ({"product": "beta/records"}, "receipt-wrong-permit"),
+        ({"clip_norm": "2"}, "receipt-wrong-permit"),
         ({"rows_used": 0}, "receipt-wrong-rows"),
         ({"rows_used": 81}, "receipt-wrong-rows"),
         ({"rows_used": 10**9}, "receipt-wrong-rows"),
