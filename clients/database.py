@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from clients.errors import ClientError, StateUnavailable
-from clients.schema import METADATA, SCHEMA_VERSION, UPGRADES
+from clients.migration import bring_up
 
 BUSY_TIMEOUT_MS: Final = 5000
 
@@ -38,10 +38,10 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the database, made (mode 0600) if absent.
+        """Open the database, made (mode 0600) if absent, brought up if an older program wrote it.
 
         Raises:
-            StateUnavailable: locked, unreadable, or of another version of this program.
+            StateUnavailable: locked, unreadable, or written by a newer program.
         """
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -56,7 +56,7 @@ class Database:
         opened = cls(path=path, engine=engine)
         try:
             with opened._transaction() as connection:
-                opened._prepare(connection)
+                bring_up(connection, path)
         except ClientError:
             engine.dispose()
             raise
@@ -70,23 +70,6 @@ class Database:
     def close(self) -> None:
         """Let go of the file; nothing is pending."""
         self._engine.dispose()
-
-    def _prepare(self, connection: Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version == 0:
-            METADATA.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            return
-        while version in UPGRADES:
-            for statement in UPGRADES[version]:
-                connection.exec_driver_sql(statement)
-            version += 1
-            connection.exec_driver_sql(f"PRAGMA user_version = {version}")
-        if version != SCHEMA_VERSION:
-            raise StateUnavailable(
-                f"{self._path}: expected version {SCHEMA_VERSION} of its tables, got {version}; "
-                "run the version of tds that wrote it"
-            )
 
     @contextmanager
     def _transaction(self, *, reading: bool = False) -> Iterator[Connection]:

@@ -12,6 +12,7 @@ when all its objects were there, since the SuperLink drops it then, and the send
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -76,6 +77,9 @@ _HEARTBEAT_S: Final = HEARTBEAT_MIN_INTERVAL
 _CLOSE_S: Final = 2.0
 _PULL_BACKOFF_S: Final = 0.02
 _PULL_LIMIT_S: Final = 60.0
+_MAX_CAUSES: Final = 10
+# X509_V_ERR_*: signature failure, self-signed, self-signed in chain, no issuer, no leaf's issuer.
+_OTHER_CA: Final = frozenset({7, 18, 19, 20, 21})
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,6 +87,14 @@ R = TypeVar("R")
 
 class FleetUnavailable(ClientError):
     """The SuperLink cannot be reached or answered with an error; trying again may help."""
+
+
+class FleetUntrusted(FleetUnavailable):
+    """Whoever answers has no certificate of the space's CA."""
+
+
+class FleetNotAdmitted(FleetUnavailable):
+    """The SuperLink does not let this node in; why, it does not say (clients.joining)."""
 
 
 class FleetRejected(ClientError):
@@ -130,22 +142,42 @@ class Fleet:
         self._runs: dict[str, RunInfo] = {}
 
     def __enter__(self) -> Self:
-        """Activate the node.
-
-        Raises:
-            FleetRejected: the SuperLink has no such key; enrol first.
-            FleetUnavailable: no SuperLink at the address, or its certificate is not the CA's.
-        """
-        request = ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=_HEARTBEAT_S)
+        """As `activate`, with the same errors."""
         try:
-            response = self._call(self._client.ActivateNode, request)
+            self.activate()
         except ClientError:
             self._client.close()
             raise
+        return self
+
+    def activate(self) -> None:
+        """Have the SuperLink let this node in, for the first time or after it forgot the node.
+
+        Raises:
+            FleetNotAdmitted: it does not know the key, or counts an earlier process as running.
+            FleetUntrusted: its certificate is not of the space's CA.
+            FleetUnavailable: no SuperLink at the address.
+        """
+        request = ActivateNodeRequest(public_key=self._public_key, heartbeat_interval=_HEARTBEAT_S)
+        response = self._call(self._client.ActivateNode, request)
         self._node = Node(node_id=response.node_id)
         if not self._heart.is_alive():
             self._heart.start()
-        return self
+
+    def knows(self, node_id: int) -> bool:
+        """Whether the SuperLink knows this node's key under this id. Changes nothing there.
+
+        Raises:
+            FleetUnavailable: it cannot be asked.
+        """
+        # Flower looks at key and id before it looks at the run, which there is not.
+        try:
+            self._client.GetRun(GetRunRequest(node=Node(node_id=node_id), run_id=0))
+        except httpx.HTTPStatusError as error:
+            return error.response.status_code != httpx.codes.UNAUTHORIZED
+        except httpx.HTTPError as error:
+            raise FleetUnavailable(f"SuperLink {self._address}: no connection ({error})") from error
+        return True
 
     def __exit__(
         self,
@@ -153,15 +185,20 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the heartbeat and say goodbye, if the node is in; safe to call in any state."""
         self._stop.set()
         self._background.shutdown()
-        try:
-            self._call(
-                self._client.DeactivateNode, DeactivateNodeRequest(node_id=self._node.node_id)
-            )
-        except ClientError as problem:
-            LOGGER.info("leaving without goodbye: %s", problem)
-        self._heart.join(_CLOSE_S)
+        if self._node.node_id:
+            try:
+                self._call(
+                    self._client.DeactivateNode, DeactivateNodeRequest(node_id=self._node.node_id)
+                )
+            except ClientError as problem:
+                LOGGER.info("leaving without goodbye: %s", problem)
+            self._heart.join(_CLOSE_S)
         self._client.close()
 
     @property
@@ -317,27 +354,33 @@ class Fleet:
                 raise FleetUnavailable(f"the reply was not taken: {error}") from error
 
     def _beat(self) -> None:
-        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=_HEARTBEAT_S)
         while not self._stop.wait(_HEARTBEAT_S / 3):
+            # The id is another one once a SuperLink that lost its database let the node in again.
+            request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=_HEARTBEAT_S)
             try:
                 self._call(self._client.SendNodeHeartbeat, request)
             except ClientError as problem:
-                LOGGER.warning("heartbeat: %s", problem)
+                LOGGER.debug("heartbeat: %s", problem)  # whoever asks for messages tells it
 
     def _call(self, method: Callable[[T], R], request: T) -> R:
         try:
             return method(request)
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
+            entering = isinstance(request, ActivateNodeRequest)
+            if status == httpx.codes.UNAUTHORIZED and entering:
+                # Whether it knows the key it tells otherwise: this is about the signed time.
+                raise FleetUnavailable(
+                    f"SuperLink {self._address}: it does not take the time that this node signed; "
+                    "set this machine's clock (at most five minutes off)"
+                ) from error
             if status == httpx.codes.UNAUTHORIZED:
                 raise FleetRejected(
                     f"SuperLink {self._address}: this node's Flower key is not registered there; "
                     "enrol the node (tds node new) or ask the operator"
                 ) from error
-            if status == httpx.codes.PRECONDITION_FAILED and isinstance(
-                request, ActivateNodeRequest
-            ):
-                raise FleetUnavailable(
+            if status == httpx.codes.PRECONDITION_FAILED and entering:
+                raise FleetNotAdmitted(
                     f"SuperLink {self._address}: it does not let this node in: it still counts an "
                     "earlier process of this node as running (for at most "
                     f"{HEARTBEAT_PATIENCE * _HEARTBEAT_S} s after that ended), or it does not know "
@@ -347,6 +390,23 @@ class Fleet:
                 f"SuperLink {self._address}: HTTP {status} on {error.request.url.path}"
             ) from error
         except httpx.HTTPError as error:
-            raise FleetUnavailable(
-                f"SuperLink {self._address}: no connection ({type(error).__name__}: {error})"
-            ) from error
+            text = f"no connection ({type(error).__name__}: {error})"
+            if _untrusted(error):
+                raise FleetUntrusted(
+                    f"SuperLink {self._address}: {text}; expected a certificate of this space's "
+                    "CA: another space answers there, or somebody stands between; ask the operator"
+                ) from error
+            raise FleetUnavailable(f"SuperLink {self._address}: {text}") from error
+
+
+def _untrusted(error: BaseException) -> bool:
+    """Whether a handshake failed since the CA is another's; an expired certificate is waited for,
+    since the operator renews it."""
+    seen: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return seen.verify_code in _OTHER_CA
+        if seen is None:
+            break
+        seen = seen.__cause__ or seen.__context__
+    return False

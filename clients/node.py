@@ -1,7 +1,8 @@
 """The node's main loop: take a message, let the worker handle it, send what it answers.
 
 Nothing that comes in ends the loop: a message that is no instruction is refused, an unreachable
-SuperLink is waited for, and only a stop or a key that the SuperLink does not know ends it.
+SuperLink is waited for, one that forgot this node is entered again, and only a stop, or not being
+let in any more for good, ends it.
 
 How often to look: every look costs the SuperLink a few milliseconds, and all nodes share one. So
 the node learns how long after its reply the next message comes, sleeps through half of that time,
@@ -19,7 +20,8 @@ from typing import Final, Protocol
 
 from flwr.app import Message
 
-from clients.fleet import FleetUnavailable, RunInfo
+from clients.backoff import Backoff, Presence
+from clients.fleet import FleetRejected, FleetUnavailable, RunInfo
 from clients.messages import Instruction
 from clients.work import Done, Task
 from policies.canonical import sha256_hex
@@ -31,8 +33,6 @@ _SLEEP_THROUGH: Final = 0.5  # more feeds back: who looks late learns to look la
 _FINENESS: Final = 0.06
 _LEARNING: Final = 0.4
 _GROWTH: Final = 1.02
-_FIRST_RETRY_S: Final = 0.1
-_MAX_RETRY_S: Final = 10.0
 
 
 class FleetPort(Protocol):
@@ -96,34 +96,45 @@ class NodeLoop:
         fleet: the connection to the SuperLink, entered already.
         handle: `clients.work.Worker.handle`; must not raise.
         stop: set to leave the loop after the message in hand.
+        presence: told when the SuperLink is lost and when it is back.
+        backoff: pauses while it is away.
+        join: get in again where the SuperLink does not know this node any more, False when stopped;
+            raises FleetRejected where waiting does not help (`clients.joining.Joining.join`).
     """
 
     fleet: FleetPort
     handle: Callable[[Task], Done | Refusal]
     stop: threading.Event
     pace: Pace
+    presence: Presence
+    backoff: Backoff
+    join: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
 
     def run(self) -> None:
         """Work until stopped.
 
         Raises:
-            FleetRejected: the SuperLink does not know this node's key (any more).
+            FleetRejected: the SuperLink does not let this node in again, for good.
         """
-        retry_s, replied = _FIRST_RETRY_S, self.clock()
+        replied = self.clock()
         while not self.stop.is_set():
             try:
                 message = self.fleet.poll()
+                self.presence.back()
                 if message is not None:
                     self.pace.found(self.clock() - replied)
                     self.answer(message)
                     replied = self.clock()
             except FleetUnavailable as problem:
-                LOGGER.warning("%s; trying again in %.1f s", problem, retry_s)
-                self.stop.wait(retry_s)
-                retry_s = min(retry_s * 2, _MAX_RETRY_S)
+                self.presence.lost(str(problem))
+                self.stop.wait(self.backoff.next())
                 continue
-            retry_s = _FIRST_RETRY_S
+            except FleetRejected as problem:
+                self.presence.lost(f"it has to let this node in again: {problem}")
+                self.join()
+                continue
+            self.backoff.reset()
             self.stop.wait(
                 self.pace.after_nothing() if message is None else self.pace.after_reply()
             )

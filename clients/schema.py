@@ -1,15 +1,16 @@
 """The tables of a node's database; a change of any of them is a new `SCHEMA_VERSION`.
 
-`UPGRADES` brings an older file to the next version, in the transaction that opens it.
+`UPGRADES` brings an older file to the next version (clients.migration): statements, or functions of
+the connection. A version that was on main is never changed, only followed by the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, text
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, text
 
 SCHEMA_VERSION: Final = 3
 
@@ -90,7 +91,7 @@ JOURNAL = Table(
 
 # Before version 2 no agreement could limit seconds, epsilon or payments (its profile did not know
 # them), so that counting them from 0 loses nothing; the first use stands in `uses`.
-UPGRADES: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+UPGRADES: Final[Mapping[int, tuple[str | Callable[[Connection], None], ...]]] = MappingProxyType(
     {
         1: (
             "ALTER TABLE agreements ADD COLUMN metered_s INTEGER NOT NULL DEFAULT '0'",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
+from clients.backoff import Backoff, Presence
 from clients.errors import ClientError, GateRefused, GovernanceError, IdentityError, LogForked
 from clients.files import read_file
 from clients.folder import NodePaths
@@ -28,7 +29,6 @@ from ledger.witness import Accepted, Refused, Seen, judge, parse_request
 LOGGER = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S: Final = 0.5
-_MAX_PAUSE_S: Final = 30.0
 
 
 def read_witness_policy(paths: NodePaths, space_log: NoteVerifier) -> Policy:
@@ -91,6 +91,7 @@ class NodeWitness:
         on_fork: told of heads that do not fit together; does not raise.
         log_turn: shared with the worker (`clients.work`).
         clock: aware UTC now.
+        tell: hears when governance is lost and when it is back.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class NodeWitness:
         on_fork: Callable[[Fork], None],
         log_turn: threading.Lock,
         clock: Callable[[], datetime],
+        tell: Callable[[str], None] = LOGGER.info,
     ) -> None:
         self._cosigner = cosigner
         self._space_log = space_log
@@ -111,24 +113,25 @@ class NodeWitness:
         self._on_fork = on_fork
         self._log_turn = log_turn
         self._clock = clock
+        self._presence = Presence("governance", tell)
 
     def run(self, stop: threading.Event) -> None:
         """Watch and cosign until stopped; a broken stream is opened again."""
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(first_s=_FIRST_PAUSE_S)
         while not stop.is_set():
             try:
                 seen = self._state.last_seen()
                 for body in self._governance.watch_checkpoints(0 if seen is None else seen.size):
-                    pause_s = _FIRST_PAUSE_S
+                    backoff.reset()
+                    self._presence.back()
                     self.handle(body)
                     if stop.is_set():
                         return
             except GovernanceError as problem:
-                LOGGER.info("heads of the space's log cannot be watched at present: %s", problem)
+                self._presence.lost(str(problem))
             except ClientError as problem:
                 LOGGER.warning("this node cannot witness at present: %s", problem)
-            stop.wait(pause_s)
-            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+            stop.wait(backoff.next())
 
     def handle(self, body: bytes) -> bool:
         """Check one head and cosign it; False, with a line in the program's log, if it is not.

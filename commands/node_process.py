@@ -13,12 +13,14 @@ from typing import Protocol
 
 from clients.accelerator import cuda_devices
 from clients.alarm import ForkAlarm, ReportPort
+from clients.backoff import Backoff, Presence
 from clients.contracts import OwnerContracts
 from clients.errors import ClientError, GovernanceError
-from clients.fleet import Fleet, FleetUnavailable
+from clients.fleet import Fleet
 from clients.gate import GateKeys
 from clients.governance import OwnerPort
 from clients.identity import NodeIdentity, load_identity, open_own_log
+from clients.joining import Joining, flower_id
 from clients.node import NodeLoop, Pace
 from clients.owner import Owner, governance_client
 from clients.sandbox import Sandbox
@@ -32,7 +34,6 @@ from policies.receipt import Confinement
 LOGGER = logging.getLogger(__name__)
 
 _TELL_EVERY_S = 5.0
-_CONNECT_EVERY_S = 1.0
 
 
 def now() -> datetime:
@@ -169,33 +170,35 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
             on_fork=node.alarm.raised,
             log_turn=node.log_turn,
             clock=now,
+            tell=say,
         )
         threading.Thread(target=witness.run, args=(stop,), name="witness", daemon=True).start()
-        fleet = _connect(stack, identity, stop, say)
+        fleet = Fleet(
+            address=identity.config.space.superlink,
+            ca_pem=identity.ca_pem,
+            key=identity.keys.fleet,
+        )
+        presence, backoff = Presence("the SuperLink", say), Backoff()
+        joining = Joining(
+            door=fleet,
+            ask=lambda: flower_id(governance, identity.participant),
+            presence=presence,
+            backoff=backoff,
+            stop=stop,
+        )
+        stack.callback(fleet.close)
+        if not joining.join():
+            return
         say(f"connected to the SuperLink {identity.config.space.superlink}")
         NodeLoop(
             fleet=fleet,
             handle=node.worker.handle,
             stop=stop,
             pace=Pace(active_s=identity.config.poll_ms / 1000),
+            presence=presence,
+            backoff=backoff,
+            join=joining.join,
         ).run()
-
-
-def _connect(
-    stack: ExitStack, identity: NodeIdentity, stop: threading.Event, say: Callable[[str], None]
-) -> Fleet:
-    """Wait for the SuperLink; a wrong key is not waited for."""
-    space = identity.config.space
-    waiting = False
-    while True:
-        fleet = Fleet(address=space.superlink, ca_pem=identity.ca_pem, key=identity.keys.fleet)
-        try:
-            return stack.enter_context(fleet)
-        except FleetUnavailable as problem:
-            if not waiting:
-                say(f"waiting for the SuperLink: {problem}")
-                waiting = True
-            stop.wait(_CONNECT_EVERY_S)
 
 
 def _on_change(node: OpenNode) -> None:
@@ -207,7 +210,7 @@ def _on_change(node: OpenNode) -> None:
 def _keep_telling(node: OpenNode, contracts: OwnerContracts, stop: threading.Event) -> None:
     """Tell governance of withdrawals made and forks seen while it was away, and agree to what the
     owner said that the node shall agree to by itself."""
-    kept = False
+    kept, presence = False, Presence("governance's answer", LOGGER.info)
     while not stop.wait(_TELL_EVERY_S):
         try:
             node.alarm.tell()
@@ -216,8 +219,9 @@ def _keep_telling(node: OpenNode, contracts: OwnerContracts, stop: threading.Eve
                 contracts.keep_signed()
                 kept = True
             contracts.agree_waiting()
+            presence.back()
         except GovernanceError as problem:
-            LOGGER.info("governance cannot be asked at present: %s", problem)
+            presence.lost(str(problem))
         except (ClientError, LedgerError, PolicyError) as problem:
             LOGGER.warning("governance was not told: %s", problem)
 

@@ -36,7 +36,7 @@ def serve(
         bool,
         typer.Option(
             "--in-memory",
-            help="Keep Flower's state in memory: it knows no node any more once it is restarted.",
+            help="Keep Flower's state in memory: its runs are gone once it is restarted.",
         ),
     ] = False,
     two_keys: Annotated[
@@ -66,6 +66,7 @@ def serve(
             second_key=CedarKey() if two_keys else None,
         )
         stack.callback(running.stop)
+        running.governance.enrolment.register_again()
         start_executor(children, loaded)
         say(
             f"space {card.name} is up: governance {card.governance}, "

@@ -159,6 +159,23 @@ class Enrolment:
             certificate=issue_client(self._authority, keys.tls, identity, now=now),
         )
 
+    def register_again(self) -> int:
+        """Have the SuperLink know the Flower key of every active node; returns how many those are.
+
+        It knows them already unless it lost its database (or keeps it in memory): governance's log
+        is what counts, and a node that waits at its door is let in then. Under a new id, which
+        changes nothing: rounds find nodes by their keys.
+
+        Raises:
+            SuperLinkUnavailable: the rest is left as it is; call it again.
+        """
+        with self._journal.reading() as connection:
+            nodes = [one for one in queries.participants(connection) if one.active]
+        keys = [(one.fleet_key_pem, one.id) for one in nodes if one.fleet_key_pem is not None]
+        for pem, participant in keys:
+            self._superlink.register_node(pem.encode(), participant)
+        return len(keys)
+
     def _invitation(self, connection: Connection, request: Enrolling) -> Invitation:
         # One text for unknown, expired and used, so that a guess learns nothing.
         refused = NotAllowed(

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from integration_faulty import Faulty
 
 from clients.errors import GovernanceRefused, GovernanceUnavailable, IdentityError
-from clients.fleet import Fleet, FleetRejected, FleetUnavailable
+from clients.fleet import Fleet, FleetNotAdmitted, FleetRejected, FleetUntrusted
 from clients.governance import GovernanceClient
 from clients.identity import load_identity
 from commands.node_process import now
+from commands.reading import objects
 from policies import governance_pb2 as pb
 from policies.governance_pb2_grpc import EnrolmentStub
 from server.pki import Authority, Identity, Issued, create_ca, new_client
@@ -55,17 +56,29 @@ def test_a_flower_key_that_is_not_registered_is_not_let_in(faulty: Faulty) -> No
     before = faulty.online()
     with (
         _fleet(faulty, key=ec.generate_private_key(ec.SECP256R1())) as stranger,
-        pytest.raises((FleetRejected, FleetUnavailable)),
+        pytest.raises(FleetNotAdmitted),
     ):
         stranger.__enter__()
     assert faulty.online() == before == set(faulty.local.nodes)
+
+
+def test_a_second_question_tells_an_unknown_key_from_a_node_that_runs(faulty: Faulty) -> None:
+    with faulty.local.operator() as operator:
+        rows = objects(operator.list("participants"))
+    [node_id] = [int(row["node_id"]) for row in rows if row["participant"] == "south"]
+    with _fleet(faulty) as running:
+        with pytest.raises(FleetNotAdmitted):
+            running.activate()
+        assert running.knows(node_id)
+    with _fleet(faulty, key=ec.generate_private_key(ec.SECP256R1())) as stranger:
+        assert not stranger.knows(node_id)
 
 
 def test_a_superlink_with_a_certificate_of_another_ca_is_not_spoken_to(faulty: Faulty) -> None:
     other = create_ca("tests/other", now=now()).certificate_pem
     with (
         _fleet(faulty, ca_pem=other) as fleet,
-        pytest.raises(FleetUnavailable, match="CERTIFICATE_VERIFY_FAILED"),
+        pytest.raises(FleetUntrusted, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         fleet.__enter__()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 
+from clients.backoff import Backoff, Presence
 from clients.fleet import FleetRejected, FleetUnavailable, RunInfo
 from clients.messages import Instruction, read_instruction
 from clients.node import NodeLoop, Pace
@@ -100,6 +101,8 @@ class Ran:
     fleet: FakeFleet
     stop: Stop
     tasks: list[Task]
+    told: list[str] = field(default_factory=list)
+    joins: int = 0
 
 
 def run(
@@ -108,6 +111,7 @@ def run(
     answer: Callable[[Task], Done | Refusal] = lambda _: DONE,
     problem: Exception | None = None,
     pace: Pace | None = None,
+    joins: Sequence[bool | Exception] = (),
 ) -> Ran:
     stop = Stop()
     ran = Ran(FakeFleet(list(script), stop, problem), stop, [])
@@ -116,14 +120,38 @@ def run(
         ran.tasks.append(task)
         return answer(task)
 
-    NodeLoop(
-        fleet=ran.fleet,
+    def join() -> bool:
+        ran.joins += 1
+        found = joins[ran.joins - 1] if ran.joins <= len(joins) else True
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    loop(ran.fleet, stop, handle=handle, pace=pace, join=join, told=ran.told).run()
+    return ran
+
+
+def loop(
+    fleet: FakeFleet,
+    stop: Stop,
+    *,
+    handle: Callable[[Task], Done | Refusal] = lambda _: DONE,
+    pace: Pace | None = None,
+    join: Callable[[], bool] = lambda: True,
+    told: list[str] | None = None,
+) -> NodeLoop:
+    return NodeLoop(
+        fleet=fleet,
         handle=handle,
         stop=stop,
         pace=pace or Pace(active_s=0.03, idle_s=1.0),
+        presence=Presence(
+            "the SuperLink", [].append if told is None else told.append, clock=lambda: stop.now
+        ),
+        backoff=Backoff(draw=lambda: 1.0),
+        join=join,
         clock=lambda: stop.now,
-    ).run()
-    return ran
+    )
 
 
 def test_an_instruction_is_handled_and_answered() -> None:
@@ -171,6 +199,10 @@ def test_an_unreachable_superlink_is_waited_for_ever_longer() -> None:
     waits = ran.stop.waits[:10]
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0])
     assert len(ran.fleet.sent) == 1
+    assert ran.told == [
+        "waiting for the SuperLink: no connection",
+        "the SuperLink is there again after 43 s",
+    ]
 
 
 def test_after_an_answer_it_is_patient_from_the_start() -> None:
@@ -185,15 +217,28 @@ def test_a_reply_that_cannot_be_sent_is_given_up_and_the_loop_goes_on() -> None:
     assert ran.fleet.sent == [(b"two", b"receipt", b"update")]
 
 
+FORGOT = FleetRejected("no such key")
+
+
 @pytest.mark.parametrize("script", [[], [None, None]])
-def test_an_unknown_key_ends_the_loop(script: list[Polled]) -> None:
-    with pytest.raises(FleetRejected, match="no such key"):
-        run([*script, FleetRejected("no such key"), instruction()])
+def test_a_superlink_that_forgot_this_node_is_entered_again(script: list[Polled]) -> None:
+    ran = run([*script, FORGOT, instruction()])
+    assert ran.joins == 1
+    assert len(ran.fleet.sent) == 1
+    assert ran.told == [
+        "waiting for the SuperLink: it has to let this node in again: no such key",
+        "the SuperLink is there again after 0 s",
+    ]
 
 
-def test_an_unknown_key_at_a_reply_ends_the_loop() -> None:
-    with pytest.raises(FleetRejected):
-        run([instruction(), instruction()], problem=FleetRejected("no such key"))
+def test_forgotten_at_a_reply_it_goes_on_with_the_next_message() -> None:
+    ran = run([instruction(b"one"), instruction(b"two")], problem=FORGOT)
+    assert (ran.joins, ran.fleet.sent) == (1, [(b"two", b"receipt", b"update")])
+
+
+def test_a_node_that_is_let_in_no_more_ends() -> None:
+    with pytest.raises(FleetRejected, match="not enrolled"):
+        run([FORGOT, instruction()], joins=[FleetRejected("not enrolled")])
 
 
 def test_a_stop_is_kept_after_the_message_in_hand() -> None:
@@ -204,7 +249,7 @@ def test_a_stop_is_kept_after_the_message_in_hand() -> None:
         stop.set()
         return DONE
 
-    NodeLoop(fleet=fleet, handle=handle, stop=stop, pace=Pace(), clock=lambda: stop.now).run()
+    loop(fleet, stop, handle=handle).run()
     assert fleet.sent == [(b"one", b"receipt", b"update")]
 
 
@@ -212,7 +257,7 @@ def test_stopped_before_it_began_it_does_not_look() -> None:
     stop = Stop()
     stop.set()
     fleet = FakeFleet([instruction()], stop)
-    NodeLoop(fleet=fleet, handle=lambda _: DONE, stop=stop, pace=Pace()).run()
+    loop(fleet, stop).run()
     assert fleet.sent == []
 
 
@@ -240,13 +285,7 @@ def test_it_learns_when_messages_come_and_sleeps_through_half_of_it() -> None:
             self.due = stop.now + gap_s
 
     fleet = Regular([], stop)
-    NodeLoop(
-        fleet=fleet,
-        handle=lambda _: DONE,
-        stop=stop,
-        pace=Pace(active_s=0.01, idle_s=1.0),
-        clock=lambda: stop.now,
-    ).run()
+    loop(fleet, stop, pace=Pace(active_s=0.01, idle_s=1.0)).run()
     seconds = stop.now - 100.0
     assert len(fleet.sent) == 41
     assert seconds / 41 < 1.15 * gap_s, "little is slept over"

@@ -420,7 +420,8 @@ def test_watching_goes_on_after_a_broken_stream(
     world.witness.run(stop)
     assert world.governance.asked == [0, 1, 2]
     assert [size for size, _ in world.governance.cosigned] == [1, 2, 3]
-    assert "cannot be watched" in caplog.text and "cannot witness" in caplog.text
+    assert "waiting for governance: the stream broke" in caplog.text
+    assert "governance is there again" in caplog.text and "cannot witness" in caplog.text
 
 
 def test_a_stop_ends_the_watching(world: World) -> None:

@@ -284,3 +284,17 @@ def _crash_at(step: str) -> Any:
             raise RuntimeError(step)
 
     return crash
+
+
+def test_a_superlink_that_lost_its_database_knows_the_nodes_again(empty: Site) -> None:
+    nodes = [empty.enrol("alpha"), empty.enrol("beta")]
+    known = dict(empty.superlink.nodes)
+    empty.superlink.nodes.clear()
+    assert empty.governance.enrolment.register_again() == 2
+    assert empty.superlink.nodes.keys() == known.keys()
+    assert empty.superlink.nodes.keys() == {key_pem(node.fleet.public_key()) for node in nodes}
+    assert empty.governance.enrolment.register_again() == 2
+    assert len(empty.superlink.nodes) == 2
+    empty.superlink.down = True
+    with pytest.raises(SuperLinkUnavailable):
+        empty.governance.enrolment.register_again()
