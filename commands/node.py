@@ -22,6 +22,7 @@ from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
+from commands.node_subject import subject_uses
 from commands.output import JsonFlag, print_json, print_table, say
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
@@ -172,6 +173,7 @@ def seen(
 
 
 cli.command("reconcile")(reconcile_node)
+cli.command("subject")(subject_uses)
 
 
 @cli.command("doctor")
