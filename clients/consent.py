@@ -39,6 +39,11 @@ MAX_CONSENTS: Final = 20_000_000
 MAX_EVIDENCE_CHARS: Final = 1000
 MAX_PURPOSES: Final = 1000
 
+STANDS: Final = 0
+NOT_GIVEN: Final = 1
+WITHDRAWN: Final = 2
+"""How a subject stands to a purpose at a moment; withdrawn is who had given before."""
+
 NEVER: Final = np.iinfo(np.int64).max
 _NOT_YET: Final = np.iinfo(np.int64).min
 _PURPOSE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", re.ASCII)
@@ -50,6 +55,7 @@ _MOMENT: Final = (
 Moments = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+Standings = npt.NDArray[np.uint8]
 Stamp = tuple[int, int, int, int]
 
 
@@ -109,20 +115,31 @@ class Standing:
 
     def rows(self, purpose: str, now: datetime, *, purposes: Purposes = PURPOSES) -> Mask:
         """Which rows are of a subject whose consent to `purpose` stands at `now`."""
+        standing = self.of_subjects(purpose, now, purposes=purposes) == STANDS
+        mask: Mask = standing[self._subjects.rows]
+        return mask
+
+    def of_subjects(
+        self, purpose: str, now: datetime, *, purposes: Purposes = PURPOSES
+    ) -> Standings:
+        """`STANDS`, `NOT_GIVEN` or `WITHDRAWN` for each subject, by its number."""
         at = milliseconds(now)
         relations = [relate_purposes(purpose, one, purposes) for one in self._purposes]
         covers = _among(relations, Relation.EQUAL, Relation.INSIDE)[self._purpose]
         touches = _among(relations, Relation.EQUAL, Relation.INSIDE, Relation.AROUND)[self._purpose]
         taken_back = self._withdrawn <= at
-        stands = covers & (self._given <= at) & ~taken_back
+        given = covers & (self._given <= at)
+        stands = given & ~taken_back
         count = len(self._subjects.numbers)
         last_given = np.full(count, _NOT_YET)
         np.maximum.at(last_given, self._number[stands], self._given[stands])
         last_withdrawn = np.full(count, _NOT_YET)
         ended = touches & taken_back
         np.maximum.at(last_withdrawn, self._number[ended], self._withdrawn[ended])
-        standing: Mask = (last_given > last_withdrawn)[self._subjects.rows]
-        return standing
+        found = np.full(count, NOT_GIVEN, dtype=np.uint8)
+        found[self._number[given]] = WITHDRAWN
+        found[last_given > last_withdrawn] = STANDS
+        return found
 
 
 def milliseconds(moment: datetime) -> int:

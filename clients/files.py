@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from clients.errors import FileRefused
@@ -39,7 +40,7 @@ def write_secret(path: Path, data: bytes) -> None:
     Raises:
         FileRefused: the file exists already, or cannot be written.
     """
-    fresh = _written(path, data, SECRET_MODE)
+    fresh = _written(path, (data,), SECRET_MODE)
     try:
         os.link(fresh, path)  # unlike a rename, it fails where the name is taken
         _sync_folder(path.parent)
@@ -60,13 +61,34 @@ def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     Raises:
         FileRefused: it cannot be written (disk full, no permission); the old content stands.
     """
-    fresh = _written(path, data, mode)
+    fresh = _written(path, (data,), mode)
     try:
         fresh.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def rewrite_file(path: Path, parts: Iterable[bytes], *, check: Callable[[Path], None]) -> None:
+    """`path` holds these parts durably, mode 0600; they need not fit into memory at once.
+
+    Args:
+        parts: what they raise leaves the old content.
+        check: is given the new file before it has its name; what it raises leaves the old content.
+
+    Raises:
+        FileRefused: as `replace_file`.
+    """
+    fresh = _written(path, parts, SECRET_MODE)
+    try:
+        check(fresh)
+        fresh.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def read_file(path: Path, *, max_bytes: int) -> bytes:
@@ -115,22 +137,26 @@ def _check(path: Path, found: os.stat_result, *, secret: bool) -> None:
         )
 
 
-def _written(path: Path, data: bytes, mode: int) -> Path:
+def _written(path: Path, parts: Iterable[bytes], mode: int) -> Path:
     """A durable file beside `path`, with its final content and mode but not yet its name."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
     except OSError as error:
         raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
-    fresh = Path(name)
+    fresh, whole = Path(name), False
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(descriptor)
+        whole = True
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        if not whole:
+            fresh.unlink(missing_ok=True)
     return fresh
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, text
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 METADATA = MetaData()
 SEEN = Table(
@@ -72,6 +72,34 @@ USES = Table(
     Column("outcome", String),
     Column("metered_s", Integer, nullable=False, server_default="0"),
 )
+# Whose rows a use had: clients.used_rows. `known`: of-subjects, no-subjects, or before-version-4.
+USE_ROWS = Table(
+    "use_rows",
+    METADATA,
+    Column("permit_id", String, primary_key=True),
+    Column("known", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("selected", String, nullable=False),
+    Column("product_commitment", String, nullable=False),
+    Column("roll", String),
+    Column("states", String),
+)
+SUBJECT_ROLLS = Table(
+    "subject_rolls",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("digests", LargeBinary, nullable=False),
+    Column("numbers", LargeBinary, nullable=False),
+)
+ROW_STATES = Table(
+    "row_states",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("states", LargeBinary, nullable=False),
+)
 WITHDRAWALS = Table(
     "withdrawals",
     METADATA,
@@ -105,6 +133,18 @@ UPGRADES: Final[Mapping[int, tuple[str | Callable[[Connection], None], ...]]] = 
         2: (
             "ALTER TABLE products ADD COLUMN opening BLOB NOT NULL DEFAULT x''",
             "ALTER TABLE withdrawals ADD COLUMN opening BLOB NOT NULL DEFAULT x''",
+        ),
+        3: (
+            "CREATE TABLE use_rows (permit_id VARCHAR NOT NULL PRIMARY KEY,"
+            " known VARCHAR NOT NULL, kind VARCHAR NOT NULL, purpose VARCHAR NOT NULL,"
+            " selected VARCHAR NOT NULL, product_commitment VARCHAR NOT NULL,"
+            " roll VARCHAR, states VARCHAR)",
+            "CREATE TABLE subject_rolls (id VARCHAR NOT NULL PRIMARY KEY, rows INTEGER NOT NULL,"
+            " digests BLOB NOT NULL, numbers BLOB NOT NULL)",
+            "CREATE TABLE row_states (id VARCHAR NOT NULL PRIMARY KEY, rows INTEGER NOT NULL,"
+            " states BLOB NOT NULL)",
+            "INSERT INTO use_rows (permit_id, known, kind, purpose, selected, product_commitment)"
+            " SELECT permit_id, 'before-version-4', '', '', started, '' FROM uses",
         ),
     }
 )

@@ -14,7 +14,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from clients.consent import Mask, Stamp, Standing, Subjects, read_consents, stamp_of
+from clients.consent import (
+    STANDS,
+    Mask,
+    Stamp,
+    Standing,
+    Standings,
+    Subjects,
+    read_consents,
+    stamp_of,
+)
 from clients.errors import ConsentError, VaultError
 from clients.product import Product
 from clients.rowset import (
@@ -44,6 +53,8 @@ class Selection:
         states: uint8 [n] over the data's rows, in the file's order (clients.rowset).
         product_commitment: of the data, as `OpenProduct` has it.
         subjects: whose rows; None if the product does not say.
+        standings: how each subject stood to the purpose (`Standing.of_subjects`), by its number;
+            None without a table of consents.
     """
 
     rows: Rows
@@ -52,6 +63,7 @@ class Selection:
     tree: RowTree = field(repr=False)
     salt: bytes = field(repr=False)
     subjects: Subjects | None = None
+    standings: Standings | None = None
 
     @property
     def count(self) -> int:
@@ -114,8 +126,10 @@ class Selector:
         """
         last = self._current(product)
         mask = np.ones(last.opened.count, dtype=np.bool_)
-        if last.standing is not None:
-            mask = last.standing.rows(purpose, now)
+        standings, subjects = None, last.opened.subjects
+        if last.standing is not None and subjects is not None:
+            standings = last.standing.of_subjects(purpose, now)
+            mask = (standings == STANDS)[subjects.rows]
         if not mask.any():
             raise ConsentError(
                 f"product {product.id}: no subject's consent to {purpose} stands; nothing was used"
@@ -124,7 +138,11 @@ class Selector:
         known = last.selection
         if known is None or not np.array_equal(known.states, states):
             known = self._selected(last.opened, mask, states, known)
-            last.selection = known
+        if standings is not None and (
+            known.standings is None or not np.array_equal(known.standings, standings)
+        ):
+            known = replace(known, standings=standings)
+        last.selection = known
         return known
 
     def _current(self, product: Product) -> _Last:

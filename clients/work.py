@@ -39,6 +39,7 @@ from clients.materials import Materials, OwnMaterials
 from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
+from clients.rowbook import RowBook
 from clients.selection import Selection
 from clients.state import Journal, NodeState, Use
 from clients.tasks import Done, Reply, Task
@@ -114,6 +115,7 @@ class Worker:
         self._state = state
         self._journal = journal
         self._book = UseBook(state=state, journal=journal, clock=clock)
+        self._rows = RowBook(state)
         self._materials = materials
         self._runner = runner
         self._fetch_consistency = fetch_consistency
@@ -241,13 +243,16 @@ class Worker:
         self._book.started(admission)
         self._on_step("started")
         # Asked anew for each use: whoever withdrew since the last round is left out of this one.
-        selected = self._materials.select(member.product, purpose=body.purpose, now=self._clock())
+        at = self._clock()
+        selected = self._materials.select(member.product, purpose=body.purpose, now=at)
         if selected.count > member.max_rows:
             raise refused(
                 "product-unreadable",
                 f"product {member.product} holds more rows than the {member.max_rows} that were "
                 "registered; its owner registers the new version under a new id",
             )
+        # A crash from here on: the owner is told of rows that no app may have seen; never fewer.
+        self._rows.keep(body, member.product, selected, at=at)
         job = Job(
             app_dir=self._materials.app_folder(body.app),
             kind=body.kind,

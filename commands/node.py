@@ -19,14 +19,17 @@ from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
+from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
+from commands.node_subject import subject_uses
 from commands.output import JsonFlag, print_json, print_table, say
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
 cli.command("disclosures")(disclosures)
 cli.command("erase")(erase)
+cli.add_typer(consent_cli, name="consent")
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
 
@@ -181,6 +184,7 @@ def seen(
 
 
 cli.command("reconcile")(reconcile_node)
+cli.command("subject")(subject_uses)
 
 
 @cli.command("doctor")

@@ -159,6 +159,8 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     }.items():
         for column in columns:
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    for table in ("use_rows", "subject_rolls", "row_states"):
+        connection.execute(f"DROP TABLE {table}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     again = NodeState.open(path)

@@ -1,0 +1,94 @@
+"""Keeps whose rows a use has, while the node works: once a data version, once a set of states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Protocol
+
+from clients.consent import Subjects
+from clients.rolls import (
+    PackedStates,
+    Roll,
+    codes_of,
+    packed_states,
+    roll_id,
+    roll_of,
+    subject_key,
+)
+from clients.selection import Selection
+from clients.used_rows import UseRows
+from policies.fields import instant
+from policies.permit import PermitBody
+
+REMEMBERED: Final = 32
+"""Products of which the id of the last numbering is remembered."""
+
+
+class RowStore(Protocol):
+    """Where it is kept; `clients.used_rows.UsedRows` says what each promises."""
+
+    def has_roll(self, roll: str) -> bool:
+        """Whether this numbering is kept."""
+
+    def has_states(self, states: str) -> bool:
+        """Whether these states are kept."""
+
+    def keep_rows(
+        self, rows: UseRows, *, roll: Roll | None = None, states: PackedStates | None = None
+    ) -> None:
+        """In one transaction, durable when it returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    subjects: Subjects
+    roll: str
+
+
+class RowBook:
+    """Writes of whose rows were used; one at a time."""
+
+    def __init__(self, store: RowStore) -> None:
+        self._store = store
+        self._last: dict[str, _Numbered] = {}
+
+    def keep(self, body: PermitBody, product: str, selected: Selection, *, at: datetime) -> None:
+        """Durable when it returns; before that, no app may see a row.
+
+        Args:
+            at: the moment for which consents were asked.
+
+        Raises:
+            StateUnavailable: not kept; the use must not go on.
+        """
+        rows = UseRows(
+            permit_id=body.id,
+            known="no-subjects",
+            kind=body.kind,
+            purpose=body.purpose,
+            selected=instant(at),
+            product_commitment=selected.product_commitment,
+        )
+        subjects = selected.subjects
+        if subjects is None:
+            self._store.keep_rows(rows)
+            return
+        key = subject_key(selected.salt)
+        roll = self._roll_id(key, product, subjects)
+        states = packed_states(key, codes_of(selected.states, subjects, selected.standings))
+        self._store.keep_rows(
+            replace(rows, known="of-subjects", roll=roll, states=states.id),
+            roll=None if self._store.has_roll(roll) else roll_of(key, roll, subjects),
+            states=None if self._store.has_states(states.id) else states,
+        )
+
+    def _roll_id(self, key: bytes, product: str, subjects: Subjects) -> str:
+        last = self._last.get(product)
+        if last is not None and last.subjects is subjects:
+            return last.roll
+        self._last.pop(product, None)
+        while len(self._last) >= REMEMBERED:
+            del self._last[next(iter(self._last))]
+        fresh = self._last[product] = _Numbered(subjects, roll_id(key, subjects))
+        return fresh.roll
