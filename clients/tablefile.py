@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from clients.cells import MAX_SUBJECT_CHARS, checked
 from clients.errors import VaultError
+from clients.media_reader import survey_media
 from clients.product import Product
 from clients.source_reader import read_batches
 from policies.statements import Column
@@ -80,8 +81,8 @@ class Survey:
 
     Attributes:
         rows: how many there are.
-        values: the used columns by name; a label is the number of its class. What stands where a
-            value is missing means nothing.
+        values: the used columns by name; a label is the number of its class, and a file the mean
+            of its numbers. What stands where a value is missing means nothing.
         missing: of every declared column, which rows lack a value: an empty cell, NULL or NaN.
         distinct: rows that differ from one another in a used column.
     """
@@ -101,6 +102,8 @@ def survey_columns(product: Product) -> Survey:
     used = product.used
     if product.source is not None:
         return _survey_source(product)
+    if product.media is not None:
+        return _survey_media(product)
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         gaps = [
@@ -128,6 +131,12 @@ def survey_columns(product: Product) -> Survey:
     return Survey(
         rows=count, values=values, missing=missing, distinct=int(distinct[0]) if distinct else 0
     )
+
+
+def _survey_media(product: Product) -> Survey:
+    seen = survey_media(product)
+    values = {product.features[0].name: seen.levels, product.label.name: seen.labels}
+    return Survey(len(seen.labels), values, seen.missing, seen.distinct)
 
 
 def _survey_source(product: Product) -> Survey:
