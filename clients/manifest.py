@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from clients.cells import MAX_SUBJECT_CHARS, WANTED
+from clients.cells import WANTED, is_subject
 from clients.errors import FileRefused, VaultError
 from clients.files import read_file
 from clients.product import Product
@@ -186,11 +186,7 @@ def _subject(line: int, cells: Cells, product: Product, column: Column) -> str:
     value = cells.get(column.name)
     number = _whole(value, product) if column.type == "integer" else None
     text = value if column.type == "string" else None if number is None else str(number)
-    if (
-        not isinstance(text, str)
-        or not 1 <= len(text) <= MAX_SUBJECT_CHARS
-        or _CONTROL.search(text)
-    ):
+    if not isinstance(text, str) or not is_subject(text):
         raise _bad(product, line, f"column {column.name!r}: {WANTED['subject']}")
     return text
 

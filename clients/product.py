@@ -266,12 +266,10 @@ def _check_subjects(content: _File) -> None:
         raise DocumentError("$.columns", "a column with role subject, for the consents", "none")
     if content.consent is None:
         return
-    if content.source is not None:
-        expected = "a data file (path) beside a consent table"
-        raise DocumentError("$.source", expected, "a database")
     if _below("$.consent", content.consent).suffix.lower() != ".csv":
         raise DocumentError("$.consent", "a file ending in .csv", repr(content.consent)[:80])
-    if PurePosixPath(content.consent) == PurePosixPath(content.path):
+    files = [content.path, *([] if content.source is None else content.source.files.values())]
+    if PurePosixPath(content.consent) in map(PurePosixPath, files):
         raise DocumentError("$.consent", "another file than the data", repr(content.consent)[:80])
 
 

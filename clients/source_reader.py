@@ -1,4 +1,5 @@
-"""Reads a product's rows from a database, in batches, within one transaction that cannot write.
+"""Reads a product's rows from a source, in batches; of a database, within one transaction that
+cannot write.
 
 Memory is bounded by the arrays and a batch; a driver's own words may quote a value, so that of its
 errors only the kind is told, and the chain is dropped.
@@ -21,8 +22,9 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from clients.cells import checked
+from clients.cells import checked, is_subject
 from clients.errors import FileRefused, VaultError
+from clients.filequery import MAX_QUERY_S, file_rows
 from clients.files import read_secret
 from clients.product import Product
 from clients.source import Source
@@ -31,7 +33,6 @@ from ledger.postgres_url import parse_postgres_url
 from policies.statements import Column
 
 BATCH_ROWS: Final = 16_384
-MAX_QUERY_S: Final = 600
 _CONNECT_S: Final = 10
 _ALLOWED: Final = frozenset(
     {
@@ -65,34 +66,47 @@ def read_batches(
     classes = {name: place for place, name in enumerate(product.classes)}
     until = time.monotonic() + MAX_QUERY_S
     first, before = 1, None
-    with _connected(source, product.data) as connection:
-        statement = _statement(connection, source, columns, max_rows + 1)
+    for chunk in _chunks(source, columns, product.data, limit=max_rows + 1):
+        if first + len(chunk) - 1 > max_rows or time.monotonic() > until:
+            raise VaultError(
+                f"{product.data}: expected at most {max_rows} rows within {MAX_QUERY_S} s, got "
+                "more; narrow the query"
+            )
+        before = _check_keys(chunk, len(columns), before, first, product.data)
+        cells = []
+        for place, column in enumerate(columns):
+            values = [row[place] for row in chunk]
+            read = _typed(values, column, classes)
+            missing = _missing(values) if gaps else None
+            plain = checked(read, column, product.data, gaps=missing, first_row=first)
+            cells.append(plain if missing is None else np.ma.array(plain, mask=missing))
+        yield first, cells
+        first += len(chunk)
+    if first == 1:
+        raise VaultError(f"{product.data}: expected the query to yield rows, got none")
+
+
+def _chunks(
+    source: Source, columns: Sequence[Column], data: Path, *, limit: int
+) -> Iterator[Sequence[Any]]:
+    """Rows in the order of the key: the columns, then the key's."""
+    if source.files:
+        yield from file_rows(source, columns, data, limit=limit, batch=BATCH_ROWS)
+        return
+    with _connected(source, data) as connection:
+        statement = _statement(connection, source, columns, limit)
         rows = connection.execution_options(
             stream_results=True, max_row_buffer=BATCH_ROWS, no_parameters=True
         ).exec_driver_sql(statement)
-        for chunk in rows.partitions(BATCH_ROWS):
-            if first + len(chunk) - 1 > max_rows or time.monotonic() > until:
-                raise VaultError(
-                    f"{product.data}: expected at most {max_rows} rows within {MAX_QUERY_S} s, got "
-                    "more; narrow the query"
-                )
-            before = _check_keys(chunk, len(columns), before, first, product.data)
-            cells = []
-            for place, column in enumerate(columns):
-                values = [row[place] for row in chunk]
-                read = _typed(values, column, classes)
-                missing = _missing(values) if gaps else None
-                plain = checked(read, column, product.data, gaps=missing, first_row=first)
-                cells.append(plain if missing is None else np.ma.array(plain, mask=missing))
-            yield first, cells
-            first += len(chunk)
-    if first == 1:
-        raise VaultError(f"{product.data}: expected the query to yield rows, got none")
+        yield from rows.partitions(BATCH_ROWS)
 
 
 def _typed(values: Sequence[object], column: Column, classes: dict[str, int]) -> npt.NDArray[Any]:
     """What is not of the column's type is masked."""
     kept: list[Any]
+    if column.role == "subject":
+        kept = [_subject(value, column) for value in values]
+        return np.ma.array(np.array(kept, dtype=np.object_), mask=[one is None for one in kept])
     if column.role == "label":
         kept = [_label(value, column, classes) for value in values]
     elif column.type == "string":
@@ -115,6 +129,11 @@ def _label(value: object, column: Column, classes: dict[str, int]) -> int | None
     if column.type == "string":
         return classes.get(value) if isinstance(value, str) else None
     return value if type(value) is int and value in range(len(classes)) else None
+
+
+def _subject(value: object, column: Column) -> str | None:
+    text = str(value) if column.type == "integer" and _is_int64(value) else value
+    return text if isinstance(text, str) and is_subject(text) else None
 
 
 def _is_int64(value: object) -> bool:

@@ -7,8 +7,6 @@ key that a line leaves out is a cell without a value.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clients.cells import MAX_SUBJECT_CHARS, checked
+from clients.csvheader import header_of
 from clients.errors import VaultError
 from clients.media_reader import survey_media
 from clients.product import Product
@@ -28,7 +27,6 @@ from clients.source_reader import read_batches
 from policies.statements import Column
 
 MAX_ROWS: Final = 50_000_000
-MAX_HEADER_BYTES: Final = 1 << 20
 UNREAD: Final = ("ignored", "time")
 
 _NUMBER: Final = {
@@ -249,20 +247,6 @@ def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[st
         str(path),
         dict.fromkeys(names, "VARCHAR"),
     ]
-
-
-def header_of(path: Path) -> list[str]:
-    """Column names of a CSV file's first line."""
-    with path.open("rb") as file:
-        line = file.readline(MAX_HEADER_BYTES)
-    if not line.strip():
-        raise VaultError(f"{path}: expected a header line, got an empty file")
-    try:
-        return next(csv.reader(io.StringIO(line.decode("utf-8-sig")), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise VaultError(
-            f"{path}: expected a header line in UTF-8 of at most {MAX_HEADER_BYTES} bytes"
-        ) from error
 
 
 def _check_names(product: Product, names: list[str]) -> None:

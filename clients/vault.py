@@ -23,7 +23,7 @@ from clients.media_reader import media_stamp, read_media
 from clients.product import Product
 from clients.sdk import Rows
 from clients.source_reader import BATCH_ROWS, read_batches
-from clients.tablefile import MAX_ROWS, read_columns
+from clients.tablefile import MAX_ROWS, UNREAD, read_columns
 from policies.canonical import canonical_bytes
 
 MIN_SALT_BYTES: Final = 16
@@ -43,7 +43,7 @@ class OpenProduct:
         product_commitment: SHA-256(salt || file bytes), hexadecimal; of a database, SHA-256(salt ||
             the batches' bytes), as `_from_source` lays them out; of files, as
             `clients.media_reader.MediaRows` has it.
-        subjects: whose rows these are; None if the product does not say, or is a database.
+        subjects: whose rows these are; None if the product does not say.
     """
 
     rows: Rows
@@ -96,7 +96,7 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
     read = _from_file if product.source is None else _from_source
     columns, commitment = read(product, salt)
     subjects = None
-    if product.subject is not None and product.source is None:
+    if product.subject is not None:
         subjects = Subjects.of(columns.pop(product.subject.name))
     labels = columns.pop(product.label.name).astype(np.int64)
     held_back = _held_back(labels.size, float(product.held_back), salt)
@@ -149,9 +149,9 @@ def _from_file(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any
 def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
     """Committed to are a line of JSON (columns with their types, classes, rows in a block), then
     block by block of rows in the key's order, of each column its values: float32 or int64, little
-    endian, a label the number of its class.
+    endian, a label the number of its class, subjects a JSON list.
     """
-    used = product.used
+    used = [column for column in product.columns if column.role not in UNREAD]
     head = {
         "columns": [[column.name, column.type] for column in used],
         "classes": list(product.classes),
@@ -161,7 +161,10 @@ def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[A
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in used]
     for _, cells in read_batches(product, used, max_rows=MAX_ROWS):
         for part, values in zip(parts, cells, strict=True):
-            digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+            if values.dtype == np.object_:
+                digest.update(canonical_bytes(values.tolist()))
+            else:
+                digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
             part.append(values)
     columns = {}
     for column in used:
