@@ -12,7 +12,8 @@ Rows are read in the order of `key`, whose columns the query yields and which ne
 then is what was read the same each time, and a commitment to it means something. An SQLite file is
 below the product file's folder, and so are files, each of which the query knows by its name
 (clients.filequery runs it). No URL holds a password: a file of mode 0600 does (`password_file`,
-or libpq's passfile), or libpq's environment.
+or libpq's passfile), or the environment (libpq's; MYSQL_PWD). `mysql://` is MySQL or MariaDB
+(clients.mysql_source).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from clients.mysql_source import is_mysql_url, parse_mysql_url
 from ledger.errors import LedgerError
 from ledger.postgres_url import is_postgres_url, parse_postgres_url
 from policies.errors import DocumentError
@@ -60,7 +62,7 @@ class Source:
         url: of the server, without a password; "" without one.
         query: one SELECT.
         key: the query's columns that put its rows in order.
-        password_file: where the server's password is; None where libpq finds it by itself.
+        password_file: where the server's password is; None where the driver finds it by itself.
         files: the name that the query has for each data file, and the file, absolute.
     """
 
@@ -94,23 +96,25 @@ def check_source(content: SourceFile, folder: Path) -> Source:
     query = content.query or f"SELECT * FROM {content.table}"  # noqa: S608 a name, as checked
     if bool(content.files) == bool(content.database):
         raise DocumentError("$.source", "either database or files", "both or none")
-    sqlite, url = None, ""
-    if content.files:
-        if content.password_file:
-            raise DocumentError("$.source.password_file", "none for files", "one")
-    elif content.database.startswith(SQLITE):
-        sqlite = folder / _below(content.database.removeprefix(SQLITE))
-        if content.password_file:
-            raise DocumentError("$.source.password_file", "none for an SQLite file", "one")
-    elif is_postgres_url(content.database):
-        url = _postgres(content.database)
-    else:
-        raise DocumentError(
-            "$.source.database", f"{SQLITE}FILE or postgresql://USER@HOST/DATABASE", "another form"
-        )
+    sqlite, url = (None, "") if content.files else _database(content.database, folder)
+    if content.password_file and not url:
+        raise DocumentError("$.source.password_file", "none for files of your own", "one")
     secret = folder / content.password_file if content.password_file else None
     files = tuple((name, _file(name, path, folder)) for name, path in content.files.items())
     return Source(sqlite, url, query, tuple(content.key), secret, files)
+
+
+def _database(text: str, folder: Path) -> tuple[Path | None, str]:
+    """The SQLite file, or the server's URL."""
+    if text.startswith(SQLITE):
+        return folder / _below(text.removeprefix(SQLITE)), ""
+    if is_postgres_url(text):
+        return None, _postgres(text)
+    if is_mysql_url(text):
+        parse_mysql_url(text)
+        return None, text
+    expected = f"{SQLITE}FILE, or postgresql:// or mysql://USER@HOST/DATABASE"
+    raise DocumentError("$.source.database", expected, "another form")
 
 
 def _file(name: str, text: str, folder: Path) -> Path:

@@ -26,6 +26,7 @@ from clients.cells import checked, is_subject
 from clients.errors import FileRefused, VaultError
 from clients.filequery import MAX_QUERY_S, file_rows
 from clients.files import read_secret
+from clients.mysql_source import is_mysql_url, mysql_engine
 from clients.product import Product
 from clients.source import Source
 from ledger.errors import LedgerError
@@ -170,9 +171,12 @@ def _statement(
     # With the table's name before it, SQLite cannot take a misspelt column for a text.
     key = [f"data.{quoted(name)}" for name in source.key]
     wanted = [*(f"data.{quoted(column.name)}" for column in columns), *key]
+    order = key
+    if is_mysql_url(source.url):  # its collations take "a" for "A", which leaves an order open
+        order = [*key, *(f"CAST({one} AS BINARY)" for one in key)]
     return (
         f"SELECT {', '.join(wanted)} FROM ({source.query}) AS data "  # noqa: S608 as checked
-        f"ORDER BY {', '.join(key)} LIMIT {limit}"
+        f"ORDER BY {', '.join(order)} LIMIT {limit}"
     )
 
 
@@ -181,7 +185,13 @@ def _connected(source: Source, data: Path) -> Iterator[Connection]:
     """A connection in a transaction that only reads."""
     engine: Engine | None = None
     try:
-        engine = _sqlite(source.sqlite) if source.sqlite else _postgres(source, data)
+        if source.sqlite is not None:
+            engine = _sqlite(source.sqlite)
+        elif is_mysql_url(source.url):
+            password = _password(source)
+            engine = mysql_engine(source.url, password, connect_s=_CONNECT_S, query_s=MAX_QUERY_S)
+        else:
+            engine = _postgres(source, data)
         with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as error:
@@ -197,6 +207,8 @@ def _connected(source: Source, data: Path) -> Iterator[Connection]:
 def _kind(error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    if code is None and cause is not None and cause.args and type(cause.args[0]) is int:
+        code = cause.args[0]  # MySQL's
     return f"{type(cause or error).__name__} {code or ''}".strip()
 
 
@@ -222,6 +234,18 @@ def _authorize(action: int, *given: str | None) -> int:
     return sqlite3.SQLITE_OK if asked or action in _ALLOWED else sqlite3.SQLITE_DENY
 
 
+def _password(source: Source) -> str | None:
+    """From the file that the product names; None if it names none."""
+    if source.password_file is None:
+        return None
+    try:
+        return read_secret(source.password_file).decode().rstrip("\r\n")
+    except FileRefused as error:
+        raise VaultError(f"$.source.password_file: {error}") from error
+    except UnicodeDecodeError:
+        raise VaultError(f"{source.password_file}: expected a password in UTF-8") from None
+
+
 def _postgres(source: Source, data: Path) -> Engine:
     try:
         from psycopg import pq  # noqa: PLC0415 - an extra; only this adapter needs it
@@ -235,13 +259,11 @@ def _postgres(source: Source, data: Path) -> Engine:
     try:
         parse_postgres_url(source.url, defaults)
         url = make_url(source.url)
-        if source.password_file is not None:
-            secret = read_secret(source.password_file).decode().rstrip("\r\n")
-            url = url.set(password=secret)
-    except (LedgerError, FileRefused) as error:
+    except LedgerError as error:
         raise VaultError(f"{data}: $.source: {error}") from error
-    except UnicodeDecodeError:
-        raise VaultError(f"{source.password_file}: expected a password in UTF-8") from None
+    password = _password(source)
+    if password is not None:
+        url = url.set(password=password)
     return create_engine(
         url,
         poolclass=NullPool,

@@ -188,7 +188,7 @@ def test_memory_is_bounded(files: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"files": {"a": "/etc/visits.csv"}}, "below the product file's folder"),
         ({"files": {"a": "visits.txt"}}, "a file ending in"),
         ({"files": {f"a{n}": "visits.csv" for n in range(17)}}, r"\$\.source\.files"),
-        ({"password_file": "word"}, "none for files"),
+        ({"password_file": "word"}, "none for files of your own"),
         ({"query": "COPY visits TO 'x'"}, "one SELECT"),
         ({"query": "SELECT 1; SET threads = 9"}, "without ';'"),
     ],
