@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ WANTED: Final = {
     "label": "one of the product's classes",
     "subject": f"a subject of 1 to {MAX_SUBJECT_CHARS} plain characters",
 }
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Mask = npt.NDArray[np.bool_]
 
@@ -64,6 +67,12 @@ def checked(
                 "one outside; correct the data or the column's range"
             )
     return plain
+
+
+def is_subject(text: object) -> bool:
+    """Whether it can be of whom a row is."""
+    sound = isinstance(text, str) and 1 <= len(text) <= MAX_SUBJECT_CHARS
+    return sound and not _CONTROL.search(str(text))
 
 
 def _outside(values: npt.NDArray[Any], least: str, most: str) -> Mask:

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import duckdb
 
+from clients.csvheader import header_of
 from clients.errors import VaultError
-from clients.tablefile import MAX_ROWS, header_of, reader_of
+from clients.tablefile import MAX_ROWS, reader_of
 from policies.statements import Column
 
 SUFFIXES: Final = (".csv", ".parquet")

@@ -10,11 +10,12 @@
 A column may also state its `unit` ("mm") and its `range` (["0", "120"], least and most: a value
 outside refuses the product). The role `subject` is of whom a row is, `time` of when, `ignored` of
 nothing; no app sees any of them. `path` is relative to the product file; a database stands under
-`source` instead (clients.source). `classes` are the label's values in order; for an integer label
-they read "0", "1", and so on. What else may be said about the data, with what holds where it
-is left out: `data_version` (1), `jurisdiction` (that of the node's region), `subject_consent`
-("none"; "table" goes with `consent`, the path of the consent table, and with one column of role
-`subject`: clients.consent), `anonymization` (the method, ""), `filing_number` (""),
+`source` instead (clients.source), and a folder of images or recordings under `image` or `audio`
+beside the `path` of its manifest (clients.media). `classes` are the label's values in order; for
+an integer label they read "0", "1", and so on. What else may be said about the data, with what
+holds where it is left out: `data_version` (1), `jurisdiction` (that of the node's region),
+`subject_consent` ("none"; "table" goes with `consent`, the path of the consent table, and with one
+column of role `subject`: clients.consent), `anonymization` (the method, ""), `filing_number` (""),
 `execution_environment` ("", or what `tds node doctor` measures), and `share_readiness`
 (["rows"]): the figures of the readiness report (clients.readiness) that may leave the node.
 """
@@ -32,6 +33,7 @@ from pydantic import Field
 
 from clients.errors import FileRefused, ProductError
 from clients.files import read_file
+from clients.media import AudioFile, ImageFile, Media, check_media, check_media_columns
 from clients.source import Source, SourceFile, check_source
 from policies.canonical import parse_json
 from policies.disclosure import Opening, ProductText, new_opening
@@ -44,6 +46,7 @@ from policies.statements import (
     Environment,
     FilingNumber,
     Method,
+    Modality,
     ProductCard,
     Share,
     SubjectConsent,
@@ -60,13 +63,15 @@ class _File(Document):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     path: Annotated[str, Field(max_length=1024)] = ""
     source: SourceFile | None = None
+    image: ImageFile | None = None
+    audio: AudioFile | None = None
     columns: Annotated[list[Column], Field(min_length=2, max_length=4096)]
     classes: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=128)]],
         Field(min_length=2, max_length=4096),
     ]
     held_back: Annotated[str, Field(pattern=r"^0(\.\d{1,9})?$")]
-    modality: Literal["tabular"]
+    modality: Modality
     classification: Literal["general", "important", "core"]
     personal_information: bool
     data_version: DataVersion = 1
@@ -86,7 +91,8 @@ class Product:
     """A product file that was read and checked.
 
     Attributes:
-        data: the data file, absolute; this product file where the rows are a database's.
+        data: the data file or manifest, absolute; this product file where the rows are a
+            database's.
         columns: as declared; exactly one is the label.
         classes: the label's values in order.
         held_back: share of the rows kept for evaluation, in [0, 1).
@@ -101,7 +107,7 @@ class Product:
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
     held_back: Decimal
-    modality: Literal["tabular"]
+    modality: Modality
     classification: Literal["general", "important", "core"]
     personal_information: bool
     data_version: int = 1
@@ -113,6 +119,7 @@ class Product:
     execution_environment: Environment = ""
     share_readiness: tuple[Share, ...] = DEFAULT_SHARE
     source: Source | None = None
+    media: Media | None = None
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -147,6 +154,7 @@ def load_product(path: Path) -> Product:
         _check(content)
         folder = path.resolve().parent
         source = None if content.source is None else check_source(content.source, folder)
+        media = check_media(content.modality, content.image, content.audio, folder)
     except (FileRefused, DocumentError) as error:
         raise ProductError(f"product file {path}: {error}") from error
     return Product(
@@ -168,6 +176,7 @@ def load_product(path: Path) -> Product:
         execution_environment=content.execution_environment,
         share_readiness=tuple(content.share_readiness),
         source=source,
+        media=media,
     )
 
 
@@ -257,12 +266,10 @@ def _check_subjects(content: _File) -> None:
         raise DocumentError("$.columns", "a column with role subject, for the consents", "none")
     if content.consent is None:
         return
-    if content.source is not None:
-        expected = "a data file (path) beside a consent table"
-        raise DocumentError("$.source", expected, "a database")
     if _below("$.consent", content.consent).suffix.lower() != ".csv":
         raise DocumentError("$.consent", "a file ending in .csv", repr(content.consent)[:80])
-    if PurePosixPath(content.consent) == PurePosixPath(content.path):
+    files = [content.path, *([] if content.source is None else content.source.files.values())]
+    if PurePosixPath(content.consent) in map(PurePosixPath, files):
         raise DocumentError("$.consent", "another file than the data", repr(content.consent)[:80])
 
 
@@ -280,7 +287,9 @@ def _check_columns(content: _File) -> None:
         raise DocumentError("$.columns", "a label of type string or integer", "float")
     if not features:
         raise DocumentError("$.columns", "at least one column with role feature", "none")
-    if words:
+    if content.modality != "tabular":
+        check_media_columns(content.columns, content.path)
+    elif words:
         raise DocumentError(
             "$.columns", "features of type float or integer", f"string for {words[0]!r}"
         )

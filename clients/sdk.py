@@ -28,11 +28,12 @@ class Rows:
     """A node's rows, split by its owner.
 
     Attributes:
-        features: float32 [n, d], to train on; no rows when the app is called to evaluate.
+        features: float32 [n, *sample_shape], to train on; no rows when the app is called to
+            evaluate.
         labels: int64 [n], indices into `classes`.
-        held_out_features: float32 [m, d], never to train on.
+        held_out_features: float32 [m, *sample_shape], never to train on.
         held_out_labels: int64 [m].
-        feature_names: d column names.
+        feature_names: of a table, its d columns; of files, the one column of their paths.
         classes: the label's values, in the order that the data product fixes.
     """
 
@@ -42,6 +43,13 @@ class Rows:
     held_out_labels: npt.NDArray[np.int64]
     feature_names: tuple[str, ...]
     classes: tuple[str, ...]
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one row: (d,) of a table; (channels, height, width) of images, with 0 for black and 1
+        for full; (channels, samples) of recordings, from -1 to 1.
+        """
+        return tuple(self.features.shape[1:])
 
 
 _ROWS: ContextVar[Rows | None] = ContextVar("tds_rows", default=None)

@@ -1,4 +1,5 @@
-"""Reads a product's rows from a database, in batches, within one transaction that cannot write.
+"""Reads a product's rows from a source, in batches; of a database, within one transaction that
+cannot write.
 
 Memory is bounded by the arrays and a batch; a driver's own words may quote a value, so that of its
 errors only the kind is told, and the chain is dropped.
@@ -21,9 +22,11 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from clients.cells import checked
+from clients.cells import checked, is_subject
 from clients.errors import FileRefused, VaultError
+from clients.filequery import MAX_QUERY_S, file_rows
 from clients.files import read_secret
+from clients.mysql_source import is_mysql_url, mysql_engine
 from clients.product import Product
 from clients.source import Source
 from ledger.errors import LedgerError
@@ -31,7 +34,6 @@ from ledger.postgres_url import parse_postgres_url
 from policies.statements import Column
 
 BATCH_ROWS: Final = 16_384
-MAX_QUERY_S: Final = 600
 _CONNECT_S: Final = 10
 _ALLOWED: Final = frozenset(
     {
@@ -65,34 +67,47 @@ def read_batches(
     classes = {name: place for place, name in enumerate(product.classes)}
     until = time.monotonic() + MAX_QUERY_S
     first, before = 1, None
-    with _connected(source, product.data) as connection:
-        statement = _statement(connection, source, columns, max_rows + 1)
+    for chunk in _chunks(source, columns, product.data, limit=max_rows + 1):
+        if first + len(chunk) - 1 > max_rows or time.monotonic() > until:
+            raise VaultError(
+                f"{product.data}: expected at most {max_rows} rows within {MAX_QUERY_S} s, got "
+                "more; narrow the query"
+            )
+        before = _check_keys(chunk, len(columns), before, first, product.data)
+        cells = []
+        for place, column in enumerate(columns):
+            values = [row[place] for row in chunk]
+            read = _typed(values, column, classes)
+            missing = _missing(values) if gaps else None
+            plain = checked(read, column, product.data, gaps=missing, first_row=first)
+            cells.append(plain if missing is None else np.ma.array(plain, mask=missing))
+        yield first, cells
+        first += len(chunk)
+    if first == 1:
+        raise VaultError(f"{product.data}: expected the query to yield rows, got none")
+
+
+def _chunks(
+    source: Source, columns: Sequence[Column], data: Path, *, limit: int
+) -> Iterator[Sequence[Any]]:
+    """Rows in the order of the key: the columns, then the key's."""
+    if source.files:
+        yield from file_rows(source, columns, data, limit=limit, batch=BATCH_ROWS)
+        return
+    with _connected(source, data) as connection:
+        statement = _statement(connection, source, columns, limit)
         rows = connection.execution_options(
             stream_results=True, max_row_buffer=BATCH_ROWS, no_parameters=True
         ).exec_driver_sql(statement)
-        for chunk in rows.partitions(BATCH_ROWS):
-            if first + len(chunk) - 1 > max_rows or time.monotonic() > until:
-                raise VaultError(
-                    f"{product.data}: expected at most {max_rows} rows within {MAX_QUERY_S} s, got "
-                    "more; narrow the query"
-                )
-            before = _check_keys(chunk, len(columns), before, first, product.data)
-            cells = []
-            for place, column in enumerate(columns):
-                values = [row[place] for row in chunk]
-                read = _typed(values, column, classes)
-                missing = _missing(values) if gaps else None
-                plain = checked(read, column, product.data, gaps=missing, first_row=first)
-                cells.append(plain if missing is None else np.ma.array(plain, mask=missing))
-            yield first, cells
-            first += len(chunk)
-    if first == 1:
-        raise VaultError(f"{product.data}: expected the query to yield rows, got none")
+        yield from rows.partitions(BATCH_ROWS)
 
 
 def _typed(values: Sequence[object], column: Column, classes: dict[str, int]) -> npt.NDArray[Any]:
     """What is not of the column's type is masked."""
     kept: list[Any]
+    if column.role == "subject":
+        kept = [_subject(value, column) for value in values]
+        return np.ma.array(np.array(kept, dtype=np.object_), mask=[one is None for one in kept])
     if column.role == "label":
         kept = [_label(value, column, classes) for value in values]
     elif column.type == "string":
@@ -115,6 +130,11 @@ def _label(value: object, column: Column, classes: dict[str, int]) -> int | None
     if column.type == "string":
         return classes.get(value) if isinstance(value, str) else None
     return value if type(value) is int and value in range(len(classes)) else None
+
+
+def _subject(value: object, column: Column) -> str | None:
+    text = str(value) if column.type == "integer" and _is_int64(value) else value
+    return text if isinstance(text, str) and is_subject(text) else None
 
 
 def _is_int64(value: object) -> bool:
@@ -151,9 +171,12 @@ def _statement(
     # With the table's name before it, SQLite cannot take a misspelt column for a text.
     key = [f"data.{quoted(name)}" for name in source.key]
     wanted = [*(f"data.{quoted(column.name)}" for column in columns), *key]
+    order = key
+    if is_mysql_url(source.url):  # its collations take "a" for "A", which leaves an order open
+        order = [*key, *(f"CAST({one} AS BINARY)" for one in key)]
     return (
         f"SELECT {', '.join(wanted)} FROM ({source.query}) AS data "  # noqa: S608 as checked
-        f"ORDER BY {', '.join(key)} LIMIT {limit}"
+        f"ORDER BY {', '.join(order)} LIMIT {limit}"
     )
 
 
@@ -162,7 +185,13 @@ def _connected(source: Source, data: Path) -> Iterator[Connection]:
     """A connection in a transaction that only reads."""
     engine: Engine | None = None
     try:
-        engine = _sqlite(source.sqlite) if source.sqlite else _postgres(source, data)
+        if source.sqlite is not None:
+            engine = _sqlite(source.sqlite)
+        elif is_mysql_url(source.url):
+            password = _password(source)
+            engine = mysql_engine(source.url, password, connect_s=_CONNECT_S, query_s=MAX_QUERY_S)
+        else:
+            engine = _postgres(source, data)
         with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as error:
@@ -178,6 +207,8 @@ def _connected(source: Source, data: Path) -> Iterator[Connection]:
 def _kind(error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    if code is None and cause is not None and cause.args and type(cause.args[0]) is int:
+        code = cause.args[0]  # MySQL's
     return f"{type(cause or error).__name__} {code or ''}".strip()
 
 
@@ -203,6 +234,18 @@ def _authorize(action: int, *given: str | None) -> int:
     return sqlite3.SQLITE_OK if asked or action in _ALLOWED else sqlite3.SQLITE_DENY
 
 
+def _password(source: Source) -> str | None:
+    """From the file that the product names; None if it names none."""
+    if source.password_file is None:
+        return None
+    try:
+        return read_secret(source.password_file).decode().rstrip("\r\n")
+    except FileRefused as error:
+        raise VaultError(f"$.source.password_file: {error}") from error
+    except UnicodeDecodeError:
+        raise VaultError(f"{source.password_file}: expected a password in UTF-8") from None
+
+
 def _postgres(source: Source, data: Path) -> Engine:
     try:
         from psycopg import pq  # noqa: PLC0415 - an extra; only this adapter needs it
@@ -216,13 +259,11 @@ def _postgres(source: Source, data: Path) -> Engine:
     try:
         parse_postgres_url(source.url, defaults)
         url = make_url(source.url)
-        if source.password_file is not None:
-            secret = read_secret(source.password_file).decode().rstrip("\r\n")
-            url = url.set(password=secret)
-    except (LedgerError, FileRefused) as error:
+    except LedgerError as error:
         raise VaultError(f"{data}: $.source: {error}") from error
-    except UnicodeDecodeError:
-        raise VaultError(f"{source.password_file}: expected a password in UTF-8") from None
+    password = _password(source)
+    if password is not None:
+        url = url.set(password=password)
     return create_engine(
         url,
         poolclass=NullPool,

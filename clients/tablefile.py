@@ -7,8 +7,6 @@ key that a line leaves out is a cell without a value.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from clients.cells import MAX_SUBJECT_CHARS, checked
+from clients.csvheader import header_of
 from clients.errors import VaultError
+from clients.media_reader import survey_media
 from clients.product import Product
 from clients.source_reader import read_batches
 from policies.statements import Column
 
 MAX_ROWS: Final = 50_000_000
-MAX_HEADER_BYTES: Final = 1 << 20
 UNREAD: Final = ("ignored", "time")
 
 _NUMBER: Final = {
@@ -80,8 +79,8 @@ class Survey:
 
     Attributes:
         rows: how many there are.
-        values: the used columns by name; a label is the number of its class. What stands where a
-            value is missing means nothing.
+        values: the used columns by name; a label is the number of its class, and a file the mean
+            of its numbers. What stands where a value is missing means nothing.
         missing: of every declared column, which rows lack a value: an empty cell, NULL or NaN.
         distinct: rows that differ from one another in a used column.
     """
@@ -101,6 +100,8 @@ def survey_columns(product: Product) -> Survey:
     used = product.used
     if product.source is not None:
         return _survey_source(product)
+    if product.media is not None:
+        return _survey_media(product)
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         gaps = [
@@ -128,6 +129,12 @@ def survey_columns(product: Product) -> Survey:
     return Survey(
         rows=count, values=values, missing=missing, distinct=int(distinct[0]) if distinct else 0
     )
+
+
+def _survey_media(product: Product) -> Survey:
+    seen = survey_media(product)
+    values = {product.features[0].name: seen.levels, product.label.name: seen.labels}
+    return Survey(len(seen.labels), values, seen.missing, seen.distinct)
 
 
 def _survey_source(product: Product) -> Survey:
@@ -240,20 +247,6 @@ def _source(connection: duckdb.DuckDBPyConnection, product: Product) -> tuple[st
         str(path),
         dict.fromkeys(names, "VARCHAR"),
     ]
-
-
-def header_of(path: Path) -> list[str]:
-    """Column names of a CSV file's first line."""
-    with path.open("rb") as file:
-        line = file.readline(MAX_HEADER_BYTES)
-    if not line.strip():
-        raise VaultError(f"{path}: expected a header line, got an empty file")
-    try:
-        return next(csv.reader(io.StringIO(line.decode("utf-8-sig")), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise VaultError(
-            f"{path}: expected a header line in UTF-8 of at most {MAX_HEADER_BYTES} bytes"
-        ) from error
 
 
 def _check_names(product: Product, names: list[str]) -> None:

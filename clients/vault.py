@@ -19,10 +19,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from clients.consent import Subjects
 from clients.errors import VaultError
+from clients.media_reader import media_stamp, read_media
 from clients.product import Product
 from clients.sdk import Rows
 from clients.source_reader import BATCH_ROWS, read_batches
-from clients.tablefile import MAX_ROWS, read_columns
+from clients.tablefile import MAX_ROWS, UNREAD, read_columns
 from policies.canonical import canonical_bytes
 
 MIN_SALT_BYTES: Final = 16
@@ -40,8 +41,9 @@ class OpenProduct:
         rows: as apps see them.
         held_back: bool [n], in the file's order; true rows are for evaluation only.
         product_commitment: SHA-256(salt || file bytes), hexadecimal; of a database, SHA-256(salt ||
-            the batches' bytes), as `_from_source` lays them out.
-        subjects: whose rows these are; None if the product does not say, or is a database.
+            the batches' bytes), as `_from_source` lays them out; of files, as
+            `clients.media_reader.MediaRows` has it.
+        subjects: whose rows these are; None if the product does not say.
     """
 
     rows: Rows
@@ -57,17 +59,17 @@ class OpenProduct:
 
 
 class Vault:
-    """Open products, read again only when the file's time, size or inode changed."""
+    """Open products, read again only when a file's time, size or inode changed."""
 
     def __init__(self, *, salt: bytes) -> None:
         self._salt = salt
-        self._open: dict[Product, tuple[Stamp, OpenProduct]] = {}
+        self._open: dict[Product, tuple[object, OpenProduct]] = {}
 
     def open(self, product: Product) -> OpenProduct:
         """As `open_product`."""
         if product.source is not None:  # whether a database changed, only reading tells
             return open_product(product, salt=self._salt)
-        stamp = _stamp(product.data)
+        stamp = _stamp(product.data) if product.media is None else media_stamp(product)
         known = self._open.get(product)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -89,10 +91,12 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
     """
     if len(salt) < MIN_SALT_BYTES:
         raise VaultError(f"salt: expected at least {MIN_SALT_BYTES} bytes, got {len(salt)}")
+    if product.media is not None:
+        return _from_media(product, salt)
     read = _from_file if product.source is None else _from_source
     columns, commitment = read(product, salt)
     subjects = None
-    if product.subject is not None and product.source is None:
+    if product.subject is not None:
         subjects = Subjects.of(columns.pop(product.subject.name))
     labels = columns.pop(product.label.name).astype(np.int64)
     held_back = _held_back(labels.size, float(product.held_back), salt)
@@ -113,6 +117,26 @@ def open_product(product: Product, *, salt: bytes) -> OpenProduct:
     )
 
 
+def _from_media(product: Product, salt: bytes) -> OpenProduct:
+    share = float(product.held_back)
+    read = read_media(product, salt=salt, split=lambda rows: _held_back(rows, share, salt))
+    held_back = read.held_back
+    return OpenProduct(
+        rows=Rows(
+            features=_frozen(read.features),
+            labels=_frozen(read.labels[~held_back]),
+            held_out_features=_frozen(read.held_out),
+            held_out_labels=_frozen(read.labels[held_back]),
+            feature_names=tuple(column.name for column in product.features),
+            classes=product.classes,
+        ),
+        held_back=_frozen(held_back),
+        product_commitment=read.commitment,
+        salt=salt,
+        subjects=None if read.subjects is None else Subjects.of(read.subjects),
+    )
+
+
 def _from_file(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
     before = _stamp(product.data)
     commitment = _commit(product.data, salt)
@@ -125,9 +149,9 @@ def _from_file(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any
 def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
     """Committed to are a line of JSON (columns with their types, classes, rows in a block), then
     block by block of rows in the key's order, of each column its values: float32 or int64, little
-    endian, a label the number of its class.
+    endian, a label the number of its class, subjects a JSON list.
     """
-    used = product.used
+    used = [column for column in product.columns if column.role not in UNREAD]
     head = {
         "columns": [[column.name, column.type] for column in used],
         "classes": list(product.classes),
@@ -137,7 +161,10 @@ def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[A
     parts: list[list[npt.NDArray[Any]]] = [[] for _ in used]
     for _, cells in read_batches(product, used, max_rows=MAX_ROWS):
         for part, values in zip(parts, cells, strict=True):
-            digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+            if values.dtype == np.object_:
+                digest.update(canonical_bytes(values.tolist()))
+            else:
+                digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
             part.append(values)
     columns = {}
     for column in used:

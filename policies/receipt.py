@@ -48,7 +48,7 @@ class Receipt(Document):
 
     Attributes:
         permit: digest of the permit's body.
-        product_commitment: salted SHA-256 of the product file's bytes as they were read.
+        product_commitment: salted SHA-256 of the data as it was read (clients.vault).
         rows_commitment: salted Merkle root over all rows, each with its state: to train on, to
             evaluate on, or seen by no app (clients.rowset); an evaluation sees the second only.
         rows_used: rows that the app trained on (held-back rows are not counted).

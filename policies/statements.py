@@ -80,6 +80,7 @@ Share = Literal[
 ]
 DataVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SubjectConsent = Literal["table", "none"]
+Modality = Literal["tabular", "image", "audio"]
 Environment = Literal["", "process", "confined", "isolated"]
 Method = Annotated[str, Field(max_length=200)]
 # A salted commitment (policies.disclosure); "" where there is nothing to disclose.
@@ -109,7 +110,7 @@ class ProductCard(Document):
     participant: ParticipantId
     description: Sha256
     rows: Annotated[int, Field(ge=1, le=2**40)]
-    modality: Literal["tabular"]
+    modality: Modality
     classification: Literal["general", "important", "core"]
     personal_information: bool
     registered: Instant

@@ -153,7 +153,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, change: dict[str, Any], 
         ({"database": "postgresql://u@localhost/db?password=S3CRET"}, "no password in it"),
         ({"database": "postgresql://u@db.example/db"}, "sslmode=verify-full"),
         ({"database": "postgresql://u@localhost/db?options=-c%20x"}, "got options"),
-        ({"password_file": "word"}, "none for an SQLite file"),
+        ({"password_file": "word"}, "none for files of your own"),
         ({"more": 1}, r"\$\.source\.more"),
     ],
 )

@@ -1,0 +1,221 @@
+"""Reads a product of files: each whole, once, from below its folder, without following a link.
+
+What is decoded are the same bytes that are committed to. Memory is bounded by the arrays
+(`MAX_MEDIA_BYTES`) and one file (`MAX_FILE_BYTES`) with its pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from clients.decoding import Sample, decode, decoder_missing
+from clients.errors import VaultError
+from clients.manifest import Listed, Manifest, read_manifest
+from clients.product import Product
+
+MAX_FILE_BYTES: Final = 1 << 26
+MAX_MEDIA_BYTES: Final = 1 << 32
+"""Of all rows, as an app sees them."""
+_TAG: Final = b"tds files v1\n"
+
+Mask = npt.NDArray[np.bool_]
+FileStamp = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MediaRows:
+    """What was read.
+
+    Attributes:
+        features, held_out: float32 [n, *shape] and [m, *shape], in the manifest's order.
+        labels: int64 of all rows, in the manifest's order.
+        held_back: which of them are in `held_out`.
+        subjects: object, whose each row is; None if the product does not say.
+        commitment: SHA-256(salt || "tds files v1\\n" || lines), hexadecimal; the lines are the
+            manifest's SHA-256, then each file once as "SHA-256  path", sorted by path, each line
+            ended by a line feed.
+    """
+
+    features: Sample
+    held_out: Sample
+    labels: npt.NDArray[np.int64]
+    held_back: Mask
+    subjects: npt.NDArray[np.object_] | None
+    commitment: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MediaSurvey:
+    """What a readiness report is made of.
+
+    Attributes:
+        levels: float64, the mean of each row's numbers.
+        labels: int64.
+        missing: of every declared column, which lines lack a value.
+        distinct: rows that differ from one another in their numbers or label.
+    """
+
+    levels: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    missing: dict[str, Mask]
+    distinct: int
+
+
+def read_media(product: Product, *, salt: bytes, split: Callable[[int], Mask]) -> MediaRows:
+    """Every file that the manifest lists, decoded.
+
+    Args:
+        salt: of the commitment.
+        split: which of so many rows are held back.
+
+    Raises:
+        VaultError: a file that is absent, changed, a link, too large or not as declared; the text
+            names manifest, line and file.
+    """
+    media, manifest = product.media, read_manifest(product)
+    assert media is not None
+    count, size = len(manifest.files), math.prod(media.shape) * 4
+    if count * size > MAX_MEDIA_BYTES:
+        raise VaultError(
+            f"{product.data}: expected at most {MAX_MEDIA_BYTES} bytes in all, got {count} files "
+            f"of {size} bytes; declare a smaller size or list fewer files"
+        )
+    held_back = split(count)
+    features = np.empty((int((~held_back).sum()), *media.shape), dtype=np.float32)
+    held_out = np.empty((int(held_back.sum()), *media.shape), dtype=np.float32)
+    found: dict[str, str] = {}
+    places = [0, 0]
+    for held, (listed, digest, sample) in zip(
+        held_back.tolist(), _samples(product, manifest), strict=True
+    ):
+        found[listed.path] = digest
+        (held_out if held else features)[places[held]] = sample
+        places[held] += 1
+    subjects = None
+    if product.subject is not None:
+        subjects = np.array([listed.subject for listed in manifest.files], dtype=np.object_)
+    return MediaRows(
+        features=features,
+        held_out=held_out,
+        labels=_labels(manifest),
+        held_back=held_back,
+        subjects=subjects,
+        commitment=_commitment(salt, manifest, found),
+    )
+
+
+def survey_media(product: Product) -> MediaSurvey:
+    """As `read_media`, but no array of all rows is made; the same errors."""
+    manifest = read_manifest(product)
+    levels, seen = np.empty(len(manifest.files), dtype=np.float64), set()
+    for place, (listed, _, sample) in enumerate(_samples(product, manifest)):
+        levels[place] = sample.mean(dtype=np.float64)
+        seen.add(hashlib.sha256(sample.tobytes() + listed.label.to_bytes(8, "big")).digest())
+    return MediaSurvey(levels, _labels(manifest), manifest.missing, len(seen))
+
+
+def media_stamp(product: Product) -> tuple[str, tuple[FileStamp, ...]]:
+    """What changes when the manifest or a file is written or replaced.
+
+    Raises:
+        VaultError: as `read_media`, of the manifest, and of a file that is absent.
+    """
+    manifest = read_manifest(product)
+    assert product.media is not None
+    stamps = []
+    for listed in manifest.files:
+        try:
+            found = (product.media.folder / listed.path).lstat()
+        except OSError as error:
+            raise _refused(product, listed, f"expected a file, got: {error.strerror}") from None
+        stamps.append((found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino))
+    return manifest.digest, tuple(stamps)
+
+
+def _samples(product: Product, manifest: Manifest) -> Iterator[tuple[Listed, str, Sample]]:
+    """Each line with its file's SHA-256 and numbers."""
+    media = product.media
+    assert media is not None
+    wanted = decoder_missing(media)
+    if wanted:
+        raise VaultError(
+            f"{product.data}: expected {wanted} to read {product.modality} files with, got none "
+            "that works; install it with: pip install 'tdspace[media]'"
+        )
+    with _folder(product) as root:
+        for listed in manifest.files:
+            data = _bytes_of(product, root, listed)
+            digest = hashlib.sha256(data).hexdigest()
+            if listed.sha256 and digest != listed.sha256:
+                text = "expected the file whose SHA-256 the manifest states, got another"
+                raise _refused(product, listed, text)
+            try:
+                sample = decode(media, data)
+            except VaultError as error:
+                raise _refused(product, listed, str(error)) from None
+            yield listed, digest, sample
+
+
+@contextmanager
+def _folder(product: Product) -> Iterator[int]:
+    assert product.media is not None
+    place = product.media.folder
+    try:
+        root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise VaultError(f"{place}: expected a folder of files, got: {error.strerror}") from None
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+def _bytes_of(product: Product, root: int, listed: Listed) -> bytes:
+    """The file's content; every step of its path is a plain folder or file, never a link."""
+    *folders, name = PurePosixPath(listed.path).parts
+    opened = [root]
+    try:
+        for folder in folders:
+            how = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            opened.append(os.open(folder, how, dir_fd=opened[-1]))
+        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        opened.append(os.open(name, how, dir_fd=opened[-1]))
+        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
+            raise _refused(product, listed, "expected a regular file, got something else")
+        with os.fdopen(os.dup(opened[-1]), "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        text = f"expected a file that is no link, got: {error.strerror}"
+        raise _refused(product, listed, text) from None
+    finally:
+        for descriptor in opened[1:]:
+            os.close(descriptor)
+    if len(data) > MAX_FILE_BYTES:
+        raise _refused(product, listed, f"expected at most {MAX_FILE_BYTES} bytes, got more")
+    return data
+
+
+def _labels(manifest: Manifest) -> npt.NDArray[np.int64]:
+    return np.array([listed.label for listed in manifest.files], dtype=np.int64)
+
+
+def _commitment(salt: bytes, manifest: Manifest, found: dict[str, str]) -> str:
+    digest = hashlib.sha256(salt + _TAG + manifest.digest.encode() + b"\n")
+    for path in sorted(found):
+        digest.update(f"{found[path]}  {path}\n".encode())
+    return digest.hexdigest()
+
+
+def _refused(product: Product, listed: Listed, text: str) -> VaultError:
+    return VaultError(f"{product.data}: line {listed.line}: file {listed.path!r}: {text}")
