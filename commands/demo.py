@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,6 +17,8 @@ from rich.live import Live
 from clients.appbundle import build_bundle
 from commands.compare import compare_accuracy
 from commands.demo_audit import WITNESSES, audit, await_witnesses, bytes_left, demand_witnesses
+from commands.demo_folder import fresh_folder
+from commands.demo_open import keep_open
 from commands.errors import BadInput, CommandFailed
 from commands.hospitals import HOSPITALS, Split, split_data, write_hospital
 from commands.localspace import LocalSpace, local_space, run_spec
@@ -31,7 +32,6 @@ SPACE = "tdspace.example/oncology"
 PURPOSE = "diagnosis-support"
 METRICS = ("train_loss", "eval_loss", "eval_accuracy", "num-examples")
 WITHDRAWS = "westpark"
-MARKER = "tds-demo.txt"
 RUN_TIMEOUT_S = 300.0
 
 
@@ -57,6 +57,12 @@ def demo(
         Path, typer.Option(help="Where to put everything; an earlier demo there is replaced.")
     ] = Path("tds-demo"),
     rounds: Annotated[int, typer.Option(help="Training rounds.", min=4, max=1000)] = 12,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="No hospitals: a space to join with data of your own, until Ctrl-C."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Seven hospitals come to train a model: three are refused, one withdraws, the log verifies.
@@ -64,8 +70,13 @@ def demo(
     Starts Flower's SuperLink, governance and seven nodes as processes of this machine, on free
     ports of the loopback interface, and ends them all. Example: tds demo
     """
+    if open_:
+        if as_json:
+            raise BadInput("--open: expected no --json with it, got both")
+        keep_open(fresh_folder(folder), name=SPACE, app=APP)
+        return
     tell = _quiet if as_json else say
-    summary = _play(_fresh(folder), rounds, tell, live=not as_json)
+    summary = _play(fresh_folder(folder), rounds, tell, live=not as_json)
     if as_json:
         print_json(asdict(summary))
         return
@@ -276,21 +287,6 @@ def _show(summary: Summary) -> None:
     )
     say(f"  tds node status --node {summary.folder}/nodes/{WITHDRAWS}")
     say(f"  {log['folder']}/tile/entries   (change a byte, then verify again)")
-
-
-def _fresh(folder: Path) -> Path:
-    """An empty folder of our own; an earlier demo's is replaced, anything else is left alone."""
-    folder = folder.absolute()
-    if folder.exists():
-        if not (folder / MARKER).is_file():
-            raise BadInput(
-                f"{folder}: expected no such folder or an earlier demo's, got something else; "
-                "choose another --folder"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / MARKER).write_text("made by `tds demo`, which replaces it\n", encoding="utf-8")
-    return folder
 
 
 def _quiet(_text: str) -> None:

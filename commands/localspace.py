@@ -15,7 +15,7 @@ from commands.children import Child, Children, free_ports, python
 from commands.contract_draft import draft_offer
 from commands.node_process import now
 from policies import governance_pb2 as pb
-from policies.canonical import canonical_bytes
+from policies.canonical import Json, canonical_bytes
 from policies.odrl import agreement_from_offer, parse_offer
 from policies.statements import RunSpec
 from server.files import write_secret
@@ -211,6 +211,7 @@ def run_spec(
     memory_bytes: int = 2048 * MIB,
     accelerator: str = "none",
     clip_norm: str = "",
+    config: Mapping[str, Json] | None = None,
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
 
@@ -229,7 +230,7 @@ def run_spec(
             "min_cohort": min_cohort,
             "memory_bytes": memory_bytes,
             "metrics": list(metrics),
-            "config": {},
+            "config": dict(config or {}),
             "epsilon": epsilon,
             "pays": pays,
             "voucher": voucher,

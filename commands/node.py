@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from clients.accelerator import cuda_devices
-from clients.enrol import enrol
 from clients.files import replace_file
 from clients.governance import GovernanceClient
 from clients.identity import load_identity
@@ -21,33 +20,19 @@ from commands.children import port_answers
 from commands.errors import CommandFailed
 from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
+from commands.node_new import new
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
 from commands.node_subject import subject_uses
 from commands.output import JsonFlag, print_json, print_table, say
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
+cli.command("new")(new)
 cli.command("disclosures")(disclosures)
 cli.command("erase")(erase)
 cli.add_typer(consent_cli, name="consent")
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
-
-
-@cli.command("new")
-def new(
-    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
-    join: Annotated[Path, typer.Option(help="The join file from the space's operator.")],
-    region: Annotated[str, typer.Option(help="Where this node processes data, such as CN-GD.")],
-) -> None:
-    """Make a node: its keys on this side, a signing request, a certificate for the join token.
-
-    No private key leaves this machine. Example: tds node new ./clinic --join clinic.join
-    --region CN-GD
-    """
-    identity = enrol(folder, join, region=region, now=datetime.now(UTC))
-    say(f"enrolled {identity.participant} in space {identity.config.space.name}: {folder}")
-    say(f"next: tds product add product.json --node {folder}; tds node run --node {folder}")
 
 
 @cli.command("run")

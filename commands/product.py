@@ -14,9 +14,8 @@ from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
 from commands.errors import BadInput, CommandFailed, Exit
 from commands.node import NodeFolder, node_client
-from commands.offer_check import say_offer_findings
 from commands.output import JsonFlag, print_columns, print_json, say
-from commands.policyfile import read_policy_bytes
+from commands.product_accept import accept_drafts, publish_offer
 from commands.product_draft import draft_product, is_data
 from commands.readiness import print_readiness
 from commands.reading import documents
@@ -24,7 +23,6 @@ from commands.space_people import SpaceFolder
 from policies.canonical import Json, digest_of, parse_json
 from policies.certificate import open_certificate
 from policies.errors import PolicyError
-from policies.odrl import parse_offer
 from policies.pseudonym import is_pseudonym
 from policies.space import SpaceCard
 from server.governance_client import GovernanceClient
@@ -45,16 +43,30 @@ def add(
     purpose: Annotated[
         str, typer.Option(help="With data: draft an offer for this purpose, too.")
     ] = "",
+    participants: Annotated[
+        int, typer.Option(help="With data: the offer allows no smaller cohort.", min=1)
+    ] = 2,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept",
+            help="With data and --purpose: register and offer what the drafts say, as they are or "
+            "as you edited them; the running node agrees to who accepts the offer word for word.",
+        ),
+    ] = False,
 ) -> None:
     """Check a product file and its data, and register what it is; no row leaves the node.
 
     Given a data file instead, it guesses what the columns are and writes a product file beside it,
-    for you to read and correct; nothing is registered then.
+    for you to read and correct; nothing is registered then, but with --accept.
 
     Example: tds product add product.json --node ./clinic
     """
+    if accept:
+        accept_drafts(file, node, purpose, participants)
+        return
     if is_data(file):
-        draft_product(file, node, purpose)
+        draft_product(file, node, purpose, participants)
         return
     if purpose:
         raise BadInput(f"--purpose: expected a data file with it, got {file}")
@@ -115,19 +127,12 @@ def offer(
     """
     if (file is None) == (not withdraw):
         raise BadInput("expected an offer's file or --withdraw ID, and not both")
+    if file is not None:
+        publish_offer(file, node, product, auto_agree=auto_agree)
+        return
     with open_contracts(node) as contracts:
-        if file is None:
-            done = contracts.withdraw_offer(withdraw)
-            say(f"took back {done.id} (entry {done.index} of the space's log)")
-            return
-        target = product or contracts.only_product()
-        offered = parse_offer(read_policy_bytes(file))
-        with node_client(node) as governance:
-            say_offer_findings(governance, offered, target)
-        done = contracts.publish_offer(
-            read_policy_bytes(file), product=target, auto_agree=auto_agree
-        )
-    say(f"offered {done.id} for {target} (entry {done.index} of the space's log)")
+        done = contracts.withdraw_offer(withdraw)
+    say(f"took back {done.id} (entry {done.index} of the space's log)")
 
 
 @cli.command("list")

@@ -22,14 +22,25 @@ def is_data(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES
 
 
-def draft_product(file: Path, node: Path, purpose: str) -> None:
+def drafts_of(file: Path) -> tuple[Path, Path]:
+    """Where the product file and the offer drafted from a data file lie."""
+    return file.with_name(f"{file.stem}.product.json"), file.with_name(f"{file.stem}.offer.json")
+
+
+def draft_product(
+    file: Path, node: Path, purpose: str, participants: int, *, advise: bool = True
+) -> Draft:
     """Write `NAME.product.json`, and with a purpose `NAME.offer.json`, beside the data.
+
+    Args:
+        participants: the smallest cohort that the offer allows.
+        advise: say what to do next.
 
     Raises:
         BadInput: a file of that name is there already.
         VaultError: the data cannot be read, or holds nothing to predict.
     """
-    product, offer = (file.with_name(f"{file.stem}.{what}.json") for what in ("product", "offer"))
+    product, offer = drafts_of(file)
     for path in (product, offer) if purpose else (product,):
         if path.exists():
             raise BadInput(f"{path}: expected no such file, got one; edit it, or move it away")
@@ -38,17 +49,26 @@ def draft_product(file: Path, node: Path, purpose: str) -> None:
     id = f"{owner}/{_slug(file.stem)}"
     _write(product, draft.product(id=id, title=file.stem, path=file.name))
     if purpose:
-        _write(offer, draft_offer(owner=owner, purpose=purpose, uses=1000, participants=2))
-    _tell(draft, product)
+        write_offer(offer, owner, purpose, participants)
+    told = "; nothing was registered, and nothing left" if advise else ""
+    say(f"wrote {product}: {draft.rows} rows{told}")
+    _tell(draft)
+    if not advise:
+        return draft
     say(f"read {product} and correct it; then: tds product add {product} --node {node}")
     if purpose:
         say(f"then read {offer}, and: tds product offer {offer} --node {node}")
     else:
         say(f"for an offer as well: tds product add {file} --node {node} --purpose PURPOSE")
+    return draft
 
 
-def _tell(draft: Draft, product: Path) -> None:
-    say(f"wrote {product}: {draft.rows} rows; nothing was registered, and nothing left")
+def write_offer(path: Path, owner: str, purpose: str, participants: int) -> None:
+    """An offer to start from, for one purpose."""
+    _write(path, draft_offer(owner=owner, purpose=purpose, uses=1000, participants=participants))
+
+
+def _tell(draft: Draft) -> None:
     shown = draft.guesses[:_SHOWN]
     print_table(
         "what was guessed",

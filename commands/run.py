@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 
-from commands.consumer_side import ConsumerFolder
+from commands.consumer_side import ConsumerFolder, open_consumer
 from commands.errors import BadInput, CommandFailed
 from commands.localspace import run_spec
 from commands.output import (
@@ -22,6 +23,7 @@ from commands.output import (
 )
 from commands.reading import objects
 from commands.rounds_table import ENDED, rounds_of, rounds_view, used
+from commands.run_inputs import app_of, conclude_offers, parse_config
 from policies import governance_pb2 as pb
 from policies.fields import Accelerator
 from server.governance_client import GovernanceClient
@@ -33,7 +35,7 @@ RunId = Annotated[str, typer.Argument(help="The run's id.")]
 
 @cli.command("start")
 def start(
-    app: Annotated[str, typer.Argument(help="SHA-256 of a registered app.")],
+    app: Annotated[str, typer.Argument(help="SHA-256 of a registered app, or its bundle's file.")],
     consumer: ConsumerFolder,
     purpose: Annotated[str, typer.Option(help="What the model is for.")],
     agreement: Annotated[
@@ -61,6 +63,17 @@ def start(
     clip_norm: Annotated[
         str, typer.Option(help="L2 norm that updates are clipped to, such as 1.5.")
     ] = "",
+    config: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for the app; again for more.")
+    ] = None,
+    request_s: Annotated[
+        float,
+        typer.Option(
+            help="First ask, word for word, for every product on offer that no agreement stands "
+            "for, and wait so many seconds for their owners; 0 asks for none.",
+            min=0,
+        ),
+    ] = 0.0,
     watch: Annotated[bool, typer.Option(help="Stay and show the rounds.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -68,6 +81,8 @@ def start(
 
     Example: tds run start 3b2f… --consumer space/consumer --purpose diagnosis-support
     """
+    if request_s:
+        _conclude(consumer, request_s)
     with GovernanceClient.open(consumer) as governance:
         agreements = agreement or _standing(governance)
         if not agreements:
@@ -76,7 +91,7 @@ def start(
                 "owners conclude them with `tds contract accept`"
             )
         spec = run_spec(
-            app,
+            app_of(app),
             agreements,
             purpose=purpose,
             rounds=rounds,
@@ -90,6 +105,7 @@ def start(
             memory_bytes=memory_mib << 20,
             accelerator=accelerator,
             clip_norm=clip_norm,
+            config=parse_config(config or []),
         )
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:
@@ -192,7 +208,13 @@ def _brief(run_id: str, reason: str) -> str:
     return reason.removeprefix(f"run {run_id}, ").partition(" (")[0]
 
 
-def _standing(governance: GovernanceClient) -> list[str]:
-    """Ids of the agreements that the consumer may use now."""
+def _standing(governance: GovernanceClient, what: str = "agreement") -> list[str]:
+    """Ids of the agreements that the consumer may use now, or of their products."""
     found = objects(governance.list("agreements"))
-    return [str(item["agreement"]) for item in found if not item.get("withdrawn")]
+    return [str(item[what]) for item in found if not item.get("withdrawn")]
+
+
+def _conclude(consumer: Path, wait_s: float) -> None:
+    """Agreements for the products on offer that none stands for."""
+    with open_consumer(consumer) as side:
+        conclude_offers(side, _standing(side.governance, "product"), wait_s=wait_s)

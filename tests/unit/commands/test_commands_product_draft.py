@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from commands_site import Tds
 
+from clients.governance import Registered
 from clients.product import load_product
+from commands import product_accept
 from policies.odrl import parse_offer
 
 TABLE = "patient_id,radius,diagnosis\n17,1.5,malignant\n18,2.5,benign\n19,0.5,benign\n"
@@ -50,3 +55,43 @@ def test_what_it_cannot_guess_from(tds: Tds, data: Path) -> None:
     assert (ran.code, sorted(path.name for path in data.parent.iterdir())) == (1, [data.name])
     ran = tds("product", "add", "product.json", "--node", "clinic", "--purpose", "x")
     assert (ran.code, "expected a data file with it" in ran.err) == (2, True)
+
+
+def test_accepting_takes_what_its_owner_left(
+    tds: Tds, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[str, ...]] = []
+
+    @contextmanager
+    def owner(_: Path) -> Iterator[SimpleNamespace]:
+        def add_product(path: Path) -> Registered:
+            taken.append(("registered", path.name))
+            return Registered(index=7, id=load_product(path).id)
+
+        yield SimpleNamespace(add_product=add_product)
+
+    def publish(file: Path, _: Path, product: str, *, auto_agree: bool) -> None:
+        taken.append(("offered", file.name, product, str(auto_agree)))
+
+    monkeypatch.setattr(product_accept, "open_owner", owner)
+    monkeypatch.setattr(product_accept, "publish_offer", publish)
+    words = ("product", "add", str(data), "--node", "clinic", "--purpose", "x", "--accept")
+    # Of persons, perhaps: nothing is taken unread.
+    first = tds(*words)
+    assert (first.code, taken) == (1, [])
+    assert "read and correct both drafts, then give the same command again" in first.err
+    # Read since, and corrected.
+    draft = data.with_name("My Biopsies.product.json")
+    draft.write_text(draft.read_text().replace("clinic/my-biopsies", "clinic/mine"))
+    second = tds(*words)
+    assert (second.code, second.err) == (0, "")
+    assert taken == [
+        ("registered", draft.name),
+        ("offered", "My Biopsies.offer.json", "clinic/mine", "True"),
+    ]
+
+
+@pytest.mark.parametrize("words", [["biopsies.json", "--purpose", "x"], ["biopsies.csv"]])
+def test_accepting_needs_data_and_a_purpose(tds: Tds, desk: Path, words: list[str]) -> None:
+    ran = tds("product", "add", *words, "--node", "clinic", "--accept")
+    assert (ran.code, "expected a data file and --purpose PURPOSE" in ran.err) == (2, True)

@@ -1,0 +1,68 @@
+"""A node in a container: it enrols when it first starts, then runs.
+
+`python -m commands.container.node --join FILE --region CODE`; TDS_NODE names the node's folder, in
+a volume of its own. Keys are made there and leave it never.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from clients.enrol import enrol
+from clients.errors import GovernanceUnavailable
+from clients.folder import NodePaths
+from commands.node_process import run_node
+from commands.output import say
+
+RETRY_S = 2.0
+
+
+def enrolled(node: Path, *, join: Path, region: str) -> None:
+    """Returns once the folder is an enrolled node's; waits for the join file, and for governance.
+
+    Raises:
+        EnrolmentFailed: governance said no, or the join file is not one.
+    """
+    waited = False
+    while not NodePaths(node).config.exists():
+        if join.is_file():
+            try:
+                enrol(node, join, region=region, now=datetime.now(UTC))
+                say(f"enrolled: {node}")
+                return
+            except GovernanceUnavailable as problem:
+                if not waited:
+                    say(f"waiting for governance: {problem}")
+        elif not waited:
+            say(f"waiting for the join file {join}")
+        waited = True
+        time.sleep(RETRY_S)
+
+
+def main() -> None:
+    """Entry point; SIGTERM ends the node as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _leave)
+    parser = argparse.ArgumentParser(prog="commands.container.node")
+    parser.add_argument("--join", type=Path, required=True)
+    parser.add_argument("--region", required=True)
+    asked = parser.parse_args()
+    node = Path(os.environ["TDS_NODE"])
+    try:
+        enrolled(node, join=asked.join, region=asked.region)
+        run_node(node, say=say)
+    except KeyboardInterrupt:
+        say("ended")
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()
