@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,13 @@ from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
+from commands.logs import LogFormat, LogFormatOption, configure_logs
 from commands.node_disclosures import disclosures, erase
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
 from commands.output import JsonFlag, print_json, print_table, say
+
+LOGGER = logging.getLogger(__name__)
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
 cli.command("disclosures")(disclosures)
@@ -47,12 +51,13 @@ def new(
 
 
 @cli.command("run")
-def run(node: NodeFolder) -> None:
+def run(node: NodeFolder, log_format: LogFormatOption = LogFormat.TEXT) -> None:
     """Run the node until Ctrl-C: take tasks, check each permit, run approved apps, send receipts.
 
     Example: tds node run --node ./clinic
     """
-    run_node(node, say=say)
+    configure_logs(log_format)
+    run_node(node, say=LOGGER.info if log_format is LogFormat.JSON else say)
 
 
 @cli.command("status")

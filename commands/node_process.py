@@ -14,14 +14,17 @@ from typing import Protocol
 from clients.alarm import ForkAlarm, ReportPort
 from clients.contracts import OwnerContracts
 from clients.errors import ClientError, GovernanceError
+from clients.failures import Failures
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
 from clients.governance import OwnerPort
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.node import NodeLoop, Pace
+from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
+from clients.tasklog import TaskLog
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
 from ledger.errors import LedgerError
@@ -68,11 +71,13 @@ def open_node(
     confinement: Confinement,
     governance: NodeGovernance,
     environment: str = "",
+    observer: Observer = NOBODY,
 ) -> OpenNode:
     """Open a node's database and own log and wire them; closed with `stack`.
 
     Args:
         environment: what confines apps here (`policies.receipt.Confinement.environment`).
+        observer: told of each task.
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -106,7 +111,8 @@ def open_node(
         clock=now,
         on_fork=alarm.raised,
         log_turn=log_turn,
-        keep_detail=lambda text: LOGGER.warning("the app failed; its own words:\n%s", text),
+        keep_detail=Failures(folder=identity.paths.failures, clock=now).keep,
+        observer=observer,
     )
     owner = Owner(identity=identity, state=state, governance=governance, clock=now)
     return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
@@ -118,8 +124,6 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
     Raises:
         ClientError, LedgerError: what keeps the node from starting, for its owner to read.
     """
-    logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     with ExitStack() as stack:
         # Before any key is read: what the zygote never had, its children cannot have.
         sandbox = stack.enter_context(Sandbox.start())
@@ -133,6 +137,7 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
             confinement=sandbox.confinement,
             governance=governance,
             environment=sandbox.confinement.environment(files=sandbox.files_confined),
+            observer=TaskLog(),
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now
