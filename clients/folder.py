@@ -16,6 +16,7 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     offers/<id>.json      offers that the owner published, as it signed them
     apps/                 bundles that the owner looked at
     witness-policy        whose cosignatures a permit's checkpoint must carry; optional
+    failures/             what apps said when they failed (clients.failures)
     evidence/             heads of the space's log that do not fit together (clients.evidence)
     state.db              clients.state; ledger.db, last-signed, log/  the node's own log
 """
@@ -110,6 +111,11 @@ class NodePaths:
     def apps(self) -> Path:
         """App bundles."""
         return self.root / "apps"
+
+    @property
+    def failures(self) -> Path:
+        """What apps said when they failed."""
+        return self.root / "failures"
 
     @property
     def evidence(self) -> Path:

@@ -158,7 +158,6 @@ class NodeLoop:
             return
         answer = self.handle(self._task(message))
         if isinstance(answer, Refusal):
-            LOGGER.info("refused: %s: %s", answer.code, answer.text)
             self.fleet.refuse(message.message, answer)
         else:
             self.fleet.reply(message, receipt=answer.receipt, update=answer.update)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from clients.gate import Admission, GateKeys, MessageFacts, check_permit
 from clients.jobs import Job, JobResult, Runner
 from clients.logcheck import FetchConsistency
 from clients.materials import Materials, OwnMaterials
+from clients.observing import NOBODY, Observer, TaskEnd, TaskFacts
 from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
@@ -70,6 +71,7 @@ class _Current:
     started: datetime
     cancelled: threading.Event = field(default_factory=threading.Event)
     receipted: bool = False
+    end: TaskEnd = field(default_factory=TaskEnd)
 
 
 class Worker:
@@ -88,6 +90,7 @@ class Worker:
         log_turn: held while a checkpoint is compared with the last one seen and kept; whoever
             else does that in this process holds it, too.
         devices: an accelerator's files that the owner opens to apps whose permit allows it.
+        observer: told of each task.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -107,6 +110,7 @@ class Worker:
         on_fork: Callable[[Fork], None] | None = None,
         log_turn: threading.Lock | None = None,
         devices: tuple[Path, ...] = (),
+        observer: Observer = NOBODY,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -124,7 +128,8 @@ class Worker:
         self._on_fork = on_fork if on_fork is not None else _ignore
         self._log_turn = log_turn or threading.Lock()
         self._devices = devices
-        self._on_step = on_step if on_step is not None else _ignore
+        self._observer = observer
+        self._test_step = on_step if on_step is not None else _ignore
         self._turn = threading.Lock()
         self._current: _Current | None = None
         self._stopping = threading.Event()
@@ -134,7 +139,10 @@ class Worker:
         if not self._turn.acquire(blocking=False):
             return self._refuse(task, refusal("node-busy", "the node works on another task"))
         try:
-            return self._answer(task)
+            self._observer.begun(task.flower_run)
+            reply = self._answer(task)
+            self._observer.ended(_end(reply, self._current))
+            return reply
         finally:
             self._current = None
             self._turn.release()
@@ -207,12 +215,18 @@ class Worker:
             incoming, _ = unpack_model(task.model)
         except DocumentError as error:
             raise refused("permit-wrong-model", f"the model: {error}") from error
-        self._on_step("admitted")
+        self._observer.admitted(_facts(admission))
+        self._step("admitted")
         return admission, incoming
 
     def _begin(self, admission: Admission) -> _Current:
         body, member = admission.permit.body, admission.member
-        current = _Current(agreement=member.agreement, app=body.app, started=self._clock())
+        current = _Current(
+            agreement=member.agreement,
+            app=body.app,
+            started=self._clock(),
+            end=TaskEnd(uses=admission.uses + 1),
+        )
         # Before the transaction: a withdrawal after it must find what it has to end.
         self._current = current
         self._state.begin_use(
@@ -233,7 +247,7 @@ class Worker:
             seen=admission.seen,
         )
         # A crash from here on: the permit is used up, and `recover` logs that nothing left.
-        self._on_step("recorded")
+        self._step("recorded")
         return current
 
     # -- 7: use ------------------------------------------------------------------------------
@@ -241,7 +255,7 @@ class Worker:
     def _use(self, admission: Admission, current: _Current, task: Task, incoming: Tensors) -> Done:
         body, member = admission.permit.body, admission.member
         self._book.started(admission)
-        self._on_step("started")
+        self._step("started")
         # Asked anew for each use: whoever withdrew since the last round is left out of this one.
         at = self._clock()
         selected = self._materials.select(member.product, purpose=body.purpose, now=at)
@@ -265,9 +279,15 @@ class Worker:
             memory_bytes=body.limits.memory_bytes,
             devices=self._opened(body),
         )
-        self._on_step("opened")
+        current.end = replace(
+            current.end,
+            rows_training=selected.training if body.kind == "train" else 0,
+            rows_evaluation=selected.evaluation,
+            rows_without_consent=selected.without_consent,
+        )
+        self._step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
-        self._on_step("ran")
+        self._step("ran")
         return self._release(admission, current, selected, result, incoming)
 
     def _opened(self, body: PermitBody) -> tuple[Path, ...]:
@@ -296,7 +316,7 @@ class Worker:
         if used_s is not None and used_s > reserved_s:
             text = f"the use took {used_s} s; the permit reserves {reserved_s} s for it"
             raise refused("app-timeout", text)
-        self._on_step("checked")
+        self._step("checked")
         receipt = use_receipt(
             admission,
             selected,
@@ -313,12 +333,16 @@ class Worker:
         self._book.receipted(body, receipt, envelope, carried(leaving, body.metrics, declared))
         current.receipted = True
         # A crash here: the log tells of a use whose reply never came, which counts as used.
-        self._on_step("receipted")
+        self._step("receipted")
         # The last look: whoever withdraws from now on withdraws after this use.
         used_s = metered_seconds(current.started, finished, reserved_s)
         self._state.finish_use(body.id, "receipted", used_s=used_s)
-        self._on_step("finished")
+        self._step("finished")
         return Done(receipt=envelope, update=leaving.data)
+
+    def _step(self, name: str) -> None:
+        self._observer.step(name)
+        self._test_step(name)
 
     # -- when it does not work out -----------------------------------------------------------
 
@@ -343,6 +367,25 @@ class Worker:
         except GateRefused as error:
             return error.refusal
         return refusal("node-unavailable", "the task was ended on the node, by its owner")
+
+
+def _facts(admission: Admission) -> TaskFacts:
+    body, member = admission.permit.body, admission.member
+    return TaskFacts(
+        run=body.run,
+        flower_run=body.flower_run,
+        round=body.round,
+        kind=body.kind,
+        permit=body.id,
+        product=member.product,
+        agreement=member.agreement,
+        app=body.app,
+    )
+
+
+def _end(reply: Reply, current: _Current | None) -> TaskEnd:
+    end = TaskEnd() if current is None else current.end
+    return replace(end, code=reply.code, text=reply.text) if isinstance(reply, Refusal) else end
 
 
 def _ignore(_told: object) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
+from commands.logs import FORMAT_VARIABLE, LogFormat, configure_logs
 from server.errors import SuperLinkUnavailable
 from server.exchange import ServerAppExecutor
 from server.files import read_secret
@@ -23,8 +25,7 @@ _RETRY_S = 2.0
 
 def main(folder: Path) -> None:
     """Look for ServerApp tasks until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each look
+    configure_logs(LogFormat(os.environ.get(FORMAT_VARIABLE, LogFormat.TEXT)))
     signal.signal(signal.SIGTERM, _leave)
     space = load_space(folder)
     if importlib.util.find_spec("torch") is not None:

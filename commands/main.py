@@ -99,10 +99,10 @@ def _run() -> int:
         known = _exit_code(error)
         if known is None:
             raise
-        complain(_sentence(error))
+        _last_words(logging.ERROR, _sentence(error))
         return known
     if code == INTERRUPTED:
-        complain("interrupted; everything that was started has been ended")
+        _last_words(logging.INFO, "interrupted; everything that was started has been ended")
     return int(code)
 
 
@@ -124,6 +124,15 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'system'}: {error.strerror or error}"
     return str(error)
+
+
+def _last_words(level: int, text: str) -> None:
+    """In the form of the process's log, if it has one that programs read."""
+    logs = sys.modules.get("commands.logs")
+    if logs is not None and logs.in_json():
+        logging.getLogger(__name__).log(level, "%s", text)
+    else:
+        complain(text)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

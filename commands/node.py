@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
+from commands.logs import LogFormat, LogFormatOption, configure_logs
 from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
 from commands.node_new import new
@@ -25,6 +27,8 @@ from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
 from commands.node_subject import subject_uses
 from commands.output import JsonFlag, print_json, print_table, say
+
+LOGGER = logging.getLogger(__name__)
 
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
 cli.command("new")(new)
@@ -46,12 +50,14 @@ def run(
             help="Open this host's NVIDIA devices to apps whose permit allows cuda.",
         ),
     ] = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run the node until Ctrl-C: take tasks, check each permit, run approved apps, send receipts.
 
     Example: tds node run --node ./clinic
     """
-    run_node(node, say=say, gpu=gpu)
+    configure_logs(log_format)
+    run_node(node, say=LOGGER.info if log_format is LogFormat.JSON else say, gpu=gpu)
 
 
 @cli.command("status")

@@ -16,15 +16,18 @@ from clients.alarm import ForkAlarm, ReportPort
 from clients.backoff import Backoff, Presence
 from clients.contracts import OwnerContracts
 from clients.errors import ClientError, GovernanceError
+from clients.failures import Failures
 from clients.fleet import Fleet
 from clients.gate import GateKeys
 from clients.governance import OwnerPort
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.joining import Joining, flower_id
 from clients.node import NodeLoop, Pace
+from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
+from clients.tasklog import TaskLog
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
 from ledger.errors import LedgerError
@@ -71,12 +74,14 @@ def open_node(
     governance: NodeGovernance,
     environment: str = "",
     devices: tuple[Path, ...] = (),
+    observer: Observer = NOBODY,
 ) -> OpenNode:
     """Open a node's database and own log and wire them; closed with `stack`.
 
     Args:
         environment: what confines apps here (`policies.receipt.Confinement.environment`).
         devices: an accelerator's files that its owner opens to apps.
+        observer: told of each task.
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -111,7 +116,8 @@ def open_node(
         on_fork=alarm.raised,
         log_turn=log_turn,
         devices=devices,
-        keep_detail=lambda text: LOGGER.warning("the app failed; its own words:\n%s", text),
+        keep_detail=Failures(folder=identity.paths.failures, clock=now).keep,
+        observer=observer,
     )
     owner = Owner(identity=identity, state=state, governance=governance, clock=now)
     return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
@@ -126,8 +132,6 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
     Raises:
         ClientError, LedgerError: what keeps the node from starting, for its owner to read.
     """
-    logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     with ExitStack() as stack:
         # Before any key is read: what the zygote never had, its children cannot have.
         sandbox = stack.enter_context(Sandbox.start())
@@ -146,6 +150,7 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
                 files=sandbox.files_confined and not devices
             ),
             devices=devices,
+            observer=TaskLog(),
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now

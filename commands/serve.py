@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -14,6 +15,7 @@ import typer
 
 from commands.children import Child, Children, port_answers, python
 from commands.errors import CommandFailed
+from commands.logs import FORMAT_VARIABLE, LogFormat, LogFormatOption, configure_logs
 from commands.node_process import now
 from commands.output import say
 from commands.space_people import SpaceFolder
@@ -22,6 +24,8 @@ from server.exchange import FlowerSuperLink
 from server.second_key import CedarKey
 from server.service import serve as serve_governance
 from server.space import Space, load_space
+
+LOGGER = logging.getLogger(__name__)
 
 FLOWER_ENV = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
@@ -46,11 +50,15 @@ def serve(
             help="Permit a round only if Cedar, which reads the agreement anew, permits it too.",
         ),
     ] = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
 
     Example: tds serve --space ./space
     """
+    as_json = log_format is LogFormat.JSON
+    configure_logs(log_format, level=logging.INFO if as_json else logging.getLogger().level)
+    told = LOGGER.info if as_json else say
     loaded = load_space(space)
     card = loaded.card
     with ExitStack() as stack:
@@ -67,8 +75,8 @@ def serve(
         )
         stack.callback(running.stop)
         running.governance.enrolment.register_again()
-        start_executor(children, loaded)
-        say(
+        start_executor(children, loaded, log_format)
+        told(
             f"space {card.name} is up: governance {card.governance}, "
             f"enrolment {card.enrolment}, SuperLink {card.superlink}"
             + (f", contracts https://{card.contracts}" if card.contracts else "")
@@ -118,7 +126,9 @@ def start_superlink(children: Children, space: Space, *, database: Path | None) 
     return child
 
 
-def start_executor(children: Children, space: Space) -> Child:
+def start_executor(
+    children: Children, space: Space, log_format: LogFormat = LogFormat.TEXT
+) -> Child:
     """Start the executor of ServerApps; it has the consumer's folder, not the operator's keys."""
     return children.start(
         "executor",
@@ -126,6 +136,7 @@ def start_executor(children: Children, space: Space) -> Child:
         env={
             **FLOWER_ENV,
             "FLWR_HOME": str(space.folder / "consumer" / "flwr"),
+            FORMAT_VARIABLE: log_format.value,
             "TDS_CONSUMER_HOME": str(space.consumer_folder),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         },

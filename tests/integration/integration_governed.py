@@ -23,6 +23,7 @@ from clients.appbundle import build_bundle
 from commands import localspace
 from commands.demo import APP
 from commands.localspace import LocalSpace, local_space, run_spec
+from commands.logs import FORMAT_VARIABLE, LogFormat
 from policies import governance_pb2 as pb
 
 ROWS = {"north": 120, "south": 90, "west": 60}
@@ -98,7 +99,9 @@ def governed_run(root: Path) -> Governed:
     secrets: dict[str, Secret] = {}
     observed = Observed()
     database = root / "flower.db"
-    with pytest.MonkeyPatch.context() as patch, local_space(root, name="tests/governed") as local:
+    # Logs as JSON: what test_integration_logs.py reads, and what the canaries are looked for in.
+    space = local_space(root, name="tests/governed", env={FORMAT_VARIABLE: LogFormat.JSON.value})
+    with pytest.MonkeyPatch.context() as patch, space as local:
         _keep_tokens(patch, tokens)
         local.start(database=database)
         bundle = build_bundle(APP)

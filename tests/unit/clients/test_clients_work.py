@@ -30,6 +30,7 @@ from clients.errors import (
 )
 from clients.jobs import Job, JobResult
 from clients.journal import Journal
+from clients.observing import NOBODY, Observer
 from clients.records import Fork
 from clients.rowset import RowTree
 from clients.sdk import Rows
@@ -154,6 +155,8 @@ class Node:
         self.crash_at = ""
         self.at: dict[str, Callable[[], None]] = {}
         self.details: list[str] = []
+        self.keep_detail: Callable[[str], None] = self.details.append
+        self.observer: Observer = NOBODY
         self.forks: list[Fork] = []
         self.now = NOW
         self.devices: tuple[Path, ...] = ()
@@ -184,7 +187,8 @@ class Node:
             runner=self.runner,
             fetch_consistency=self.space.consistency,
             clock=lambda: self.now,
-            keep_detail=self.details.append,
+            keep_detail=self.keep_detail,
+            observer=self.observer,
             on_fork=self.forks.append,
             devices=self.devices,
             on_step=self._step,
