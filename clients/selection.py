@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from clients.consent import Mask, Stamp, Standing, Subjects, read_consents, stamp_of
 from clients.errors import ConsentError, VaultError
-from clients.product import Product
+from clients.product import AppStateRule, Product
 from clients.rowset import (
     EVALUATION,
     LEFT_OUT,
@@ -44,6 +44,7 @@ class Selection:
         states: uint8 [n] over the data's rows, in the file's order (clients.rowset).
         product_commitment: of the data, as `OpenProduct` has it.
         subjects: whose rows; None if the product does not say.
+        app_state: how long an app that saw them may keep something (clients.product).
     """
 
     rows: Rows
@@ -52,6 +53,7 @@ class Selection:
     tree: RowTree = field(repr=False)
     salt: bytes = field(repr=False)
     subjects: Subjects | None = None
+    app_state: AppStateRule = "same-rows"
 
     @property
     def count(self) -> int:
@@ -123,7 +125,7 @@ class Selector:
         states = states_of(last.opened, mask)
         known = last.selection
         if known is None or not np.array_equal(known.states, states):
-            known = self._selected(last.opened, mask, states, known)
+            known = self._selected(product, last.opened, mask, states, known)
             last.selection = known
         return known
 
@@ -150,7 +152,12 @@ class Selector:
         return fresh
 
     def _selected(
-        self, opened: OpenProduct, mask: Mask, states: States, before: Selection | None
+        self,
+        product: Product,
+        opened: OpenProduct,
+        mask: Mask,
+        states: States,
+        before: Selection | None,
     ) -> Selection:
         commitment = opened.product_commitment
         return Selection(
@@ -162,6 +169,7 @@ class Selector:
             else RowTree.of(node_salt=self._salt, product_commitment=commitment),
             salt=self._salt,
             subjects=opened.subjects,
+            app_state=product.app_state,
         )
 
 

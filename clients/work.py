@@ -38,7 +38,8 @@ from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
 from clients.selection import Selection
-from clients.state import Journal, NodeState, Use
+from clients.state import Journal, KeptState, NodeState, Use
+from clients.statevault import StateVault, UseState
 from clients.tasks import Done, Reply, Task
 from clients.usebook import UseBook
 from clients.watcher import StateWatcher
@@ -83,6 +84,7 @@ class Worker:
         on_fork: told of two heads of the space's log that do not fit together; does not raise.
         log_turn: held while a checkpoint is compared with the last one seen and kept; whoever
             else does that in this process holds it, too.
+        states: seals what apps keep between rounds; without it they keep nothing.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -101,6 +103,7 @@ class Worker:
         keep_detail: Callable[[str], None] | None = None,
         on_fork: Callable[[Fork], None] | None = None,
         log_turn: threading.Lock | None = None,
+        states: StateVault | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -116,6 +119,7 @@ class Worker:
         self._keep_detail = keep_detail if keep_detail is not None else _ignore
         self._on_fork = on_fork if on_fork is not None else _ignore
         self._log_turn = log_turn or threading.Lock()
+        self._states = states
         self._on_step = on_step if on_step is not None else _ignore
         self._turn = threading.Lock()
         self._current: _Current | None = None
@@ -242,6 +246,7 @@ class Worker:
                 f"product {member.product} holds more rows than the {member.max_rows} that were "
                 "registered; its owner registers the new version under a new id",
             )
+        kept = None if self._states is None else self._states.begin(body, member, selected)
         job = Job(
             app_dir=self._materials.app_folder(body.app),
             kind=body.kind,
@@ -252,11 +257,12 @@ class Worker:
             # No longer than is counted, whatever else the permit allows.
             timeout_s=min(body.limits.wall_s, member.metered_s),
             memory_bytes=body.limits.memory_bytes,
+            state=None if kept is None else kept.data,
         )
         self._on_step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
         self._on_step("ran")
-        return self._release(admission, current, selected, result, incoming)
+        return self._release(admission, current, selected, kept, result, incoming)
 
     # -- 8: egress ---------------------------------------------------------------------------
 
@@ -265,6 +271,7 @@ class Worker:
         admission: Admission,
         current: _Current,
         selected: Selection,
+        kept: UseState | None,
         result: JobResult,
         incoming: Tensors,
     ) -> Done:
@@ -278,6 +285,8 @@ class Worker:
         if used_s is not None and used_s > reserved_s:
             text = f"the use took {used_s} s; the permit reserves {reserved_s} s for it"
             raise refused("app-timeout", text)
+        # Before the receipt: what cannot be kept fails the use.
+        state = self._sealed(kept, result, finished)
         self._on_step("checked")
         receipt = use_receipt(
             admission,
@@ -297,9 +306,16 @@ class Worker:
         self._on_step("receipted")
         # The last look: whoever withdraws from now on withdraws after this use.
         used_s = metered_seconds(current.started, finished, reserved_s)
-        self._state.finish_use(body.id, "receipted", used_s=used_s)
+        self._state.finish_use(body.id, "receipted", used_s=used_s, state=state)
         self._on_step("finished")
         return Done(receipt=envelope, update=update)
+
+    def _sealed(
+        self, kept: UseState | None, result: JobResult, finished: datetime
+    ) -> KeptState | None:
+        if self._states is None or kept is None:
+            return None
+        return self._states.seal(kept, result.state, now=finished)
 
     # -- when it does not work out -----------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from clients.alarm import ForkAlarm, ReportPort
 from clients.contracts import OwnerContracts
+from clients.endedruns import keep_forgetting
 from clients.errors import ClientError, GovernanceError
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
@@ -22,6 +23,7 @@ from clients.node import NodeLoop, Pace
 from clients.owner import Owner, governance_client
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
+from clients.statevault import StateVault, state_key
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
 from ledger.errors import LedgerError
@@ -106,6 +108,11 @@ def open_node(
         clock=now,
         on_fork=alarm.raised,
         log_turn=log_turn,
+        states=StateVault(
+            key=state_key(identity.paths.key("state.key")),
+            participant=identity.participant,
+            states=state,
+        ),
         keep_detail=lambda text: LOGGER.warning("the app failed; its own words:\n%s", text),
     )
     owner = Owner(identity=identity, state=state, governance=governance, clock=now)
@@ -157,6 +164,13 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
             clock=now,
         )
         threading.Thread(target=witness.run, args=(stop,), name="witness", daemon=True).start()
+        threading.Thread(
+            target=keep_forgetting,
+            args=(node.state, governance),
+            kwargs={"clock": now, "stop": stop},
+            name="forgetting",
+            daemon=True,
+        ).start()
         fleet = _connect(stack, identity, stop, say)
         say(f"connected to the SuperLink {identity.config.space.superlink}")
         NodeLoop(

@@ -74,12 +74,13 @@ class HostileNode:
         self.node.consent(agreement())
         self._permits = 0
 
-    def task(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Task:
+    def task(self, do: str, *, wall_s: int = 20, run: str = "run-1", **config: ConfigValue) -> Task:
         """An attack under a permit of its own."""
         self._permits += 1
         run_config: dict[str, ConfigValue] = {"do": do, **config}
         permit = body(
             id=f"permit-{self._permits:032x}",
+            run=run,
             model=sha256_hex(MODEL),
             config=config_digest(run_config),
             limits=LIMITS | {"wall_s": wall_s},
@@ -87,15 +88,17 @@ class HostileNode:
         envelope = sign_permit(permit, self.node.space.log(permit), PERMIT_KEY)
         return Task("77", APP, run_config, envelope, MODEL)
 
-    def attack(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Reply:
+    def attack(
+        self, do: str, *, wall_s: int = 20, run: str = "run-1", **config: ConfigValue
+    ) -> Reply:
         """Its outcome; the sandbox must have buried the child."""
-        reply = self.node.worker.handle(self.task(do, wall_s=wall_s, **config))
+        reply = self.node.worker.handle(self.task(do, wall_s=wall_s, run=run, **config))
         assert psutil.Process(self.sandbox.pid).children(recursive=True) == []
         return reply
 
-    def figure(self, do: str, **config: ConfigValue) -> float:
+    def figure(self, do: str, *, run: str = "run-1", **config: ConfigValue) -> float:
         """What an attack reports: the error number that it met."""
-        reply = self.attack(do, **config)
+        reply = self.attack(do, run=run, **config)
         assert isinstance(reply, Done), reply
         return float(receipt_of(reply).metrics["loss"])
 

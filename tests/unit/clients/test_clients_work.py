@@ -34,6 +34,7 @@ from clients.rowset import RowTree
 from clients.sdk import Rows
 from clients.selection import Selection, Selector
 from clients.state import NodeState
+from clients.statevault import StateVault
 from clients.tasks import Done, Reply, Task
 from clients.watcher import StateWatcher
 from clients.work import Worker
@@ -181,6 +182,7 @@ class Node:
             clock=lambda: self.now,
             keep_detail=self.details.append,
             on_fork=self.forks.append,
+            states=StateVault(key=b"k" * 32, participant="clinic-a", states=self.state),
             on_step=self._step,
         )
 
