@@ -21,7 +21,9 @@ from typing import Any, Final
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Metadata, RecordDict
 
+from clients.appstate import pack_state, unpack_state
 from clients.sdk import Rows, SdkError, provide
+from policies.errors import DocumentError
 from policies.permit import Kind
 from policies.runconfig import ConfigValue
 from policies.tensors import pack_tensors, unpack_tensors
@@ -42,6 +44,9 @@ class Call:
         model: incoming model, safetensors bytes.
         run_config: the fused run config.
         round: the round's number; the app finds it as `config["server-round"]`.
+        state: what the app kept after the last round of this run (clients.appstate), empty at
+            first; None where it may keep nothing: then it finds nothing, and what it puts there
+            is gone.
     """
 
     app_dir: Path
@@ -49,6 +54,7 @@ class Call:
     model: bytes
     run_config: Mapping[str, ConfigValue]
     round: int
+    state: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,12 @@ class Reply:
     Attributes:
         update: safetensors bytes, empty for an evaluation.
         metrics: single numbers as decimal strings; lists of numbers are left out.
+        state: what it keeps for the next round; it stays in the node.
     """
 
     update: bytes
     metrics: dict[str, str]
+    state: bytes = b""
 
 
 def client_app_ref(pyproject: bytes) -> tuple[str, str]:
@@ -100,11 +108,13 @@ def answer(app: Any, call: Call, rows: Rows) -> Reply:
     """Call a ClientApp as `call_app` does, and take its reply apart; the same errors."""
     seen = rows if call.kind == "train" else without_training_rows(rows)
     with provide(seen):
-        reply = app(_message(call), _context(call))
+        context = _context(call)
+        reply = app(_message(call), context)
     if not isinstance(reply, Message) or not reply.has_content():
         raise AppResultError(f"expected a Message with content, got {type(reply).__name__}")
     update = _update(reply.content) if call.kind == "train" else b""
-    return Reply(update=update, metrics=_metrics(reply.content))
+    kept = b"" if call.state is None else _state(context)
+    return Reply(update=update, metrics=_metrics(reply.content), state=kept)
 
 
 def without_training_rows(rows: Rows) -> Rows:
@@ -151,9 +161,18 @@ def _context(call: Call) -> Context:
         run_id=APP_NODE_ID,
         node_id=APP_NODE_ID,
         node_config={},
-        state=RecordDict(),
+        state=unpack_state(call.state or b""),
         run_config=dict(call.run_config),
     )
+
+
+def _state(context: Context) -> bytes:
+    if not isinstance(context.state, RecordDict):
+        raise AppResultError("context.state: expected a RecordDict, got something else")
+    try:
+        return pack_state(context.state)
+    except DocumentError as error:
+        raise AppResultError(f"context.state: {error}") from error
 
 
 def _update(content: RecordDict) -> bytes:

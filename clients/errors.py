@@ -16,6 +16,7 @@ ClientError
 ├── VaultError             the product's data cannot be read; names file, column, row, no value
 ├── ConsentError           the table of consents cannot be read; names file, column, row, no value
 ├── BundleError            a Flower app bundle was refused
+├── AppStateRefused        what an app kept between rounds is not what this node sealed
 ├── EgressRefused          what the app returned may not leave
 └── SandboxError
     ├── SandboxUnavailable     the sandbox cannot be started or was lost; the app is not to blame
@@ -110,6 +111,10 @@ class ConsentError(ClientError):
 
 class BundleError(ClientError):
     """A Flower app bundle is not what was expected, or not safe to unpack."""
+
+
+class AppStateRefused(ClientError):
+    """What an app kept between rounds is not what this node sealed, or would be too much."""
 
 
 class EgressRefused(ClientError):

@@ -10,6 +10,7 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     keys/fleet.key        EC P-256, a NIST curve as Flower asks: how the SuperLink knows the node
     keys/disclosure.key   X25519: opens what the log commits to about this participant
     keys/vault.salt       32 random bytes: salt of commitments to data (clients.vault)
+    keys/state.key        32 random bytes: seals what apps keep between rounds; made when first run
     products/<id>.json    product files; agreements/<sha256>.json  agreements word for word
     readiness/<id>.json   what is remembered of each product's data, to tell drift by
     pending/<id>.json     newer versions that governance has not logged yet

@@ -2,10 +2,12 @@
 
 One job at a time over a SOCK_SEQPACKET socket, JSON with descriptors beside it:
 
-    node → zygote    {"op": "run", …} + [model, rows, result, output]      {"op": "kill" | "close"}
+    node → zygote    {"op": "run", …} + [model, rows, state, result, output]
+                     {"op": "kill" | "close"}
     zygote → node    {"event": "ready"}      {"event": "ended", "status": wait status}
 
-The child writes one frame to `result`: `FRAME` (magic, bytes of JSON, bytes of update), then both.
+The child writes one frame to `result`: `FRAME` (magic; how many bytes of JSON, of update, of
+state), then these three.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-FRAME: Final = struct.Struct(">4sIQ")
-MAGIC: Final = b"TDS1"
+FRAME: Final = struct.Struct(">4sIQQ")
+MAGIC: Final = b"TDS2"
+DESCRIPTORS: Final = 5
 MAX_MESSAGE_BYTES: Final = 64 * 1024

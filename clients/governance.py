@@ -226,6 +226,10 @@ class GovernanceClient:
         finally:
             call.cancel()
 
+    def run_state(self, run: str) -> str:
+        """OPEN, RUNNING, COMPLETED, FAILED or STOPPED; GovernanceRefused if not to be seen."""
+        return str(self._ask("GetRun", pb.RunRef(run=run), pb.Run).state)
+
     def cosign(self, size: int, lines: bytes) -> None:
         """This node's cosignature on the head of this size."""
         self._ask("Cosign", pb.Cosignature(size=size, lines=lines), pb.Empty)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from clients.database import Database
 from clients.errors import ClientError
+from clients.keptstates import drop_states
 from clients.records import AgreementRecord, AppRecord, PendingWithdrawal, ProductRecord
 from clients.schema import AGREEMENTS, APPS, JOURNAL, PRODUCTS, WITHDRAWALS
 from policies.entries import EntryType, entry_bytes
@@ -35,11 +36,12 @@ class Holdings(Database):
             return True
 
     def revoke_app(self, sha256: str, *, time: str) -> bool:
-        """Take the yes back; False if there was none."""
+        """Take the yes back, and drop what the app kept; False if there was none."""
         with self._transaction() as connection:
             if not is_approved(connection, sha256):
                 return False
             connection.execute(update(APPS).where(APPS.c.sha256 == sha256).values(revoked=time))
+            drop_states(connection, app=sha256)
             _enqueue(connection, "AppRevoked", time, {"app": sha256})
             return True
 
@@ -137,6 +139,8 @@ class Holdings(Database):
     ) -> bool:
         """Take consent back, with its entry and its message to governance, in one transaction.
 
+        What apps kept under the agreement is dropped in it, too.
+
         Args:
             reason: the owner's words, for this database only.
             commitment: to them, for statement and log.
@@ -168,6 +172,7 @@ class Holdings(Database):
                     id=withdrawal, agreement=agreement, envelope=envelope, opening=opening
                 )
             )
+            drop_states(connection, agreement=agreement)
             body = {"withdrawal": withdrawal, "agreement": agreement, "reason": commitment}
             _enqueue(connection, "Withdrawn", time, body)
             return True

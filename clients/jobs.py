@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clients.appcall import AppResultError, parse_metric
+from clients.appstate import MAX_STATE_BYTES, unpack_state
 from clients.errors import AppFailed, AppTimeout, SandboxCancelled, SandboxUnavailable
-from clients.launcher import Ended, describe_status
+from clients.launcher import UPDATE_SLACK_BYTES, Ended, describe_status
 from clients.sdk import Rows, SdkError
 from policies.errors import DocumentError
 from policies.permit import Kind
@@ -32,6 +33,7 @@ class Job:
         timeout_s: wall seconds.
         memory_bytes: address space that the app may use on top of the interpreter's.
         devices: files of an accelerator that it may open (clients.accelerator).
+        state: what the app kept after the last round of this run; None where it may keep nothing.
     """
 
     app_dir: Path
@@ -43,6 +45,7 @@ class Job:
     timeout_s: float
     memory_bytes: int
     devices: tuple[Path, ...] = ()
+    state: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,13 @@ class JobResult:
     Attributes:
         update: None for an evaluation.
         stderr_tail: the last 8 KiB that the app printed; for the node's own log only.
+        state: what the app keeps; of the right form, and never to leave the node.
     """
 
     update: Tensors | None
     metrics: dict[str, float | int]
     stderr_tail: str
+    state: bytes = b""
 
 
 class Runner(Protocol):
@@ -79,7 +84,8 @@ def read_result(job: Job, ended: Ended) -> JobResult:
         raise AppTimeout(f"the app was ended: expected a result within {job.timeout_s:g} s")
     if ended.stopped == "too-large":
         raise AppFailed(
-            f"expected a reply about as large as the model ({len(job.model)} bytes), got more"
+            f"expected a reply about as large as the model ({len(job.model)} bytes), and a state "
+            f"of at most {0 if job.state is None else MAX_STATE_BYTES} bytes, got more"
         )
     frame = ended.parsed()
     if frame is None:
@@ -89,16 +95,20 @@ def read_result(job: Job, ended: Ended) -> JobResult:
             f"have needed more than {job.memory_bytes} bytes of memory",
             detail=f"{seen}\n{ended.tail}",
         )
-    head, update = frame
+    head, update, state = frame.head, frame.update, frame.state
     if head.get("ok") is not True:
         raise _failure(job, head, ended.tail)
+    if len(update) > len(job.model) + UPDATE_SLACK_BYTES or (state and job.state is None):
+        raise AppFailed("expected no larger update, and no state where none may be kept")
     try:
+        unpack_state(state)  # its form: another must not wait for the next round
         if bool(update) != (job.kind == "train"):
             raise AppFailed("expected arrays when training, none when evaluating, got otherwise")
         return JobResult(
             update=unpack_tensors(update) if update else None,
             metrics={str(name): parse_metric(text) for name, text in head["metrics"].items()},
             stderr_tail=ended.tail,
+            state=state,
         )
     except (DocumentError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise AppFailed("the app's reply cannot be read", detail=repr(error)[:500]) from error

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from clients.accelerator import HIDDEN
+from clients.appstate import MAX_STATE_BYTES
 from clients.errors import AppFailed, SandboxUnavailable
 from clients.frames import FRAME, MAGIC, MAX_MESSAGE_BYTES
 
@@ -38,6 +39,15 @@ _TOLD_SIGNALS: Final = ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SI
 Stop = Literal["", "cancelled", "timeout", "too-large"]
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a child wrote, taken apart: a JSON object, an update, a state; nothing is checked."""
+
+    head: dict[str, Any]
+    update: bytes
+    state: bytes
+
+
 @dataclass(slots=True)
 class Ended:
     """How a job ended: why it was stopped from here, what it wrote, its wait status."""
@@ -52,19 +62,23 @@ class Ended:
         """The end of what the app printed."""
         return self.output[-TAIL_BYTES:].decode("utf-8", "replace")
 
-    def parsed(self) -> tuple[dict[str, Any], bytes] | None:
-        """The frame's JSON object and update, or None if it is not exactly one frame."""
+    def parsed(self) -> Frame | None:
+        """The frame, or None if it is not exactly one."""
         if len(self.frame) < FRAME.size:
             return None
-        magic, head_bytes, update_bytes = FRAME.unpack_from(self.frame)
-        whole = FRAME.size + head_bytes + update_bytes == len(self.frame)
+        magic, head_bytes, update_bytes, state_bytes = FRAME.unpack_from(self.frame)
+        start = FRAME.size + head_bytes
+        end = start + update_bytes
+        whole = end + state_bytes == len(self.frame)
         if magic != MAGIC or not whole or head_bytes > MAX_HEAD_BYTES:
             return None
         try:
-            head = json.loads(self.frame[FRAME.size : FRAME.size + head_bytes])
+            head = json.loads(self.frame[FRAME.size : start])
         except (ValueError, RecursionError):
             return None
-        return (head, bytes(self.frame[FRAME.size + head_bytes :])) if type(head) is dict else None
+        if type(head) is not dict:
+            return None
+        return Frame(head, bytes(self.frame[start:end]), bytes(self.frame[end:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,7 @@ class Zygote:
         head: Mapping[str, object],
         model: bytes,
         rows: int,
+        state: bytes | None,
         timeout_s: float,
         signals: Sequence[threading.Event],
     ) -> Ended:
@@ -139,6 +154,7 @@ class Zygote:
         Args:
             head: the job, JSON values.
             rows: descriptor of a sealed file; stays the caller's.
+            state: what the app kept; None where it may keep nothing.
             signals: any of them, once set, ends the job.
 
         Raises:
@@ -151,9 +167,10 @@ class Zygote:
                 f"run config: expected at most {MAX_MESSAGE_BYTES} bytes, got {len(message)}"
             )
         with ExitStack() as stack:
-            sent = [sealed_file(model)]
-            stack.callback(os.close, sent[0])
-            sent.append(rows)
+            sent = [sealed_file(data) for data in (model, state or b"")]
+            for descriptor in sent:
+                stack.callback(os.close, descriptor)
+            sent.insert(1, rows)
             result = os.pipe2(os.O_CLOEXEC)
             output = os.pipe2(os.O_CLOEXEC)
             for descriptor in (result[0], output[0]):
@@ -165,6 +182,7 @@ class Zygote:
                 os.close(result[1])
                 os.close(output[1])
             limit = FRAME.size + MAX_HEAD_BYTES + len(model) + UPDATE_SLACK_BYTES
+            limit += 0 if state is None else MAX_STATE_BYTES
             return self._follow(result[0], output[0], limit, timeout_s, signals)
 
     def _follow(

@@ -16,8 +16,11 @@ an integer label they read "0", "1", and so on. What else may be said about the 
 holds where it is left out: `data_version` (1), `jurisdiction` (that of the node's region),
 `subject_consent` ("none"; "table" goes with `consent`, the path of the consent table, and with one
 column of role `subject`: clients.consent), `anonymization` (the method, ""), `filing_number` (""),
-`execution_environment` ("", or what `tds node doctor` measures), and `share_readiness`
-(["rows"]): the figures of the readiness report (clients.readiness) that may leave the node.
+`execution_environment` ("", or what `tds node doctor` measures), `share_readiness`
+(["rows"]): the figures of the readiness report (clients.readiness) that may leave the node; and
+`app_state` ("same-rows"): what an app may keep in the node between the rounds of a run (`none`
+nothing; `run` until the run ends; `same-rows` no longer than the rows it sees stay the same, so
+that a state in which a withdrawn subject left traces is not used again).
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ from policies.statements import (
 
 MAX_PRODUCT_BYTES: Final = 1 << 18
 SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
+AppStateRule = Literal["none", "same-rows", "run"]
 DEFAULT_SHARE: Final[tuple[Share, ...]] = ("rows",)
 
 
@@ -84,6 +88,7 @@ class _File(Document):
     share_readiness: Annotated[list[Share], Field(max_length=16)] = Field(
         default_factory=lambda: list[Share](DEFAULT_SHARE)
     )
+    app_state: AppStateRule = "same-rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ class Product:
         consent: the table of the subjects' consents, absolute; there if and only if
             `subject_consent` is "table".
         share_readiness: the figures of the readiness report that may leave the node.
+        app_state: how long an app may keep something in the node.
     """
 
     id: str
@@ -120,6 +126,7 @@ class Product:
     share_readiness: tuple[Share, ...] = DEFAULT_SHARE
     source: Source | None = None
     media: Media | None = None
+    app_state: AppStateRule = "same-rows"
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -177,6 +184,7 @@ def load_product(path: Path) -> Product:
         share_readiness=tuple(content.share_readiness),
         source=source,
         media=media,
+        app_state=content.app_state,
     )
 
 

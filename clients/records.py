@@ -131,6 +131,28 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptState:
+    """What an app keeps between the rounds of a run, sealed (clients.statevault).
+
+    Attributes:
+        round: after which it was kept.
+        rows: which rows had been used, as a digest.
+        size: of what is sealed, bytes.
+        kept: when.
+    """
+
+    run: str
+    product: str
+    agreement: str
+    app: str
+    round: int
+    rows: str
+    size: int
+    kept: str
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PendingWithdrawal:
     """A signed withdrawal that governance has not confirmed yet; `opening` is of its reason."""
 

@@ -135,9 +135,10 @@ class Sandbox:
                     "round": job.round,
                     "memory_bytes": job.memory_bytes,
                     "devices": [str(device) for device in job.devices],
+                    "keeps_state": job.state is not None,
                 }
                 signals = [kill] if cancelled is None else [kill, cancelled]
-                ended = self._exchange(head, job.model, job.rows, job.timeout_s, signals)
+                ended = self._exchange(head, job, signals)
             finally:
                 self._kill = None
         return read_result(job, ended)
@@ -159,16 +160,15 @@ class Sandbox:
     def _exchange(
         self,
         head: Mapping[str, object],
-        model: bytes,
-        rows: Rows,
-        timeout_s: float,
+        job: Job,
         signals: Sequence[threading.Event],
     ) -> Ended:
         if not self._zygote.alive():
             self._zygote.close()
             self._zygote = Zygote.start(self._base, self._preload)
         try:
-            return self._zygote.run(head, model, self._packed.file(rows), timeout_s, signals)
+            rows = self._packed.file(job.rows)
+            return self._zygote.run(head, job.model, rows, job.state, job.timeout_s, signals)
         except (OSError, SandboxUnavailable) as error:
             self._zygote.close()
             raise SandboxUnavailable(f"the sandbox was lost during a job: {error}") from error
@@ -193,11 +193,20 @@ class Sandbox:
         }
         empty = np.zeros((0, 1), dtype=np.float32)
         none = np.zeros(0, dtype=np.int64)
-        rows = Rows(empty, none, empty, none, ("x",), ("0", "1"))
-        model = pack_tensors({"x": none})
+        probe = Job(
+            app_dir=self._base / "apps",
+            kind="evaluate",
+            model=pack_tensors({"x": none}),
+            rows=Rows(empty, none, empty, none, ("x",), ("0", "1")),
+            run_config={},
+            round=1,
+            timeout_s=START_TIMEOUT_S,
+            memory_bytes=PROBE_MEMORY_BYTES,
+        )
         with self._lock:
-            ended = self._exchange(request, model, rows, START_TIMEOUT_S, [])
-        head, _ = ended.parsed() or ({}, b"")
+            ended = self._exchange(request, probe, [])
+        frame = ended.parsed()
+        head = {} if frame is None else frame.head
         found = head.get("probe")
         if not isinstance(found, dict) or not (found["network"] and found["processes"]):
             raise SandboxUnavailable(
@@ -236,6 +245,7 @@ class InProcessUnsafeRunner:
             model=job.model,
             run_config=job.run_config,
             round=job.round,
+            state=job.state,
         )
         _stop_if(cancelled)
         try:
@@ -247,6 +257,7 @@ class InProcessUnsafeRunner:
             update=unpack_tensors(reply.update) if reply.update else None,
             metrics={name: parse_metric(text) for name, text in reply.metrics.items()},
             stderr_tail="",
+            state=reply.state,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, text
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 METADATA = MetaData()
 SEEN = Table(
@@ -109,6 +109,19 @@ WITHDRAWALS = Table(
     Column("opening", LargeBinary, nullable=False, server_default=text("x''")),
     Column("told", String),
 )
+APP_STATES = Table(
+    "app_states",
+    METADATA,
+    Column("run", String, primary_key=True),
+    Column("product", String, primary_key=True),
+    Column("agreement", String, primary_key=True),
+    Column("app", String, primary_key=True),
+    Column("round", Integer, nullable=False),
+    Column("rows", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("kept", String, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
 JOURNAL = Table(
     "journal",
     METADATA,
@@ -145,6 +158,12 @@ UPGRADES: Final[Mapping[int, tuple[str | Callable[[Connection], None], ...]]] = 
             " states BLOB NOT NULL)",
             "INSERT INTO use_rows (permit_id, known, kind, purpose, selected, product_commitment)"
             " SELECT permit_id, 'before-version-4', '', '', started, '' FROM uses",
+        ),
+        4: (
+            "CREATE TABLE app_states (run VARCHAR NOT NULL, product VARCHAR NOT NULL,"
+            " agreement VARCHAR NOT NULL, app VARCHAR NOT NULL, round INTEGER NOT NULL,"
+            " rows VARCHAR NOT NULL, size INTEGER NOT NULL, kept VARCHAR NOT NULL,"
+            " sealed BLOB NOT NULL, PRIMARY KEY (run, product, agreement, app))",
         ),
     }
 )

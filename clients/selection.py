@@ -25,7 +25,7 @@ from clients.consent import (
     stamp_of,
 )
 from clients.errors import ConsentError, VaultError
-from clients.product import Product
+from clients.product import AppStateRule, Product
 from clients.rowset import (
     EVALUATION,
     LEFT_OUT,
@@ -55,6 +55,7 @@ class Selection:
         subjects: whose rows; None if the product does not say.
         standings: how each subject stood to the purpose (`Standing.of_subjects`), by its number;
             None without a table of consents.
+        app_state: how long an app that saw them may keep something (clients.product).
     """
 
     rows: Rows
@@ -64,6 +65,7 @@ class Selection:
     salt: bytes = field(repr=False)
     subjects: Subjects | None = None
     standings: Standings | None = None
+    app_state: AppStateRule = "same-rows"
 
     @property
     def count(self) -> int:
@@ -137,7 +139,7 @@ class Selector:
         states = states_of(last.opened, mask)
         known = last.selection
         if known is None or not np.array_equal(known.states, states):
-            known = self._selected(last.opened, mask, states, known)
+            known = self._selected(product, last.opened, mask, states, known)
         if standings is not None and (
             known.standings is None or not np.array_equal(known.standings, standings)
         ):
@@ -168,7 +170,12 @@ class Selector:
         return fresh
 
     def _selected(
-        self, opened: OpenProduct, mask: Mask, states: States, before: Selection | None
+        self,
+        product: Product,
+        opened: OpenProduct,
+        mask: Mask,
+        states: States,
+        before: Selection | None,
     ) -> Selection:
         commitment = opened.product_commitment
         return Selection(
@@ -180,6 +187,7 @@ class Selector:
             else RowTree.of(node_salt=self._salt, product_commitment=commitment),
             salt=self._salt,
             subjects=opened.subjects,
+            app_state=product.app_state,
         )
 
 

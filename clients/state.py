@@ -9,15 +9,16 @@ from sqlalchemy import select
 
 from clients.holdings import Holdings
 from clients.journal import Journal
-from clients.records import ProductRecord, SeenCheckpoint, Use
+from clients.keptstates import KeptStates
+from clients.records import KeptState, ProductRecord, SeenCheckpoint, Use
 from clients.schema import JOURNAL
 from clients.used_rows import UsedRows
 from clients.uses import Uses
 
-__all__ = ["Journal", "NodeState", "ProductRecord", "SeenCheckpoint", "Use"]
+__all__ = ["Journal", "KeptState", "NodeState", "ProductRecord", "SeenCheckpoint", "Use"]
 
 
-class NodeState(Uses, UsedRows, Holdings):
+class NodeState(Uses, UsedRows, Holdings, KeptStates):
     """The node's database. Safe to share between threads.
 
     Every method raises StateUnavailable when the file cannot be read or written.

@@ -20,7 +20,8 @@ from sqlalchemy.dialects.sqlite import insert
 from clients.database import Database
 from clients.errors import refused
 from clients.holdings import is_approved
-from clients.records import AgreementRecord, SeenCheckpoint, Use
+from clients.keptstates import replace_state
+from clients.records import AgreementRecord, KeptState, SeenCheckpoint, Use
 from clients.schema import AGREEMENTS, SEEN, USES
 from policies.permit import CohortMember
 from policies.values import decimal_text
@@ -77,7 +78,14 @@ class Uses(Database):
         with self._transaction() as connection:
             _keep_seen(connection, seen)
 
-    def finish_use(self, permit_id: str, outcome: str, *, used_s: int | None = None) -> None:
+    def finish_use(
+        self,
+        permit_id: str,
+        outcome: str,
+        *,
+        used_s: int | None = None,
+        state: KeptState | None = None,
+    ) -> None:
         """Record how a use ended. `receipted` only if it is still allowed in that very moment.
 
         Withdrawing and revoking take the same write lock: they come before, and the result stays
@@ -86,6 +94,8 @@ class Uses(Database):
         Args:
             used_s: the seconds that its receipt states, at most those reserved; None where there
                 is no receipt, and all of them stay counted.
+            state: what the app keeps; once receipted it takes the place of what it kept before,
+                None too. A use that ends otherwise leaves that as it was.
 
         Raises:
             GateRefused: `receipted`, but consent or approval was taken back; nothing is recorded.
@@ -95,6 +105,7 @@ class Uses(Database):
             use = Use(**connection.execute(select(USES).where(this)).one()._mapping)
             if outcome == "receipted":
                 _check_allowed(connection, agreement=use.agreement, app=use.app)
+                replace_state(connection, use, state)
             spent_s = use.metered_s if used_s is None else used_s
             of = AGREEMENTS.c.id == use.agreement
             left_s = AGREEMENTS.c.metered_s - (use.metered_s - spent_s)

@@ -42,7 +42,8 @@ from clients.records import Fork
 from clients.refusals import explain, refusal
 from clients.rowbook import RowBook
 from clients.selection import Selection
-from clients.state import Journal, NodeState, Use
+from clients.state import Journal, KeptState, NodeState, Use
+from clients.statevault import StateVault, UseState
 from clients.tasks import Done, Reply, Task
 from clients.usebook import UseBook
 from clients.watcher import StateWatcher
@@ -91,6 +92,7 @@ class Worker:
             else does that in this process holds it, too.
         devices: an accelerator's files that the owner opens to apps whose permit allows it.
         observer: told of each task.
+        states: seals what apps keep between rounds; without it they keep nothing.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -111,6 +113,7 @@ class Worker:
         log_turn: threading.Lock | None = None,
         devices: tuple[Path, ...] = (),
         observer: Observer = NOBODY,
+        states: StateVault | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -129,6 +132,7 @@ class Worker:
         self._log_turn = log_turn or threading.Lock()
         self._devices = devices
         self._observer = observer
+        self._states = states
         self._test_step = on_step if on_step is not None else _ignore
         self._turn = threading.Lock()
         self._current: _Current | None = None
@@ -267,6 +271,7 @@ class Worker:
             )
         # A crash from here on: the owner is told of rows that no app may have seen; never fewer.
         self._rows.keep(body, member.product, selected, at=at)
+        kept = None if self._states is None else self._states.begin(body, member, selected)
         job = Job(
             app_dir=self._materials.app_folder(body.app),
             kind=body.kind,
@@ -278,6 +283,7 @@ class Worker:
             timeout_s=min(body.limits.wall_s, member.metered_s),
             memory_bytes=body.limits.memory_bytes,
             devices=self._opened(body),
+            state=None if kept is None else kept.data,
         )
         current.end = replace(
             current.end,
@@ -288,7 +294,7 @@ class Worker:
         self._step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
         self._step("ran")
-        return self._release(admission, current, selected, result, incoming)
+        return self._release(admission, current, selected, kept, result, incoming)
 
     def _opened(self, body: PermitBody) -> tuple[Path, ...]:
         return self._devices if body.limits.accelerator == "cuda" else ()
@@ -300,6 +306,7 @@ class Worker:
         admission: Admission,
         current: _Current,
         selected: Selection,
+        kept: UseState | None,
         result: JobResult,
         incoming: Tensors,
     ) -> Done:
@@ -316,6 +323,8 @@ class Worker:
         if used_s is not None and used_s > reserved_s:
             text = f"the use took {used_s} s; the permit reserves {reserved_s} s for it"
             raise refused("app-timeout", text)
+        # Before the receipt: what cannot be kept fails the use.
+        state = self._sealed(kept, result, finished)
         self._step("checked")
         receipt = use_receipt(
             admission,
@@ -336,13 +345,20 @@ class Worker:
         self._step("receipted")
         # The last look: whoever withdraws from now on withdraws after this use.
         used_s = metered_seconds(current.started, finished, reserved_s)
-        self._state.finish_use(body.id, "receipted", used_s=used_s)
+        self._state.finish_use(body.id, "receipted", used_s=used_s, state=state)
         self._step("finished")
         return Done(receipt=envelope, update=leaving.data)
 
     def _step(self, name: str) -> None:
         self._observer.step(name)
         self._test_step(name)
+
+    def _sealed(
+        self, kept: UseState | None, result: JobResult, finished: datetime
+    ) -> KeptState | None:
+        if self._states is None or kept is None:
+            return None
+        return self._states.seal(kept, result.state, now=finished)
 
     # -- when it does not work out -----------------------------------------------------------
 

@@ -41,7 +41,7 @@ from clients.confinement import (
     unprivileged_user,
 )
 from clients.deferral import defer_compiler
-from clients.frames import FRAME, MAGIC, MAX_MESSAGE_BYTES
+from clients.frames import DESCRIPTORS, FRAME, MAGIC, MAX_MESSAGE_BYTES
 from clients.probe import measure, python_folders
 from clients.sdk import Rows
 from clients.warmup import warm_up
@@ -132,7 +132,7 @@ def _serve(control: socket.socket, base: Path, host: _Host) -> None:
             if control.fileno() not in ready:
                 continue
             try:
-                data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, 4)
+                data, fds, _, _ = socket.recv_fds(control, MAX_MESSAGE_BYTES, DESCRIPTORS)
             except ConnectionResetError:  # the node died before it read what it was sent
                 data, fds = b"", []
             request = json.loads(data) if data else {"op": "orphaned"}
@@ -203,14 +203,14 @@ def _child(
     code = 1
     app_dir = Path(request["app_dir"])
     try:
-        model, rows = _take_over(fds, scratch)
+        sent = _take_over(fds, scratch)
         files = _confine(request, app_dir, scratch, parent, host)
         if request["kind"] == "probe":
             found = measure(app_dir, memory_bytes=request["memory_bytes"], files=files)
             _report({"ok": True, "metrics": {}, "probe": found})
         else:
             stage = "app"
-            _run(request, app_dir, model, rows)
+            _run(request, app_dir, sent)
         code = 0
     except BaseException as error:  # noqa: BLE001 the process's edge: everything is reported
         file, line = failure_place(error, app_dir)
@@ -240,13 +240,20 @@ def _confine(
     )
 
 
-def _take_over(fds: Sequence[int], scratch: Path) -> tuple[bytes, Rows]:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What came in files beside the request."""
+
+    model: bytes
+    rows: Rows
+    state: bytes
+
+
+def _take_over(fds: Sequence[int], scratch: Path) -> _Sent:
     """Read what was sent, then keep only null, the output pipe twice, and the result pipe."""
     os.setsid()
-    model_fd, rows_fd, result_fd, output_fd = fds
-    with mmap.mmap(model_fd, 0, access=mmap.ACCESS_READ) as view:
-        model = bytes(view)
-    rows = map_rows(rows_fd)
+    model_fd, rows_fd, state_fd, result_fd, output_fd = fds
+    sent = _Sent(_content(model_fd), map_rows(rows_fd), _content(state_fd))
     null = os.open(os.devnull, os.O_RDWR)
     # Moved out of the way first, so that no dup2 below closes what is still needed.
     kept = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in (null, output_fd, output_fd, result_fd)]
@@ -256,22 +263,30 @@ def _take_over(fds: Sequence[int], scratch: Path) -> tuple[bytes, Rows]:
     os.chdir(scratch)
     os.environ.update(HOME=str(scratch), TMPDIR=str(scratch))
     tempfile.tempdir = None
-    return model, rows
+    return sent
 
 
-def _run(request: Mapping[str, Any], app_dir: Path, model: bytes, rows: Rows) -> None:
+def _content(descriptor: int) -> bytes:
+    if os.fstat(descriptor).st_size == 0:  # which cannot be mapped
+        return b""
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as view:
+        return bytes(view)
+
+
+def _run(request: Mapping[str, Any], app_dir: Path, sent: _Sent) -> None:
     sys.path[0] = str(app_dir)
     sys.dont_write_bytecode = True
     _draw_anew(devices=bool(request["devices"]))
     call = Call(
         app_dir=app_dir,
         kind=request["kind"],
-        model=model,
+        model=sent.model,
         run_config=config_from_json(request["run_config"]),
         round=request["round"],
+        state=sent.state if request["keeps_state"] else None,
     )
-    reply = call_app(call, rows)
-    _report({"ok": True, "metrics": reply.metrics}, reply.update)
+    reply = call_app(call, sent.rows)
+    _report({"ok": True, "metrics": reply.metrics}, reply.update, reply.state)
 
 
 def _draw_anew(*, devices: bool) -> None:
@@ -284,11 +299,12 @@ def _draw_anew(*, devices: bool) -> None:
             torch.cuda.seed_all()  # takes effect when the app first uses a device
 
 
-def _report(record: Mapping[str, object], update: bytes = b"") -> None:
+def _report(record: Mapping[str, object], update: bytes = b"", state: bytes = b"") -> None:
     head = json.dumps(record).encode()
     with os.fdopen(RESULT_FD, "wb", closefd=False) as pipe:
-        pipe.write(FRAME.pack(MAGIC, len(head), len(update)) + head)
+        pipe.write(FRAME.pack(MAGIC, len(head), len(update), len(state)) + head)
         pipe.write(update)
+        pipe.write(state)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from clients.appbundle import MAX_BUNDLE_BYTES, build_bundle, verify_bundle
 from clients.files import read_file, replace_file
 from clients.owner import open_owner
 from commands.app_show import Bundle, read_bundle, show
+from commands.app_state import forget, states
 from commands.errors import BadInput
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
@@ -26,6 +27,8 @@ from server.space import load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Flower apps, each known by its bundle's SHA-256.")
 cli.command("show")(show)
+cli.command("states")(states)
+cli.command("forget")(forget)
 
 
 @cli.command("build")

@@ -15,6 +15,7 @@ from clients.accelerator import cuda_devices
 from clients.alarm import ForkAlarm, ReportPort
 from clients.backoff import Backoff, Presence
 from clients.contracts import OwnerContracts
+from clients.endedruns import keep_forgetting
 from clients.errors import ClientError, GovernanceError
 from clients.failures import Failures
 from clients.fleet import Fleet
@@ -27,6 +28,7 @@ from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
+from clients.statevault import StateVault, state_key
 from clients.tasklog import TaskLog
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
@@ -116,6 +118,11 @@ def open_node(
         on_fork=alarm.raised,
         log_turn=log_turn,
         devices=devices,
+        states=StateVault(
+            key=state_key(identity.paths.key("state.key")),
+            participant=identity.participant,
+            states=state,
+        ),
         keep_detail=Failures(folder=identity.paths.failures, clock=now).keep,
         observer=observer,
     )
@@ -178,6 +185,13 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
             tell=say,
         )
         threading.Thread(target=witness.run, args=(stop,), name="witness", daemon=True).start()
+        threading.Thread(
+            target=keep_forgetting,
+            args=(node.state, governance),
+            kwargs={"clock": now, "stop": stop},
+            name="forgetting",
+            daemon=True,
+        ).start()
         fleet = Fleet(
             address=identity.config.space.superlink,
             ca_pem=identity.ca_pem,

@@ -97,10 +97,10 @@ def flood():
     for _ in range(1024):
         os.write(3, bytes(1 << 20))
 
-def frame(head, update=b""):
+def frame(head, update=b"", state=b""):
     from clients.frames import FRAME, MAGIC
     data = json.dumps(head).encode()
-    os.write(3, FRAME.pack(MAGIC, len(data), len(update)) + data + update)
+    os.write(3, FRAME.pack(MAGIC, len(data), len(update), len(state)) + data + update + state)
     os._exit(0)
 
 def patch(do):
@@ -133,6 +133,30 @@ def remember():
     np.kept = 1
     open("kept-" + secret(), "wb").write(row())
     return found
+
+def keep(context, do):
+    found = len(context.state)
+    if do == "state-keep":
+        context.state["mine"] = ConfigRecord({"secret": secret(), "row": row()})
+    elif do == "state-gigabyte":
+        step = np.zeros(1 << 24, dtype=np.uint8)
+        context.state["big"] = ArrayRecord({str(n): Array(step) for n in range(64)})
+    elif do == "state-object":
+        context.state = {"mine": secret()}
+    elif do == "state-forged":
+        frame({"ok": True, "metrics": {}}, ours(), b"\x00" * 7 + row())
+    elif do == "state-pickle":
+        head = json.dumps([["r", "arrays", [["k", "0"]]]]).encode()
+        frame({"ok": True, "metrics": {}}, ours(), struct.pack("<Q", len(head)) + head + b"\x80")
+    elif do == "state-flood":
+        from clients.frames import FRAME, MAGIC
+        os.write(3, FRAME.pack(MAGIC, 2, 0, 1 << 30) + b"{}")
+        flood()
+    return found
+
+def ours():
+    from policies.tensors import pack_tensors
+    return pack_tensors({"weight": np.ones((2, 3), dtype=np.float32)})
 
 def own_exception():
     raise type("E" + secret(), (Exception,), {})(secret())
@@ -231,6 +255,8 @@ def train(message, context):
         ENDS[do]()
     elif do.startswith("patch"):
         patch(do)
+    elif do.startswith("state"):
+        metrics = {"loss": keep(context, do)}
     content = {"metrics": MetricRecord(metrics)}
     incoming = message.content["arrays"]["weight"].numpy()
     content["arrays"] = ArrayRecord({n: Array(a) for n, a in arrays(do, incoming).items()})

@@ -89,6 +89,7 @@ class HostileNode:
         do: str,
         *,
         wall_s: int = 20,
+        run: str = "run-1",
         clip_norm: str = "",
         model: bytes = MODEL,
         **config: ConfigValue,
@@ -98,6 +99,7 @@ class HostileNode:
         run_config: dict[str, ConfigValue] = {"do": do, **config}
         permit = body(
             id=f"permit-{self._permits:032x}",
+            run=run,
             model=sha256_hex(model),
             config=config_digest(run_config),
             limits=LIMITS | {"wall_s": wall_s},
@@ -106,9 +108,11 @@ class HostileNode:
         envelope = sign_permit(permit, self.node.space.log(permit), PERMIT_KEY)
         return Task("77", APP, run_config, envelope, model)
 
-    def attack(self, do: str, *, wall_s: int = 20, **config: ConfigValue) -> Reply:
+    def attack(
+        self, do: str, *, wall_s: int = 20, run: str = "run-1", **config: ConfigValue
+    ) -> Reply:
         """Its outcome; the sandbox must have buried the child."""
-        return self.outcome(self.task(do, wall_s=wall_s, **config))
+        return self.outcome(self.task(do, wall_s=wall_s, run=run, **config))
 
     def outcome(self, task: Task) -> Reply:
         """As `attack`."""
@@ -116,9 +120,9 @@ class HostileNode:
         assert psutil.Process(self.sandbox.pid).children(recursive=True) == []
         return reply
 
-    def figure(self, do: str, **config: ConfigValue) -> float:
+    def figure(self, do: str, *, run: str = "run-1", **config: ConfigValue) -> float:
         """What an attack reports: the error number that it met."""
-        reply = self.attack(do, **config)
+        reply = self.attack(do, run=run, **config)
         assert isinstance(reply, Done), reply
         return float(receipt_of(reply).metrics["loss"])
 

@@ -169,6 +169,32 @@ def test_nothing_is_kept_from_round_to_round(node: HostileNode) -> None:
     assert [node.figure("remember") for _ in range(3)] == [0, 0, 0]
 
 
+def test_an_app_finds_the_state_of_its_own_run_only(node: HostileNode) -> None:
+    """And what it kept there, rows in all, is in no reply, no log, and in no file in the clear."""
+    reply = node.attack("state-keep", run="run-a")
+    nothing_leaked(node, reply)
+    assert node.figure("state-look", run="run-a") == 1
+    assert node.figure("state-look", run="run-b") == 0
+    files = [path for path in node.node.folder.rglob("*") if path.is_file()]
+    held = b"".join(path.read_bytes() for path in files)
+    assert [leak for leak in LEAKS if leak in held] == []
+
+
+@pytest.mark.parametrize(
+    "do",
+    ["state-gigabyte", "state-flood", "state-object", "state-forged", "state-pickle"],
+)
+def test_a_state_too_large_or_of_another_form_is_refused(node: HostileNode, do: str) -> None:
+    """What was kept before stays."""
+    run = f"run-{do}"
+    node.attack("state-keep", run=run)
+    reply = node.attack(do, run=run)
+    assert isinstance(reply, Refusal)
+    assert node.last_entry() == ("UseFailed", "app-failed")
+    nothing_leaked(node, reply)
+    assert node.figure("state-look", run=run) == 1
+
+
 # -- resources -------------------------------------------------------------------------------------
 
 

@@ -460,6 +460,11 @@ class Service(GovernanceServicer):  # type: ignore[misc]
     def GetApp(self, _request: pb.AppRef, _context: grpc.ServicerContext) -> pb.App:
         return pb.App(fab=bytes(6 << 20))
 
+    def GetRun(self, request: pb.RunRef, context: grpc.ServicerContext) -> pb.Run:
+        if request.run != "run-1":
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such run")
+        return pb.Run(run=request.run, state="COMPLETED")
+
     def GetSpace(self, _request: pb.Empty, _context: grpc.ServicerContext) -> pb.Space:
         return pb.Space(space_json=b"{}", checkpoint="note")
 
@@ -501,6 +506,9 @@ def test_calls_carry_the_nodes_certificate_and_bring_typed_answers(tmp_path: Pat
         assert governance.list_documents("apps") == [b"apps"]
         assert len(governance.get_app("a" * 64)) == 6 << 20
         assert governance.get_space() == (b"{}", "note")
+        assert governance.run_state("run-1") == "COMPLETED"
+        with pytest.raises(GovernanceRefused, match="no such run"):
+            governance.run_state("run-2")
         watch = governance.watch_withdrawals()
         assert next(watch) == b"one"
         with pytest.raises(GovernanceUnavailable, match="going down"):

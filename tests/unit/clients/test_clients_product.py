@@ -92,6 +92,8 @@ def test_what_a_product_file_need_not_say(tmp_path: Path) -> None:
     assert said == (1, None, "none")
     assert (product.anonymization, product.filing_number) == ("", "")
     assert product.share_readiness == ("rows",)
+    assert product.app_state == "same-rows"
+    assert load_product(written(tmp_path, app_state="none")).app_state == "none"
 
 
 def test_what_a_product_file_says_stands_on_the_card(tmp_path: Path) -> None:

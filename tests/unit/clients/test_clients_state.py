@@ -159,7 +159,7 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     }.items():
         for column in columns:
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    for table in ("use_rows", "subject_rolls", "row_states"):
+    for table in ("use_rows", "subject_rolls", "row_states", "app_states"):
         connection.execute(f"DROP TABLE {table}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
@@ -169,6 +169,7 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     assert [product.opening for product in again.products()] == [b""]
     again.finish_use("permit-1", "stopped")
     begin(again, replace(USE, permit_id="permit-2"), uses=1)
+    assert again.app_states() == []
     assert account(again) == (2, 60, "0.5", "10", TIME)
     withdraw(again)
     assert [pending.opening for pending in again.pending_withdrawals()] == [b"opening"]

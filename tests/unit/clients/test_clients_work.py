@@ -36,6 +36,7 @@ from clients.rowset import RowTree
 from clients.sdk import Rows
 from clients.selection import Selection, Selector
 from clients.state import NodeState
+from clients.statevault import StateVault
 from clients.tasks import Done, Reply, Task
 from clients.watcher import StateWatcher
 from clients.work import Worker
@@ -191,6 +192,7 @@ class Node:
             observer=self.observer,
             on_fork=self.forks.append,
             devices=self.devices,
+            states=StateVault(key=b"k" * 32, participant="clinic-a", states=self.state),
             on_step=self._step,
         )
 
