@@ -11,12 +11,13 @@ from clients.holdings import Holdings
 from clients.journal import Journal
 from clients.records import ProductRecord, SeenCheckpoint, Use
 from clients.schema import JOURNAL
+from clients.served import Served
 from clients.uses import Uses
 
 __all__ = ["Journal", "NodeState", "ProductRecord", "SeenCheckpoint", "Use"]
 
 
-class NodeState(Uses, Holdings):
+class NodeState(Uses, Holdings, Served):
     """The node's database. Safe to share between threads.
 
     Every method raises StateUnavailable when the file cannot be read or written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,24 +18,29 @@ from clients.errors import ClientError, GovernanceError
 from clients.failures import Failures
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
-from clients.governance import OwnerPort
+from clients.governance import GovernanceClient, OwnerPort
+from clients.health import HealthAddress, health_server
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.node import NodeLoop, Pace
 from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
+from clients.running import RunningFile, RunningRecord, held_up
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
 from clients.tasklog import TaskLog
+from clients.vitals import Contact, Readiness
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
 from ledger.errors import LedgerError
 from policies.errors import PolicyError
+from policies.fields import instant
 from policies.receipt import Confinement
 
 LOGGER = logging.getLogger(__name__)
 
 _TELL_EVERY_S = 5.0
 _CONNECT_EVERY_S = 1.0
+_ASK_EVERY_S = 10.0
 
 
 def now() -> datetime:
@@ -118,8 +124,13 @@ def open_node(
     return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
 
 
-def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
+def run_node(
+    folder: Path, *, say: Callable[[str], None], health: HealthAddress | None = None
+) -> None:
     """Run a node until SIGTERM or Ctrl-C.
+
+    Args:
+        health: where to tell of its health; nowhere if None.
 
     Raises:
         ClientError, LedgerError: what keeps the node from starting, for its owner to read.
@@ -129,7 +140,8 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         sandbox = stack.enter_context(Sandbox.start())
         identity = load_identity(folder)
         identity.check_certificate(now())
-        governance = stack.enter_context(governance_client(identity))
+        superlink, governed = Contact(now), Contact(now)
+        governance = stack.enter_context(governance_client(identity, contact=governed))
         node = open_node(
             stack,
             identity,
@@ -142,13 +154,44 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now
         )
+        told = (
+            ""
+            if health is None
+            else stack.enter_context(
+                health_server(
+                    health,
+                    lambda: Readiness(
+                        superlink=superlink.told(),
+                        governance=governed.told(),
+                        sandbox=sandbox.alive(),
+                        tasks=node.worker.in_work,
+                    ),
+                )
+            )
+        )
+        stack.enter_context(held_up(identity.paths.running_lock))
+        running = RunningFile(
+            identity.paths.running,
+            RunningRecord(
+                version=1,
+                pid=os.getpid(),
+                started=instant(now()),
+                environment=sandbox.confinement.environment(files=sandbox.files_confined),
+                confinement=_describe(sandbox),
+                health=told,
+                seen_size=0,
+                seen=None,
+            ),
+            state=node.state,
+            clock=now,
+        )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
         node.worker.recover()
         stop = threading.Event()
         stack.callback(node.worker.stop)
         stack.callback(stop.set)
-        stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node)))
+        stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node, running)))
         threading.Thread(
             target=_keep_telling, args=(node, contracts, stop), name="teller", daemon=True
         ).start()
@@ -162,7 +205,11 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
             clock=now,
         )
         threading.Thread(target=witness.run, args=(stop,), name="witness", daemon=True).start()
-        fleet = _connect(stack, identity, stop, say)
+        if health is not None:
+            threading.Thread(
+                target=_keep_asking, args=(governance, stop), name="asker", daemon=True
+            ).start()
+        fleet = _connect(stack, identity, stop, say, superlink)
         say(f"connected to the SuperLink {identity.config.space.superlink}")
         NodeLoop(
             fleet=fleet,
@@ -173,13 +220,22 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
 
 
 def _connect(
-    stack: ExitStack, identity: NodeIdentity, stop: threading.Event, say: Callable[[str], None]
+    stack: ExitStack,
+    identity: NodeIdentity,
+    stop: threading.Event,
+    say: Callable[[str], None],
+    contact: Contact,
 ) -> Fleet:
     """Wait for the SuperLink; a wrong key is not waited for."""
     space = identity.config.space
     waiting = False
     while True:
-        fleet = Fleet(address=space.superlink, ca_pem=identity.ca_pem, key=identity.keys.fleet)
+        fleet = Fleet(
+            address=space.superlink,
+            ca_pem=identity.ca_pem,
+            key=identity.keys.fleet,
+            contact=contact,
+        )
         try:
             return stack.enter_context(fleet)
         except FleetUnavailable as problem:
@@ -189,10 +245,22 @@ def _connect(
             stop.wait(_CONNECT_EVERY_S)
 
 
-def _on_change(node: OpenNode) -> None:
+def _on_change(node: OpenNode, running: RunningFile) -> None:
     """Another process changed the node's database: the owner withdrew, approved, revoked."""
     node.worker.recheck()
     node.journal.drain()
+    running.look()
+
+
+def _keep_asking(governance: GovernanceClient, stop: threading.Event) -> None:
+    """Ask governance for its head now and then, to know whether it answers."""
+    while True:
+        try:
+            governance.get_space()
+        except GovernanceError as problem:
+            LOGGER.debug("governance cannot be asked at present: %s", problem)
+        if stop.wait(_ASK_EVERY_S):
+            return
 
 
 def _keep_telling(node: OpenNode, contracts: OwnerContracts, stop: threading.Event) -> None:

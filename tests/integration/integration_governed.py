@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from integration_space import (
 
 from clients.appbundle import build_bundle
 from commands import localspace
+from commands.children import python
 from commands.demo import APP
 from commands.localspace import LocalSpace, local_space, run_spec
 from commands.logs import FORMAT_VARIABLE, LogFormat
@@ -41,12 +44,14 @@ class Observed:
         commands: command lines of all processes of this machine.
         environments: of the space's own processes.
         pages: of Flower's database and its write-ahead log, each content once.
+        status: what `tds node status` told of each node after the last round, while it ran.
         scratch: files in the sandboxes' folders, after the last round.
     """
 
     commands: set[str] = field(default_factory=set)
     environments: set[bytes] = field(default_factory=set)
     pages: set[bytes] = field(default_factory=set)
+    status: dict[str, dict[str, Any]] = field(default_factory=dict)
     scratch: dict[Path, bytes] = field(default_factory=dict)
 
     def look(self, database: Path) -> None:
@@ -130,7 +135,16 @@ def governed_run(root: Path) -> Governed:
                     break
                 local.children.check()
         observed.look_into_sandboxes()
+        observed.status = {name: node_status(node.folder) for name, node in local.nodes.items()}
     return Governed(root, local, app, run, secrets, tuple(tokens), observed)
+
+
+def node_status(folder: Path) -> dict[str, Any]:
+    """What `tds node status --json` prints."""
+    command = python("-m", "commands", "node", "status", "--json", "--node", str(folder))
+    ran = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
 
 
 def _pages(path: Path, *, header: int, before_each: int) -> set[bytes]:
