@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from clients.observing import TaskEnd, TaskFacts
 from policies.canonical import Json
 from policies.fields import instant
 
@@ -96,3 +97,44 @@ class Readiness:
             "sandbox": {"alive": self.sandbox},
             "tasks": self.tasks,
         }
+
+
+class Vitals:
+    """How this node stands; an `clients.observing.Observer` that counts tasks, and no more.
+
+    Args:
+        sandbox_alive: whether the sandbox's process is there; from any thread.
+        clock: aware UTC now.
+    """
+
+    def __init__(self, *, sandbox_alive: Callable[[], bool], clock: Callable[[], datetime]) -> None:
+        self.superlink = Contact(clock)
+        self.governance = Contact(clock)
+        self._sandbox_alive = sandbox_alive
+        self._turn = threading.Lock()
+        self._tasks = 0
+
+    def readiness(self) -> Readiness:
+        """As it is now; from any thread."""
+        return Readiness(
+            superlink=self.superlink.told(),
+            governance=self.governance.told(),
+            sandbox=self._sandbox_alive(),
+            tasks=self._tasks,
+        )
+
+    def begun(self, flower_run: str) -> None:
+        """One more in work."""
+        with self._turn:
+            self._tasks += 1
+
+    def admitted(self, facts: TaskFacts) -> None:
+        """See `clients.observing.Observer`."""
+
+    def step(self, name: str) -> None:
+        """See `clients.observing.Observer`."""
+
+    def ended(self, end: TaskEnd) -> None:
+        """One less in work."""
+        with self._turn:
+            self._tasks -= 1

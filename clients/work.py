@@ -139,11 +139,6 @@ class Worker:
             self._current = None
             self._turn.release()
 
-    @property
-    def in_work(self) -> int:
-        """How many tasks passed the gate and are not over."""
-        return 0 if self._current is None else 1
-
     def recheck(self) -> None:
         """End the running task if consent or approval was taken back; cheap, from any thread."""
         current = self._current

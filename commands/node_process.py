@@ -19,21 +19,21 @@ from clients.failures import Failures
 from clients.fleet import Fleet, FleetUnavailable
 from clients.gate import GateKeys
 from clients.governance import GovernanceClient, OwnerPort
-from clients.health import HealthAddress, health_server
+from clients.health import HealthAddress
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.node import NodeLoop, Pace
 from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
-from clients.running import RunningFile, RunningRecord, held_up
+from clients.running import RunningFile
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
-from clients.tasklog import TaskLog
-from clients.vitals import Contact, Readiness
+from clients.telemetry import wanted
+from clients.vitals import Contact, Vitals
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
+from commands.node_signals import node_observer, tell_running
 from ledger.errors import LedgerError
 from policies.errors import PolicyError
-from policies.fields import instant
 from policies.receipt import Confinement
 
 LOGGER = logging.getLogger(__name__)
@@ -140,8 +140,9 @@ def run_node(
         sandbox = stack.enter_context(Sandbox.start())
         identity = load_identity(folder)
         identity.check_certificate(now())
-        superlink, governed = Contact(now), Contact(now)
-        governance = stack.enter_context(governance_client(identity, contact=governed))
+        vitals = Vitals(sandbox_alive=sandbox.alive, clock=now)
+        observer = stack.enter_context(node_observer(identity, vitals))
+        governance = stack.enter_context(governance_client(identity, contact=vitals.governance))
         node = open_node(
             stack,
             identity,
@@ -149,41 +150,13 @@ def run_node(
             confinement=sandbox.confinement,
             governance=governance,
             environment=sandbox.confinement.environment(files=sandbox.files_confined),
-            observer=TaskLog(),
+            observer=observer,
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now
         )
-        told = (
-            ""
-            if health is None
-            else stack.enter_context(
-                health_server(
-                    health,
-                    lambda: Readiness(
-                        superlink=superlink.told(),
-                        governance=governed.told(),
-                        sandbox=sandbox.alive(),
-                        tasks=node.worker.in_work,
-                    ),
-                )
-            )
-        )
-        stack.enter_context(held_up(identity.paths.running_lock))
-        running = RunningFile(
-            identity.paths.running,
-            RunningRecord(
-                version=1,
-                pid=os.getpid(),
-                started=instant(now()),
-                environment=sandbox.confinement.environment(files=sandbox.files_confined),
-                confinement=_describe(sandbox),
-                health=told,
-                seen_size=0,
-                seen=None,
-            ),
-            state=node.state,
-            clock=now,
+        running = tell_running(
+            stack, identity, node.state, sandbox, _describe(sandbox), vitals=vitals, health=health
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
@@ -205,11 +178,11 @@ def run_node(
             clock=now,
         )
         threading.Thread(target=witness.run, args=(stop,), name="witness", daemon=True).start()
-        if health is not None:
+        if health is not None or wanted(os.environ):
             threading.Thread(
                 target=_keep_asking, args=(governance, stop), name="asker", daemon=True
             ).start()
-        fleet = _connect(stack, identity, stop, say, superlink)
+        fleet = _connect(stack, identity, stop, say, vitals.superlink)
         say(f"connected to the SuperLink {identity.config.space.superlink}")
         NodeLoop(
             fleet=fleet,

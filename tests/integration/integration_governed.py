@@ -20,6 +20,7 @@ from integration_space import (
     descendants,
     write_product,
 )
+from otlp_collector import Collector, collector
 
 from clients.appbundle import build_bundle
 from commands import localspace
@@ -45,6 +46,7 @@ class Observed:
         environments: of the space's own processes.
         pages: of Flower's database and its write-ahead log, each content once.
         status: what `tds node status` told of each node after the last round, while it ran.
+        telemetry: what the nodes sent to a collector of OpenTelemetry.
         scratch: files in the sandboxes' folders, after the last round.
     """
 
@@ -52,6 +54,7 @@ class Observed:
     environments: set[bytes] = field(default_factory=set)
     pages: set[bytes] = field(default_factory=set)
     status: dict[str, dict[str, Any]] = field(default_factory=dict)
+    telemetry: Collector = field(default_factory=Collector)
     scratch: dict[Path, bytes] = field(default_factory=dict)
 
     def look(self, database: Path) -> None:
@@ -104,9 +107,11 @@ def governed_run(root: Path) -> Governed:
     secrets: dict[str, Secret] = {}
     observed = Observed()
     database = root / "flower.db"
-    # Logs as JSON: what test_integration_logs.py reads, and what the canaries are looked for in.
-    space = local_space(root, name="tests/governed", env={FORMAT_VARIABLE: LogFormat.JSON.value})
-    with pytest.MonkeyPatch.context() as patch, space as local:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        collector() as observed.telemetry,
+        local_space(root, name="tests/governed", env=_signals(observed.telemetry.url)) as local,
+    ):
         _keep_tokens(patch, tokens)
         local.start(database=database)
         bundle = build_bundle(APP)
@@ -137,6 +142,15 @@ def governed_run(root: Path) -> Governed:
         observed.look_into_sandboxes()
         observed.status = {name: node_status(node.folder) for name, node in local.nodes.items()}
     return Governed(root, local, app, run, secrets, tuple(tokens), observed)
+
+
+def _signals(collector_url: str) -> dict[str, str]:
+    """Logs as JSON and telemetry: read by tests of theirs, and searched for canaries."""
+    return {
+        FORMAT_VARIABLE: LogFormat.JSON.value,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector_url,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    }
 
 
 def node_status(folder: Path) -> dict[str, Any]:
