@@ -67,6 +67,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from clients.errors import ClientError
 from clients.messages import Instruction, make_instruction, refusal_message, reply_message
+from clients.vitals import Contact
 from policies.runconfig import ConfigValue
 from policies.wire import Refusal
 
@@ -120,10 +121,21 @@ class Fleet:
 
     Use as a context manager: entering activates the node and starts its heartbeat, leaving ends
     both. `poll`, `reply` and `run_info` are called from one thread; the heartbeat has its own.
+
+    Args:
+        contact: told of each call's success or failure.
     """
 
-    def __init__(self, *, address: str, ca_pem: bytes, key: EllipticCurvePrivateKey) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        ca_pem: bytes,
+        key: EllipticCurvePrivateKey,
+        contact: Contact | None = None,
+    ) -> None:
         self._address = address
+        self._contact = contact
         self._public_key = public_key_to_bytes(key.public_key())
         self._client = FleetHttpClient.from_server_address(
             address,
@@ -364,7 +376,7 @@ class Fleet:
 
     def _call(self, method: Callable[[T], R], request: T) -> R:
         try:
-            return method(request)
+            return self._asked(method, request)
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             entering = isinstance(request, ActivateNodeRequest)
@@ -397,6 +409,17 @@ class Fleet:
                     "CA: another space answers there, or somebody stands between; ask the operator"
                 ) from error
             raise FleetUnavailable(f"SuperLink {self._address}: {text}") from error
+
+    def _asked(self, method: Callable[[T], R], request: T) -> R:
+        try:
+            answer = method(request)
+        except httpx.HTTPError:
+            if self._contact is not None:
+                self._contact.failed()
+            raise
+        if self._contact is not None:
+            self._contact.answered()
+        return answer
 
 
 def _untrusted(error: BaseException) -> bool:

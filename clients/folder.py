@@ -18,6 +18,7 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     apps/                 bundles that the owner looked at
     witness-policy        whose cosignatures a permit's checkpoint must carry; optional
     failures/             what apps said when they failed (clients.failures)
+    running.json .lock    what the node's process tells of itself (clients.running)
     evidence/             heads of the space's log that do not fit together (clients.evidence)
     state.db              clients.state; ledger.db, last-signed, log/  the node's own log
 """
@@ -112,6 +113,16 @@ class NodePaths:
     def apps(self) -> Path:
         """App bundles."""
         return self.root / "apps"
+
+    @property
+    def running(self) -> Path:
+        """What the node's process tells of itself."""
+        return self.root / "running.json"
+
+    @property
+    def running_lock(self) -> Path:
+        """Held by the node's process while it is up."""
+        return self.root / "running.lock"
 
     @property
     def failures(self) -> Path:

@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.message import Message
 
 from clients.errors import GovernanceError, GovernanceRefused, GovernanceUnavailable
+from clients.vitals import Contact
 from policies import governance_pb2 as pb
 from policies.governance_pb2_grpc import EnrolmentStub, GovernanceStub
 
@@ -91,6 +92,7 @@ class GovernanceClient:
         key_pem: this node's TLS key.
         certificate_pem: this node's certificate.
         timeout_s: seconds a call may take, connecting included.
+        contact: told whether each call was answered.
     """
 
     def __init__(
@@ -101,8 +103,10 @@ class GovernanceClient:
         key_pem: bytes,
         certificate_pem: bytes,
         timeout_s: float = CALL_TIMEOUT_S,
+        contact: Contact | None = None,
     ) -> None:
         self._address = address
+        self._contact = contact
         self._credentials = grpc.ssl_channel_credentials(ca_pem, key_pem, certificate_pem)
         self._timeout_s = timeout_s
         self._opening = threading.Lock()
@@ -244,9 +248,16 @@ class GovernanceClient:
         try:
             got = call(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise _failure(error, method, self._address) from error
+            failure = _failure(error, method, self._address)
+            self._heard(isinstance(failure, GovernanceRefused))
+            raise failure from error
+        self._heard(True)
         assert isinstance(got, answer)
         return got
+
+    def _heard(self, answered: bool) -> None:
+        if self._contact is not None:
+            (self._contact.answered if answered else self._contact.failed)()
 
     def _connected(self) -> GovernanceStub:
         with self._opening:

@@ -27,6 +27,7 @@ from clients.readiness import Readiness
 from clients.registering import readiness_of, register_product
 from clients.state import NodeState
 from clients.status import NodeStatus, read_status
+from clients.vitals import Contact
 from policies.canonical import sha256_hex
 from policies.disclosure import SALT_BYTES, Opening, ReasonText, new_opening
 from policies.envelope import sign_envelope
@@ -267,13 +268,16 @@ def _opening(reason: str) -> Opening | None:
     return new_opening(value, secrets.token_bytes(SALT_BYTES))
 
 
-def governance_client(identity: NodeIdentity) -> GovernanceClient:
+def governance_client(
+    identity: NodeIdentity, *, contact: Contact | None = None
+) -> GovernanceClient:
     """The node's connection to governance, not yet made."""
     return GovernanceClient(
         address=identity.config.space.governance,
         ca_pem=identity.ca_pem,
         key_pem=identity.tls_key_pem,
         certificate_pem=identity.certificate_pem,
+        contact=contact,
     )
 
 

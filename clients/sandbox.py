@@ -114,6 +114,10 @@ class Sandbox:
         """The zygote's process id."""
         return self._zygote.process.pid
 
+    def alive(self) -> bool:
+        """Whether the zygote's process is there; a job that finds none starts another."""
+        return self._zygote.alive()
+
     def run(self, job: Job, *, cancelled: threading.Event | None = None) -> JobResult:
         """Run one job to its end; a second caller waits.
 

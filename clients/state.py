@@ -12,13 +12,14 @@ from clients.journal import Journal
 from clients.keptstates import KeptStates
 from clients.records import KeptState, ProductRecord, SeenCheckpoint, Use
 from clients.schema import JOURNAL
+from clients.served import Served
 from clients.used_rows import UsedRows
 from clients.uses import Uses
 
 __all__ = ["Journal", "KeptState", "NodeState", "ProductRecord", "SeenCheckpoint", "Use"]
 
 
-class NodeState(Uses, UsedRows, Holdings, KeptStates):
+class NodeState(Uses, UsedRows, Holdings, KeptStates, Served):
     """The node's database. Safe to share between threads.
 
     Every method raises StateUnavailable when the file cannot be read or written.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from clients.accelerator import cuda_devices
 from clients.files import replace_file
 from clients.governance import GovernanceClient
+from clients.health import parse_health_address
 from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
 from clients.sandbox import Sandbox
@@ -22,9 +22,11 @@ from commands.errors import CommandFailed
 from commands.logs import LogFormat, LogFormatOption, configure_logs
 from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
+from commands.node_health import node_health
 from commands.node_new import new
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
+from commands.node_status import node_status
 from commands.node_subject import subject_uses
 from commands.output import JsonFlag, print_json, print_table, say
 
@@ -51,78 +53,26 @@ def run(
         ),
     ] = False,
     log_format: LogFormatOption = LogFormat.TEXT,
+    health: Annotated[
+        str,
+        typer.Option(
+            envvar="TDS_HEALTH",
+            help="Tell of the node's health here: 127.0.0.1:PORT or unix:/PATH; nowhere if left "
+            "out.",
+        ),
+    ] = "",
 ) -> None:
     """Run the node until Ctrl-C: take tasks, check each permit, run approved apps, send receipts.
 
     Example: tds node run --node ./clinic
     """
     configure_logs(log_format)
-    run_node(node, say=LOGGER.info if log_format is LogFormat.JSON else say, gpu=gpu)
+    told = LOGGER.info if log_format is LogFormat.JSON else say
+    run_node(node, say=told, gpu=gpu, health=parse_health_address(health) if health else None)
 
 
-@cli.command("status")
-def status(node: NodeFolder, as_json: JsonFlag = False) -> None:
-    """Show what this node offers, has agreed to, has approved, and who used what; needs no network.
-
-    Example: tds node status --node ./clinic
-    """
-    with open_owner(node) as owner:
-        found = owner.status()
-    identity = load_identity(node)
-    log_key, witness_key = identity.log_signer.verifier_key, identity.cosigner.verifier.text
-    if as_json:
-        forks = [fork.to_json() for fork in found.forks]
-        keys = {"log_key": log_key, "witness_key": witness_key}
-        print_json({**keys, **_plain(asdict(found)), "forks": forks})
-        return
-    say(f"{found.participant} in {found.space}, processing in {found.region}")
-    say(f"own log {node / 'log'}, its key for `tds audit verify`: {log_key}")
-    say(f"as a witness of the space's log: {witness_key}")
-    say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
-    print_table(
-        "data products",
-        ["product", "rows", "registered"],
-        [
-            [p.id, str(p.rows), "no" if p.registered is None else f"entry {p.registered}"]
-            for p in found.products
-        ],
-    )
-    print_table(
-        "agreements",
-        ["agreement", "product", "uses", "consent"],
-        [
-            [
-                a.id,
-                a.product,
-                str(a.uses),
-                f"withdrawn {a.withdrawn}" if a.withdrawn else "stands",
-            ]
-            for a in found.agreements
-        ],
-    )
-    print_table(
-        "approved apps",
-        ["SHA-256", "approved", "revoked"],
-        [[a.sha256, a.approved, a.revoked or ""] for a in found.apps],
-    )
-    print_table(
-        "last uses",
-        ["run", "round", "product", "began", "outcome"],
-        [
-            [u.run, str(u.round), u.product, u.started, u.outcome or "in progress"]
-            for u in found.uses
-        ],
-    )
-    for fork in found.forks:
-        say(
-            f"THE SPACE'S LOG IS NOT TO BE TRUSTED ({fork.kind}, {fork.time}): {fork.text}; both "
-            f"signed heads: {node / 'evidence'}/{fork.id}-seen.note and -came.note"
-        )
-    if found.untold:
-        say(
-            f"{len(found.untold)} withdrawals are not yet confirmed by governance; "
-            "the running node goes on telling it"
-        )
+cli.command("status")(node_status)
+cli.command("health")(node_health)
 
 
 @cli.command("withdraw")
@@ -220,12 +170,3 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
 def node_client(node: Path) -> GovernanceClient:
     """A node's connection to governance, for reading."""
     return governance_client(load_identity(node))
-
-
-def _plain(value: Any) -> Any:
-    """JSON values of a status; envelopes and other bytes are left out."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if not isinstance(item, bytes)}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime) else value

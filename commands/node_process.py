@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -20,18 +21,22 @@ from clients.errors import ClientError, GovernanceError
 from clients.failures import Failures
 from clients.fleet import Fleet
 from clients.gate import GateKeys
-from clients.governance import OwnerPort
+from clients.governance import GovernanceClient, OwnerPort
+from clients.health import HealthAddress
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.joining import Joining, flower_id
 from clients.node import NodeLoop, Pace
 from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
+from clients.running import RunningFile
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
 from clients.statevault import StateVault, state_key
-from clients.tasklog import TaskLog
+from clients.telemetry import wanted
+from clients.vitals import Vitals
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
+from commands.node_signals import node_observer, tell_running
 from ledger.errors import LedgerError
 from policies.errors import PolicyError
 from policies.receipt import Confinement
@@ -39,6 +44,7 @@ from policies.receipt import Confinement
 LOGGER = logging.getLogger(__name__)
 
 _TELL_EVERY_S = 5.0
+_ASK_EVERY_S = 10.0
 
 
 def now() -> datetime:
@@ -130,11 +136,18 @@ def open_node(
     return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
 
 
-def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> None:
+def run_node(
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    gpu: bool = False,
+    health: HealthAddress | None = None,
+) -> None:
     """Run a node until SIGTERM or Ctrl-C.
 
     Args:
         gpu: open this host's NVIDIA devices to apps whose permit allows it.
+        health: where to tell of its health; nowhere if None.
 
     Raises:
         ClientError, LedgerError: what keeps the node from starting, for its owner to read.
@@ -145,7 +158,9 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
         devices = cuda_devices() if gpu else ()
         identity = load_identity(folder)
         identity.check_certificate(now())
-        governance = stack.enter_context(governance_client(identity))
+        vitals = Vitals(sandbox_alive=sandbox.alive, clock=now)
+        observer = stack.enter_context(node_observer(identity, vitals))
+        governance = stack.enter_context(governance_client(identity, contact=vitals.governance))
         node = open_node(
             stack,
             identity,
@@ -157,10 +172,13 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
                 files=sandbox.files_confined and not devices
             ),
             devices=devices,
-            observer=TaskLog(),
+            observer=observer,
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now
+        )
+        running = tell_running(
+            stack, identity, node.state, sandbox, _describe(sandbox), vitals=vitals, health=health
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
@@ -170,7 +188,7 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
         stop = threading.Event()
         stack.callback(node.worker.stop)
         stack.callback(stop.set)
-        stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node)))
+        stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node, running)))
         threading.Thread(
             target=_keep_telling, args=(node, contracts, stop), name="teller", daemon=True
         ).start()
@@ -192,10 +210,15 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
             name="forgetting",
             daemon=True,
         ).start()
+        if health is not None or wanted(os.environ):
+            threading.Thread(
+                target=_keep_asking, args=(governance, stop), name="asker", daemon=True
+            ).start()
         fleet = Fleet(
             address=identity.config.space.superlink,
             ca_pem=identity.ca_pem,
             key=identity.keys.fleet,
+            contact=vitals.superlink,
         )
         presence, backoff = Presence("the SuperLink", say), Backoff()
         joining = Joining(
@@ -220,10 +243,22 @@ def run_node(folder: Path, *, say: Callable[[str], None], gpu: bool = False) -> 
         ).run()
 
 
-def _on_change(node: OpenNode) -> None:
+def _on_change(node: OpenNode, running: RunningFile) -> None:
     """Another process changed the node's database: the owner withdrew, approved, revoked."""
     node.worker.recheck()
     node.journal.drain()
+    running.look()
+
+
+def _keep_asking(governance: GovernanceClient, stop: threading.Event) -> None:
+    """Ask governance for its head now and then, to know whether it answers."""
+    while True:
+        try:
+            governance.get_space()
+        except GovernanceError as problem:
+            LOGGER.debug("governance cannot be asked at present: %s", problem)
+        if stop.wait(_ASK_EVERY_S):
+            return
 
 
 def _keep_telling(node: OpenNode, contracts: OwnerContracts, stop: threading.Event) -> None:

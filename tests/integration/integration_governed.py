@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,11 @@ from integration_space import (
     descendants,
     write_product,
 )
+from otlp_collector import Collector, collector
 
 from clients.appbundle import build_bundle
 from commands import localspace
+from commands.children import python
 from commands.demo import APP
 from commands.localspace import LocalSpace, local_space, run_spec
 from commands.logs import FORMAT_VARIABLE, LogFormat
@@ -41,12 +45,16 @@ class Observed:
         commands: command lines of all processes of this machine.
         environments: of the space's own processes.
         pages: of Flower's database and its write-ahead log, each content once.
+        status: what `tds node status` told of each node after the last round, while it ran.
+        telemetry: what the nodes sent to a collector of OpenTelemetry.
         scratch: files in the sandboxes' folders, after the last round.
     """
 
     commands: set[str] = field(default_factory=set)
     environments: set[bytes] = field(default_factory=set)
     pages: set[bytes] = field(default_factory=set)
+    status: dict[str, dict[str, Any]] = field(default_factory=dict)
+    telemetry: Collector = field(default_factory=Collector)
     scratch: dict[Path, bytes] = field(default_factory=dict)
 
     def look(self, database: Path) -> None:
@@ -99,9 +107,11 @@ def governed_run(root: Path) -> Governed:
     secrets: dict[str, Secret] = {}
     observed = Observed()
     database = root / "flower.db"
-    # Logs as JSON: what test_integration_logs.py reads, and what the canaries are looked for in.
-    space = local_space(root, name="tests/governed", env={FORMAT_VARIABLE: LogFormat.JSON.value})
-    with pytest.MonkeyPatch.context() as patch, space as local:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        collector() as observed.telemetry,
+        local_space(root, name="tests/governed", env=_signals(observed.telemetry.url)) as local,
+    ):
         _keep_tokens(patch, tokens)
         local.start(database=database)
         bundle = build_bundle(APP)
@@ -130,7 +140,25 @@ def governed_run(root: Path) -> Governed:
                     break
                 local.children.check()
         observed.look_into_sandboxes()
+        observed.status = {name: node_status(node.folder) for name, node in local.nodes.items()}
     return Governed(root, local, app, run, secrets, tuple(tokens), observed)
+
+
+def _signals(collector_url: str) -> dict[str, str]:
+    """Logs as JSON and telemetry: read by tests of theirs, and searched for canaries."""
+    return {
+        FORMAT_VARIABLE: LogFormat.JSON.value,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector_url,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    }
+
+
+def node_status(folder: Path) -> dict[str, Any]:
+    """What `tds node status --json` prints."""
+    command = python("-m", "commands", "node", "status", "--json", "--node", str(folder))
+    ran = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
 
 
 def _pages(path: Path, *, header: int, before_each: int) -> set[bytes]:

@@ -101,6 +101,13 @@ def test_rows_are_in_no_command_line_and_no_environment(governed: Governed) -> N
     assert found_in(seen, wanted) == []
 
 
+def test_rows_are_in_nothing_that_was_sent_to_a_collector(governed: Governed) -> None:
+    sent = b"\n".join(governed.observed.telemetry.bodies)
+    assert governed.run.run.encode() in sent
+    wanted = [needle for secret in governed.secrets.values() for needle in needles(secret)]
+    assert found_in(sent, wanted) == []
+
+
 def test_rows_are_in_no_scratch_folder_of_a_sandbox(governed: Governed) -> None:
     scratch = governed.observed.scratch
     logs = [path for path in scratch if path.name == "zygote.log"]

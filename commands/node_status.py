@@ -1,0 +1,142 @@
+"""`tds node status`: what a node offers, agreed to and served, and how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clients.identity import load_identity
+from clients.owner import open_owner
+from clients.status import NodeStatus
+from commands.output import JsonFlag, print_json, print_table, say
+
+NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
+
+
+def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
+    """Show what this node offers, has agreed to, has approved, and who used what; needs no network.
+
+    Example: tds node status --node ./clinic
+    """
+    with open_owner(node) as owner:
+        found = owner.status()
+    identity = load_identity(node)
+    log_key, witness_key = identity.log_signer.verifier_key, identity.cosigner.verifier.text
+    if as_json:
+        forks = [fork.to_json() for fork in found.forks]
+        keys = {"log_key": log_key, "witness_key": witness_key}
+        record = found.running.record
+        running = {"up": found.running.up, "record": record and record.to_json()}
+        told = {**keys, **_plain(asdict(found)), "forks": forks, "running": running}
+        print_json(told)
+        return
+    for fork in found.forks:
+        say(
+            f"THE SPACE'S LOG IS NOT TO BE TRUSTED ({fork.kind}, {fork.time}): {fork.text}; both "
+            f"signed heads: {node / 'evidence'}/{fork.id}-seen.note and -came.note"
+        )
+    say(f"{found.participant} in {found.space}, processing in {found.region}")
+    say(f"own log {node / 'log'}, its key for `tds audit verify`: {log_key}")
+    say(f"as a witness of the space's log: {witness_key}")
+    _say_how_it_runs(found)
+    say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
+    print_table(
+        "data products",
+        ["product", "rows", "registered"],
+        [
+            [p.id, str(p.rows), "no" if p.registered is None else f"entry {p.registered}"]
+            for p in found.products
+        ],
+    )
+    print_table(
+        "agreements",
+        ["agreement", "product", "uses", "seconds", "epsilon", "until", "consent"],
+        [
+            [
+                record.id,
+                record.product,
+                _of(budget.uses, budget.uses_left),
+                _of(budget.metered_s, budget.metered_left_s),
+                _of(budget.epsilon, budget.epsilon_left),
+                budget.until or "",
+                f"withdrawn {record.withdrawn}" if record.withdrawn else "stands",
+            ]
+            for record, budget in zip(found.agreements, found.budgets, strict=True)
+        ],
+    )
+    print_table(
+        "approved apps",
+        ["SHA-256", "approved", "revoked"],
+        [[a.sha256, a.approved, a.revoked or ""] for a in found.apps],
+    )
+    print_table(
+        "runs served",
+        [
+            "run",
+            "product",
+            "permits",
+            "receipts",
+            "last round",
+            "last permit",
+            "it ends",
+            "outcome",
+        ],
+        [
+            [
+                *(run.run, run.product, str(run.permits), str(run.receipts), str(run.round)),
+                *(run.permit, run.expires, run.outcome or "in progress"),
+            ]
+            for run in found.runs
+        ],
+    )
+    print_table(
+        "last uses",
+        ["run", "round", "product", "began", "outcome"],
+        [
+            [u.run, str(u.round), u.product, u.started, u.outcome or "in progress"]
+            for u in found.uses
+        ],
+    )
+    if found.untold:
+        say(
+            f"{len(found.untold)} withdrawals are not yet confirmed by governance; "
+            "the running node goes on telling it"
+        )
+
+
+def _say_how_it_runs(found: NodeStatus) -> None:
+    record = found.running.record
+    if record is None:
+        say("the node has not run yet (tds node run)")
+    elif found.running.up:
+        say(f"running since {record.started} as process {record.pid}")
+    else:
+        say(f"NOT RUNNING; it was started last at {record.started}")
+    if record is not None:
+        say(f"apps are confined: {record.environment} ({record.confinement})")
+        if record.health:
+            say(f"health: {record.health}")
+    if found.seen_size is None:
+        say("last checkpoint of the space's log: none seen")
+    else:
+        known = record is not None and record.seen_size == found.seen_size
+        seen = f", accepted {record.seen}" if known and record is not None and record.seen else ""
+        say(f"last checkpoint of the space's log: {found.seen_size} entries{seen}")
+
+
+def _of(spent: object, left: object) -> str:
+    """An amount, and what of the agreed limit is left, where there is one."""
+    return str(spent) if left is None else f"{spent} ({left} left)"
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of a status; envelopes and other bytes are left out."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if not isinstance(item, bytes)}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,54 @@
+"""What the nodes of a whole run send to a collector of OpenTelemetry."""
+
+from __future__ import annotations
+
+import pytest
+from integration_governed import REFUSED, ROUNDS, ROWS, Governed
+from integration_space import of_run, read_log
+
+pytestmark = pytest.mark.process
+
+PERMITTED = sorted(set(ROWS) - {REFUSED})
+
+
+@pytest.mark.parametrize("owner", PERMITTED)
+def test_a_trace_for_each_permit_and_metrics_that_agree(governed: Governed, owner: str) -> None:
+    found = governed.observed.telemetry
+    tasks = [
+        span
+        for span in found.spans()
+        if span.name == "task" and span.resource["tds.participant"] == owner
+    ]
+    entries = read_log(governed.local.space.log_folder)
+    accepted = of_run(entries, governed.run.run, "ReceiptAccepted", participant=owner)
+    assert {span.attributes["tds.permit"] for span in tasks} == {
+        entry.body["permit_id"] for entry in accepted
+    }
+    assert {span.attributes["tds.run"] for span in tasks} == {governed.run.run}
+    below = [s.name for s in found.spans() if s.span.parent_span_id == tasks[0].span.span_id]
+    assert below == ["check", "use", "egress"]
+    done = [
+        point
+        for point in found.points()
+        if point.metric == "tds.tasks" and point.resource["tds.participant"] == owner
+    ]
+    assert (done[-1].attributes["tds.outcome"], done[-1].value) in {
+        ("done", ROUNDS + 1),
+        ("done", 1),  # evaluations are counted apart
+    }
+    left = [
+        point.value
+        for point in found.points()
+        if point.metric == "tds.agreement.uses_left" and point.resource["tds.participant"] == owner
+    ]
+    assert left[-1] == 1000 - ROUNDS - 1
+
+
+def test_a_node_that_serves_nothing_sends_that_it_could(governed: Governed) -> None:
+    points = [
+        point
+        for point in governed.observed.telemetry.points()
+        if point.resource["tds.participant"] == REFUSED
+    ]
+    assert {point.value for point in points if point.metric == "tds.node.ready"} >= {1}
+    assert not [point for point in points if point.metric == "tds.tasks"]
