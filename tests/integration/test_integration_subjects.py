@@ -185,6 +185,17 @@ def test_what_opens_the_commitments_says_the_same(told: Told, tmp_path: Path) ->
             row.verify(stated[use["permit_id"]])
         assert {row.state for row in rows} <= ({1, 2} if use["round"] <= WITHDRAWN_IN else {0})
         assert [row.row for row in rows] == [3 * EACH + place for place in range(EACH)]
+    log = ("audit", "rows", str(told.local.space.log_folder))
+    key = ("--key", told.local.space.card.log_key)
+    checked = tds(*log, str(proof), *key, "--json")
+    assert checked.returncode == 0, checked.stderr
+    shown = json.loads(checked.stdout)
+    assert shown["verified"]
+    seen = [EACH - one["unseen"] for one in shown["uses"] if one["kind"] == "train"]
+    assert seen == [EACH, EACH, 0]
+    document["uses"][2]["rows"][0]["state"] = 1
+    proof.write_text(json.dumps(document))
+    assert tds(*log, str(proof), *key).returncode == 1
 
 
 def _subject(told: Told, subject: str, *more: str) -> Any:
