@@ -65,6 +65,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "ReceiptAccepted": "{participant} 的节点签署：在 {round} 使用了 {product} 的 {rows_used} "
         "行。",
         "receipt-permit": "依据 {permit_id}；另有 {rows_held_back} 行用于评估；计 {metered_s} 秒。",
+        "receipt-consent": "另有 {rows} 行因其个人同意无效而未向任何应用提供。",
         "receipt-under": "由合约 {agreement} 许可，使用方 {consumer}，目的 {purpose}，至多 "
         "{max_rows} 行；计 ε {epsilon} 和 {pays} 单位。",
         "receipt-time": "自 {started} 至 {finished}，沙箱：{environment}。",

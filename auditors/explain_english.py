@@ -72,6 +72,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "in {round}.",
         "receipt-permit": "Under {permit_id}; {rows_held_back} more rows were used to evaluate; "
         "{metered_s} s count as used.",
+        "receipt-consent": "No app saw {rows} further rows: their subjects' consent did not stand.",
         "receipt-under": "Allowed by {agreement}, for {purpose} of {consumer}, who may use at "
         "most "
         "{max_rows} rows; ε {epsilon} and {pays} units count for it.",

@@ -86,6 +86,7 @@ def _receipt(say: Say, body: Body) -> Iterator[str]:
     names = ("permit_id", "rows_held_back", "metered_s")
     yield say("receipt-permit", **{name: body[name] for name in names})
     told = signed(body["envelope"])
+    yield from _left_out(say, told)
     confinement = told.get("confinement")
     if isinstance(confinement, dict) and "started" in told and "finished" in told:
         held = [f"{name} {_word(say, confinement[name])}" for name in sorted(confinement)]
@@ -97,6 +98,12 @@ def _receipt(say: Say, body: Body) -> Iterator[str]:
         )
     if body["kind"] == "train":
         yield say("receipt-update", update=digest(body["update"]))
+
+
+def _left_out(say: Say, receipt: Body) -> Iterator[str]:
+    rows = receipt.get("rows_without_consent")
+    if type(rows) is int and rows > 0:
+        yield say("receipt-consent", rows=rows)
 
 
 def _word(say: Say, value: object) -> str:
@@ -181,6 +188,7 @@ def _use_receipted(say: Say, body: Body) -> Iterator[str]:
     receipt = body["receipt"]
     names = ("rows_used", "product", "round", "run")
     yield say("UseReceipted", **{name: receipt[name] for name in names})
+    yield from _left_out(say, receipt)
 
 
 def _owner_withdrew(say: Say, body: Body) -> Iterator[str]:

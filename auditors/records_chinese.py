@@ -48,6 +48,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "measure-sandbox": "使用时测得：{environment}",
         "measure-epsilon": "各合约下已预留的隐私损失 ε：{parts}",
         "measure-epsilon-none": "各任务均未声明隐私损失。",
+        "measure-consent": "未获有效同意的个人的数据行在应用读取任何数据之前即被剔除：单次使用至多 "
+        "{most} 行，由 {owners} 个节点签署",
         "measure-cohort": "任务要求的最少参与方数量：{least}",
         "measure-certificates": "登记证书有效的数据产品：{valid} / {all}",
         "measure-log": "条目链接于签名的透明日志；主体为假名；日志中有 {erasures} 次披露删除。",
@@ -62,6 +64,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "col-start": "开始",
         "col-end": "结束",
         "col-rows": "数据行",
+        "col-without": "因缺少个人同意而剔除的行",
         "col-loss": "ε",
         "col-for": "使用方、目的",
         "refusals-count": "未获准 {count} 项，获准 {permitted} 项；原因：{codes}",

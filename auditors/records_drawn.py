@@ -91,7 +91,7 @@ class Drawn:
         """Uses one by one, with their start and end."""
         listed = self.document["sessions"]
         mine = [one for one in listed["items"] if owner in ("", one["participant"])]
-        heads = ("entry", "whose", "for", "round", "start", "end", "rows", "loss")
+        heads = ("entry", "whose", "for", "round", "start", "end", "rows", "without", "loss")
         rows = [
             (
                 Cell(text=f"#{one['entry']}"),
@@ -105,6 +105,7 @@ class Drawn:
                 Cell(text=one["started"].replace("T", " ")),
                 Cell(text=one["finished"].replace("T", " ")),
                 number(one["rows"]),
+                number("" if one["without_consent"] is None else one["without_consent"]),
                 number(one["epsilon"]),
             )
             for one in mine

@@ -64,6 +64,8 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "measure-sandbox": "Measured at the uses: {environment}",
         "measure-epsilon": "Privacy loss ε set aside, by agreement: {parts}",
         "measure-epsilon-none": "No privacy loss was stated by any run.",
+        "measure-consent": "Rows of data subjects whose consent did not stand were left out before "
+        "an app saw any row: up to {most} rows in one use; nodes that signed so: {owners}",
         "measure-cohort": "Least number of participants that runs asked for: {least}",
         "measure-certificates": "Products with a standing certificate: {valid} of {all}",
         "measure-log": "Entries are chained in a signed transparency log; participants are "
@@ -79,6 +81,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "col-start": "Start",
         "col-end": "End",
         "col-rows": "Rows",
+        "col-without": "Left out for want of consent",
         "col-loss": "ε",
         "col-for": "For whom, for what",
         "refusals-count": "{count} verdicts refused, {permitted} permitted; reasons: {codes}",

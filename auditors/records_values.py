@@ -128,6 +128,11 @@ def measures(drawn: Drawn, owner: str = "") -> list[str]:
     told = [drawn("measure-permit", permits=permits, missing=document["missing"]["total"])]
     environments = dict.fromkeys(e for one in drawn.uses(owner) for e in one["environments"])
     told += [drawn("measure-sandbox", environment=one) for one in environments if one]
+    left_out = [one for one in drawn.uses(owner) if one["without_most"]]
+    if left_out:
+        most = max(one["without_most"] for one in left_out)
+        owners = len({one["participant"] for one in left_out})
+        told.append(drawn("measure-consent", most=most, owners=owners))
     spent = [
         f"{short(one['agreement'])} {one['spent']['epsilon']}"
         for one in document["agreements"]

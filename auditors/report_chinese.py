@@ -64,6 +64,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "rows-of": "{all} 行中的 {used} 行",
         "rows-range": "{all} 行中的 {least} 至 {most} 行",
         "rows-none": "未用于训练",
+        "without": "每次使用中因缺少个人同意而剔除的行",
+        "without-range": "{least} 至 {most}",
         "loss": "ε",
         "when": "时间、条目",
         "span": "{first} 至 {last}",

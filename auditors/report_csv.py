@@ -35,6 +35,7 @@ USES: Final = (
     "permit_entry",
     "rows_used",
     "rows_held_back",
+    "rows_without_consent",
     "rows_registered",
     "seconds",
     "epsilon",
@@ -155,11 +156,12 @@ def _use(event: Used | Missing, known: Known) -> Row:
     head: Row = [event.entry, event.time]
     place: Row = [*_where(member, known), member.permit, member.entry]
     if isinstance(event, Missing):
-        figures: Row = ["", "", member.max_rows, "", member.epsilon, member.pays, "", "", ""]
+        figures: Row = ["", "", "", member.max_rows, "", member.epsilon, member.pays, "", "", ""]
         return [*head, f"no receipt ({event.how})", *place, *figures, event.code, event.text]
     figures = [
         event.rows,
         event.held_back,
+        "" if event.without_consent is None else event.without_consent,
         member.max_rows,
         event.metered_s,
         member.epsilon,

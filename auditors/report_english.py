@@ -74,6 +74,8 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "rows-of": "{used} of {all}",
         "rows-range": "{least} to {most} of {all}",
         "rows-none": "none trained on",
+        "without": "Rows left out for want of consent, each use",
+        "without-range": "{least} to {most}",
         "loss": "ε",
         "when": "When, entries",
         "span": "{first} to {last}",

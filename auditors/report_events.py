@@ -79,7 +79,9 @@ class Used:
     """A use that the owner's node signed for.
 
     Attributes:
-        started, finished, environment: as its receipt says; "" where that cannot be read.
+        without_consent: rows that the node left out for want of their subjects' consent; this and
+            started, finished, environment are as its receipt says; None and "" where that cannot
+            be read.
     """
 
     entry: int
@@ -87,6 +89,7 @@ class Used:
     permitted: Permitted
     rows: int
     held_back: int
+    without_consent: int | None
     metered_s: int
     started: str
     finished: str
@@ -248,6 +251,7 @@ class Events:
             permitted=member,
             rows=body["rows_used"],
             held_back=body["rows_held_back"],
+            without_consent=without_consent(signed),
             metered_s=body["metered_s"],
             started=str(signed.get("started", "")),
             finished=str(signed.get("finished", "")),
@@ -311,6 +315,12 @@ def _signed(envelope: str) -> Body:
     except (ValueError, TypeError, KeyError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def without_consent(receipt: Body) -> int | None:
+    """Rows that a receipt says were left out; None where it does not say."""
+    found = receipt.get("rows_without_consent")
+    return found if type(found) is int and found >= 0 else None
 
 
 def _environment(confinement: object) -> str:

@@ -248,6 +248,7 @@ class _Collector:
             group.trained += 1
         else:
             group.evaluated += 1
+        group.leave_out(event.without_consent)
         group.metered_s += event.metered_s
         group.epsilon = _sum(group.epsilon, member.epsilon)
         group.pays = _sum(group.pays, member.pays)

@@ -11,6 +11,8 @@ class UseGroup:
 
     Attributes:
         rows_least, rows_most, rows_total: of training uses, rows that were trained on.
+        without_least, without_most: rows that one use left out for want of their subjects'
+            consent, as receipts say; None while none says.
         metered_s, epsilon, pays: of uses with an accepted receipt.
     """
 
@@ -26,6 +28,8 @@ class UseGroup:
     rows_least: int = 0
     rows_most: int = 0
     rows_total: int = 0
+    without_least: int | None = None
+    without_most: int | None = None
     metered_s: int = 0
     epsilon: str = "0"
     pays: str = "0"
@@ -34,6 +38,13 @@ class UseGroup:
     first_entry: int = 0
     last: str = ""
     last_entry: int = 0
+
+    def leave_out(self, rows: int | None) -> None:
+        """Count what one more use left out; None if its receipt does not say."""
+        if rows is not None:
+            least, most = self.without_least, self.without_most
+            self.without_least = rows if least is None else min(least, rows)
+            self.without_most = rows if most is None else max(most, rows)
 
 
 @dataclass(slots=True, kw_only=True)

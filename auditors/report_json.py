@@ -9,8 +9,11 @@
     entries         how many, by type, and `unreadable` (in another form than governance writes)
     totals          uses, permitted, refused, missing, abandoned, no_result, withdrawals
     uses            by product, agreement and run: whose, for whom, for what, which app, how often,
-                    rows, seconds, epsilon, pays, first and last entry
-    sessions        single uses: start and end as the receipt says, rows, epsilon, environment
+                    rows, least and most of the rows that one receipt left out for want of
+                    subjects' consent (without_least, without_most; null: no receipt says), seconds,
+                    epsilon, pays, first and last entry
+    sessions        single uses: start and end as the receipt says, rows, rows without consent
+                    (null: it does not say), epsilon, environment
     refusals        by product, run and reason: code, text, count, first and last round and entry
     withdrawals     of consents: reason, last use before, first decision after, permits under way
     missing         permits without an accepted receipt: by_code, and the first of them one by one
@@ -299,6 +302,7 @@ def _session(one: Used) -> Object:
         **asdict(member.round),
         "rows": one.rows,
         "held_back": one.held_back,
+        "without_consent": one.without_consent,
         "epsilon": member.epsilon,
         "started": one.started,
         "finished": one.finished,

@@ -53,7 +53,10 @@ def uses(show: Show) -> Section:
     found = show.document["uses"]
     if not found:
         return Section(id="uses", title=show("uses"), blocks=[Note(text=show("uses-none"))])
-    heads = ("data-of", "used-by", "under", "with-app", "uses-count", "rows", "loss", "when")
+    heads = (
+        *("data-of", "used-by", "under", "with-app", "uses-count", "rows", "without"),
+        *("loss", "when"),
+    )
     rows = (_use(show, one) for one in found)
     told = table(show, "uses-caption", heads, rows, len(found))
     return Section(
@@ -71,6 +74,7 @@ def _use(show: Show, one: Object) -> Sequence[Cell]:
         Cell(text=show.app(one["app"]), full=one["app"], note=short_run(one["run"])),
         Cell(text=", ".join(counts)),
         Cell(text=_rows(show, one)),
+        Cell(text=_without(show, one), number=True),
         number(one["epsilon"]),
         show.when(one["first"], one["last"], one["first_entry"], one["last_entry"]),
     )
@@ -84,6 +88,13 @@ def _rows(show: Show, one: Object) -> str:
     if one["rows_least"] == one["rows_most"]:
         return show("rows-of", used=one["rows_most"], all=every)
     return show("rows-range", least=one["rows_least"], most=one["rows_most"], all=every)
+
+
+def _without(show: Show, one: Object) -> str:
+    least, most = one["without_least"], one["without_most"]
+    if least is None:
+        return ""
+    return str(most) if least == most else show("without-range", least=least, most=most)
 
 
 def _over_time(show: Show) -> Figure:

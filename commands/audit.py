@@ -12,6 +12,7 @@ from commands.audit_monitor import monitor
 from commands.audit_prove import check, prove
 from commands.audit_replay import replay
 from commands.audit_report import report
+from commands.audit_rows import rows
 from commands.audit_verify import verify
 
 cli = typer.Typer(no_args_is_help=True, help="Audit a space's log, offline.")
@@ -23,5 +24,6 @@ cli.command("explain")(explain)
 cli.command("monitor")(monitor)
 cli.command("prove")(prove)
 cli.command("check")(check)
+cli.command("rows")(rows)
 cli.command("keygen")(keygen)
 cli.command("disclose")(disclosed)

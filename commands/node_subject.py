@@ -20,7 +20,7 @@ from commands.private_file import write_private
 from policies.canonical import canonical_bytes
 from policies.entries import parse_entry
 
-MAX_OPENED_ROWS: Final = 100_000
+MAX_OPENED_ROWS: Final = 20_000
 UNKNOWN: Final[Mapping[Known, str]] = {
     "no-subjects": "its product file names no column of subjects",
     "before-version-4": "from before the node kept whose rows were used",

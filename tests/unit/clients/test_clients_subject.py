@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from clients.rolls import (
     subject_digest,
     subject_key,
 )
-from clients.schema import METADATA
+from clients.schema import METADATA, UPGRADES
 from clients.selection import Selector
 from clients.state import NodeState
 from clients.subject import SubjectAnswer, opened, uses_of
@@ -191,12 +192,11 @@ def test_what_is_kept_names_nobody_and_is_kept_once(node: Node, tmp_path: Path) 
     node.close()
     stored = b"".join(path.read_bytes() for path in node.folder.glob("state.db*"))
     assert b"the-subject" not in stored
-    with sqlite3.connect(node.folder / "state.db") as connection:
+    with closing(sqlite3.connect(node.folder / "state.db")) as connection:
         counts = [
             connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
             for name in ("use_rows", "subject_rolls", "row_states")
         ]
-    connection.close()
     assert counts == [3, 1, 1]
     node.restart()
     assert [one.trained for one in ask(node, names[0]).uses] == [1, 1, 1]
@@ -250,26 +250,18 @@ def test_what_is_not_known_is_said(node: Node) -> None:
 
 def test_uses_from_before_are_not_known(node: Node) -> None:
     assert isinstance(node.worker.handle(node.task(1)), Done)
-    path = node.state.path
-    node.close()
-    with sqlite3.connect(path) as connection:
-        for name in ("use_rows", "subject_rolls", "row_states"):
+    path, names = node.state.path, ("use_rows", "subject_rolls", "row_states")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for name in names:
             connection.execute(f"DROP TABLE {name}")
-        connection.execute("PRAGMA user_version = 3")
-    connection.close()
-    again = NodeState.open(path)
-    answer = uses_of(again, node_salt=SALT, subject="p1")
-    assert list(answer.unknown.items()) == [
-        ((again.uses(limit=1)[0].product, "before-version-4"), 1)
-    ]
-    columns = {name: {one.name for one in table.columns} for name, table in METADATA.tables.items()}
-    again.close()
-    with sqlite3.connect(path) as connection:
-        for name in ("use_rows", "subject_rolls", "row_states"):
+        for statement in UPGRADES[3]:
+            assert isinstance(statement, str)
+            connection.execute(statement)
+        for name in names:
             found = {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
-            assert found == columns[name]
-    connection.close()
-    node.restart()
+            assert found == {one.name for one in METADATA.tables[name].columns}
+    [use] = node.state.uses(limit=9)
+    assert ask(node, "p1").unknown == {(use.product, "before-version-4"): 1}
 
 
 def test_rows_that_cannot_be_kept_are_not_used(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
