@@ -42,7 +42,7 @@ def write_secret(path: Path, data: bytes) -> None:
     fresh = _written(path, data, SECRET_MODE)
     try:
         os.link(fresh, path)  # unlike a rename, it fails where the name is taken
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise FileRefused(
             f"{path}: expected no file there yet, got one; a key is never overwritten, "
@@ -63,7 +63,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     fresh = _written(path, data, mode)
     try:
         fresh.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
@@ -134,7 +134,8 @@ def _written(path: Path, data: bytes, mode: int) -> Path:
     return fresh
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed or removed in `folder` is so on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

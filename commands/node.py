@@ -18,7 +18,9 @@ from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
+from commands.node_certificate import own_certificate, renew, space_certificates
 from commands.node_disclosures import disclosures, erase
+from commands.node_keys import rotate
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
 from commands.output import JsonFlag, print_json, print_table, say
@@ -26,6 +28,8 @@ from commands.output import JsonFlag, print_json, print_table, say
 cli = typer.Typer(no_args_is_help=True, help="An enterprise's node: join, run, look, withdraw.")
 cli.command("disclosures")(disclosures)
 cli.command("erase")(erase)
+cli.command("renew")(renew)
+cli.command("rotate")(rotate)
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
 
@@ -187,13 +191,14 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
     identity = load_identity(node)
     checks: dict[str, str] = {"keys and folder": "ok"}
     identity.check_certificate(datetime.now(UTC))
-    checks["certificate"] = "ok"
+    checks |= own_certificate(identity.certificate_pem, datetime.now(UTC))
     space = identity.config.space
     with governance_client(identity) as governance:
         governance.get_space()
     checks["governance"] = f"ok, {space.governance} answers over mutual TLS"
     reachable = port_answers(space.superlink)
     checks["SuperLink"] = "ok" if reachable else f"nothing answers at {space.superlink}"
+    checks |= space_certificates(space, datetime.now(UTC))
     if as_json:
         print_json({"checks": checks, "confinement": confinement})
     else:

@@ -22,10 +22,13 @@ from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.joining import Joining, flower_id
 from clients.node import NodeLoop, Pace
 from clients.owner import Owner, governance_client
+from clients.renewal import Renewal
+from clients.rotation import under_way
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
+from commands.node_keys import finish_rotation
 from ledger.errors import LedgerError
 from policies.errors import PolicyError
 from policies.receipt import Confinement
@@ -126,6 +129,9 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         sandbox = stack.enter_context(Sandbox.start())
         identity = load_identity(folder)
         identity.check_certificate(now())
+        if under_way(identity.paths):
+            finish_rotation(folder, say)
+            identity = load_identity(folder)
         governance = stack.enter_context(governance_client(identity))
         node = open_node(
             stack,
@@ -148,6 +154,8 @@ def run_node(folder: Path, *, say: Callable[[str], None]) -> None:
         threading.Thread(
             target=_keep_telling, args=(node, contracts, stop), name="teller", daemon=True
         ).start()
+        renewal = Renewal(identity, governance, say=say, clock=now)
+        threading.Thread(target=renewal.run, args=(stop,), name="renewal", daemon=True).start()
         witness = NodeWitness(
             cosigner=identity.cosigner,
             space_log=identity.space_log,
