@@ -23,6 +23,9 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "登记证书由登记方密钥 {registrar_key}… 签署。",
         "space-person": "{participant} 自始参与，角色为 {role}，地区为 {region}。",
         "ParticipantEnrolled": "{participant} 登记为 {role}，地区为 {region}。",
+        "KeyRotated": "{participant} 更换了签署回执与声明的密钥。",
+        "rotated-keys": "原密钥 {previous}… 签署确认新密钥 {receipt_key}…，自本条起以新密钥为准；"
+        "此前的签名仍然有效。",
         "enrolled-keys": "其节点以密钥 {receipt_key}… 签署回执与声明，以 {log_key} 签署自身日志。",
         "ProductRegistered": "{participant} 登记了数据产品 {product}，版本 {data_version}："
         "{rows} 行，分类分级为 {classification}。",
@@ -123,6 +126,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "UseFailed": "{permit_id} 项下的使用未产生结果：{text}",
         "UseReceipted": "节点就 {run} 第 {round} 轮使用 {product} 的 {rows_used} 行签署了回执。",
         "Withdrawn": "提供方撤回了对合约 {agreement} 的授权。",
+        "KeyReplaced": "提供方将签署回执的密钥 {previous}… 更换为 {receipt_key}…。",
         "ForkSeen": "节点发现空间日志前后不一致（{fault}）。",
         "fork-sizes": "此前所见的签名头含 {seen} 条记录；其后收到的签名头含 {came} 条，"
         "二者不相符。",

@@ -23,6 +23,9 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "certificates by the registrar's key {registrar_key}….",
         "space-person": "{participant} takes part from the start as {role}, in {region}.",
         "ParticipantEnrolled": "{participant} enrolled as {role}, in {region}.",
+        "KeyRotated": "{participant} has a new key for receipts and statements.",
+        "rotated-keys": "The key {previous}… signed for {receipt_key}…, which counts from here on; "
+        "what was signed before stands.",
         "enrolled-keys": "Its node signs receipts and statements with the key {receipt_key}… and "
         "its own log with {log_key}.",
         "ProductRegistered": "{participant} registered {product}, version {data_version}: {rows} "
@@ -136,6 +139,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "UseReceipted": "The node signed a receipt for {rows_used} rows of {product} in round "
         "{round} of {run}.",
         "Withdrawn": "The owner took back its consent to {agreement}.",
+        "KeyReplaced": "The owner replaced the key for receipts {previous}… by {receipt_key}….",
         "ForkSeen": "The node saw the space's log show two faces ({fault}).",
         "fork-sizes": "It had seen a signed head of {seen} entries; then one of {came} came "
         "that does not go with it.",

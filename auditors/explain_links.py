@@ -78,6 +78,7 @@ _BEGINS: Final[Mapping[str, Callable[[int, Body], Iterable[Key]]]] = MappingProx
         "AgreementConcluded": _one("agreement"),
         "ConsentWithdrawn": _one("withdrawn", "agreement"),
         "VoucherIssued": _one("voucher"),
+        "KeyRotated": _one("key of", "participant"),
         "AuditorNamed": _one("participant", "auditor"),
         "RunOpened": _one("run"),
         "RunEnded": _one("ended", "run"),
@@ -178,6 +179,7 @@ _RESTS: Final[Mapping[str, Callable[[Body], Iterable[Key]]]] = MappingProxyType(
         ),
         "ConsentWithdrawn": _named("agreement", "product", "participant"),
         "VoucherIssued": _named(consumer="participant"),
+        "KeyRotated": _named("participant"),
         "AuditorNamed": lambda _body: (SPACE,),
         "DisclosureErased": lambda body: (
             ("participant", body["by"]),

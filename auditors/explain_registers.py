@@ -31,6 +31,12 @@ def _enrolled(say: Say, body: Body) -> Iterator[str]:
         yield say("enrolled-keys", receipt_key=key, log_key=log_key)
 
 
+def _rotated(say: Say, body: Body) -> Iterator[str]:
+    yield say("KeyRotated", participant=say.who(body["participant"]))
+    keys = {name: digest(body[name]) for name in ("previous", "receipt_key")}
+    yield say("rotated-keys", **keys)
+
+
 def _product(say: Say, body: Body) -> Iterator[str]:
     fields = {name: body[name] for name in ("product", "data_version", "rows", "classification")}
     yield say("ProductRegistered", participant=say.who(body["participant"]), **fields)
@@ -170,6 +176,7 @@ REGISTERS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingPr
     {
         "SpaceCreated": _space,
         "ParticipantEnrolled": _enrolled,
+        "KeyRotated": _rotated,
         "ProductRegistered": _product,
         "CertificateIssued": _certified,
         "CertificateRevoked": _uncertified,

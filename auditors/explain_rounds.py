@@ -197,6 +197,10 @@ def _owner_withdrew(say: Say, body: Body) -> Iterator[str]:
         yield say("step-why", reason=words)
 
 
+def _replaced(say: Say, body: Body) -> Iterator[str]:
+    yield say("KeyReplaced", **{name: digest(body[name]) for name in ("previous", "receipt_key")})
+
+
 def _fork(say: Say, body: Body) -> Iterator[str]:
     yield say("ForkSeen", fault=body["kind"])
     yield say("fork-sizes", seen=body["seen"]["size"], came=body["came"]["size"])
@@ -224,6 +228,7 @@ ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxy
         "UseFailed": _use_failed,
         "UseReceipted": _use_receipted,
         "Withdrawn": _owner_withdrew,
+        "KeyReplaced": _replaced,
         "ForkSeen": _fork,
     }
 )

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from auditors.reading import Read, decoded
 from policies.account import metered_seconds, whole_seconds
+from policies.envelope import key_id
 from policies.errors import SignatureError
 from policies.fields import parse_instant
 from policies.permit import CohortMember, PermitBody
@@ -42,7 +43,8 @@ class Receipts:
     """Keys, and permits that are open."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, Ed25519PublicKey] = {}
+        # All that a participant ever had: a receipt is signed with the one that its permit names.
+        self._keys: dict[tuple[str, str], Ed25519PublicKey] = {}
         self._permits: dict[str, _Permit] = {}
         self._open: dict[str, list[str]] = {}
 
@@ -59,7 +61,8 @@ class Receipts:
         body = read.body
         if body["receipt_key"]:
             raw = bytes.fromhex(body["receipt_key"])
-            self._keys[body["participant"]] = Ed25519PublicKey.from_public_bytes(raw)
+            key = Ed25519PublicKey.from_public_bytes(raw)
+            self._keys[body["participant"], key_id(key)] = key
         return ()
 
     def _permitted(self, read: Read) -> Iterable[Fault]:
@@ -75,8 +78,9 @@ class Receipts:
 
     def _accepted(self, read: Read) -> Iterable[Fault]:
         body = read.body
-        issued, key = self._permits.get(body["permit"]), self._keys.get(body["participant"])
+        issued = self._permits.get(body["permit"])
         member = issued.members.get(body["participant"]) if issued is not None else None
+        key = self._keys.get((member.participant, member.key)) if member is not None else None
         if issued is None or member is None or key is None:
             return  # named by `auditors.rules`
         try:
@@ -90,6 +94,7 @@ class Receipts:
 
 LOOKS: Final[Mapping[str, Callable[[Receipts, Read], Iterable[Fault]]]] = MappingProxyType(
     {
+        "KeyRotated": Receipts._enrolled,
         "ParticipantEnrolled": Receipts._enrolled,
         "PermitIssued": Receipts._permitted,
         "ReceiptAccepted": Receipts._accepted,

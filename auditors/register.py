@@ -8,7 +8,7 @@ grows with what is registered, never with the rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -103,6 +103,7 @@ class Register:
         self.space = ""
         self.registrar_key = ""
         self.people: dict[str, Person] = {}
+        self.former: dict[str, str] = {}  # whose a key was that no longer counts
         self.products: dict[str, Registered] = {}
         self.apps: dict[str, Filing] = {}
         self.agreements: dict[str, Concluded] = {}
@@ -238,6 +239,12 @@ class Register:
         """One of the others."""
         self._enrolled(index, body)
 
+    def _rotated(self, _index: int, _time: str, body: Body) -> None:
+        """The new key counts from here on; `former` keeps the old one."""
+        person = self.person(body["participant"])
+        self.former[person.receipt_key] = person.id
+        self.people[person.id] = replace(person, receipt_key=body["receipt_key"])
+
     def _registered(self, index: int, _time: str, body: Body) -> None:
         """A newer version takes the place of the one before, without its certificate."""
         kept = {name: value for name, value in body.items() if name != "envelope"}
@@ -301,6 +308,7 @@ KINDS: Final[Mapping[str, _Take]] = MappingProxyType(
     {
         "SpaceCreated": Register._created,
         "ParticipantEnrolled": Register._enrolled_one,
+        "KeyRotated": Register._rotated,
         "ProductRegistered": Register._registered,
         "CertificateIssued": Register._certified,
         "CertificateRevoked": Register._certificate_revoked,

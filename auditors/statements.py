@@ -9,7 +9,8 @@
     key-sound           a key that is enrolled is of full order
 
 Nothing else is signed that a decision rests on; who enrolled whom, and which app was filed for
-what, is the operator's word. A participant's key never changes: no entry can change it.
+what, is the operator's word. A participant's key changes by its own word only: the old key signs
+for the new one, and the new one proves to be held (`policies.keychange`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from auditors.keychanges import check_key_change
 from auditors.reading import decoded
 from auditors.register import Register
 from ledger.ed25519 import load_public_key
@@ -62,6 +64,8 @@ def check_new(register: Register, entry: Entry) -> Iterator[Fault]:
     ):
         if entry.type == kind and body[name] in known:
             yield "statement-new", f"{body[name]}: expected a new id, got one that stands"
+    if entry.type == "KeyRotated":
+        yield from check_key_change(register, entry)
     before = register.products.get(body["product"]) if entry.type == "ProductRegistered" else None
     if before is not None:
         owner, version = before.body["participant"], before.body["data_version"]
@@ -80,7 +84,7 @@ def check_keys(entry: Entry) -> Iterator[Fault]:
     people: list[Body] = []
     if entry.type == "SpaceCreated":
         people = body["participants"]
-    elif entry.type == "ParticipantEnrolled":
+    elif entry.type in ("ParticipantEnrolled", "KeyRotated"):
         people = [body]
     keys = [(one["participant"], one.get("receipt_key")) for one in people]
     if entry.type == "SpaceCreated":

@@ -120,6 +120,11 @@ _SUMMARIES: Final[Mapping[str, Callable[[Body], str]]] = MappingProxyType(
         "CertificateIssued": _certificate,
         "CertificateRevoked": lambda body: f"{body['serial']} for {body['product']} revoked",
         "AppFilingRevoked": lambda body: f"the filing of app {body['app'][:16]}… revoked",
+        "KeyRotated": lambda body: f"{body['participant']} has a new key for receipts",
+        "KeyReplaced": lambda body: (
+            f"the key {body['previous'][:16]}… for receipts was replaced by "
+            f"{body['receipt_key'][:16]}…"
+        ),
         "AuditorNamed": lambda body: f"{body['auditor']} named as an auditor",
         "DisclosureErased": lambda body: (
             f"{len(body['commitments'])} disclosures erased by {body['by']} ({body['code']})"

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from clients.errors import ClientError
-from clients.files import read_file, replace_file
+from clients.files import replace_file
 from clients.governance import Registered
 from clients.identity import NodeIdentity, load_identity
 from clients.offers import Clock, OwnOffers
 from clients.owner import governance_client
 from clients.state import NodeState
 from policies.canonical import canonical_bytes, parse_json, sha256_hex
-from policies.envelope import MAX_ENVELOPE_BYTES, open_envelope, sign_envelope
+from policies.envelope import MAX_ENVELOPE_BYTES, sign_envelope
 from policies.errors import PolicyError
 from policies.fields import instant
 from policies.odrl import Offer, agreement_from_offer, parse_agreement, parse_offer
@@ -103,7 +103,8 @@ class OwnerContracts:
                 f"offer {offer.id}: expected what was published under this id before, got "
                 "something else; give a new offer a new id"
             )
-        return self._governance.publish_offer(read_file(path, max_bytes=MAX_ENVELOPE_BYTES))
+        # Signed anew: the key may have been replaced since it was kept; the offer is the same.
+        return self._governance.publish_offer(self._offers.sign(self._offers.kept(path)))
 
     def withdraw_offer(self, offer: str) -> Registered:
         """Take an offer back, for good; what was agreed under it stands. May be made again.
@@ -118,7 +119,7 @@ class OwnerContracts:
         kept = self._offers.kept(path)
         if kept.document:
             replace_file(path, self._offers.sign(self._offers.end(kept)))
-        return self._governance.publish_offer(read_file(path, max_bytes=MAX_ENVELOPE_BYTES))
+        return self._governance.publish_offer(self._offers.sign(self._offers.kept(path)))
 
     def agree(self, negotiation: str) -> Registered:
         """Sign the offer on the table of a negotiation, and keep the agreement. A call that was
@@ -262,8 +263,7 @@ class OwnerContracts:
     def _keep(self, one: dict[str, Any]) -> None:
         """The agreement of a negotiation, if it is this node's signature that it bears."""
         envelope = base64.b64decode(str(one["envelope"]))
-        key = self._identity.keys.receipt.public_key()
-        payload = open_envelope(envelope, payload_type=AGREEMENT_TYPE, key=key)
+        payload = self._identity.open_own(envelope, payload_type=AGREEMENT_TYPE)
         self._keep_document(SignedAgreement.from_json(payload).document.encode())
 
     def _keep_document(self, document: bytes) -> None:

@@ -43,7 +43,7 @@ def write_secret(path: Path, data: bytes) -> None:
     fresh = _written(path, (data,), SECRET_MODE)
     try:
         os.link(fresh, path)  # unlike a rename, it fails where the name is taken
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise FileRefused(
             f"{path}: expected no file there yet, got one; a key is never overwritten, "
@@ -64,7 +64,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = SECRET_MODE) -> None:
     fresh = _written(path, (data,), mode)
     try:
         fresh.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
@@ -84,7 +84,7 @@ def rewrite_file(path: Path, parts: Iterable[bytes], *, check: Callable[[Path], 
     try:
         check(fresh)
         fresh.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise FileRefused(f"{path}: cannot be written: {error.strerror}") from error
     finally:
@@ -160,7 +160,8 @@ def _written(path: Path, parts: Iterable[bytes], mode: int) -> Path:
     return fresh
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed or removed in `folder` is so on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

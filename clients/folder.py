@@ -6,6 +6,8 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     ca.crt                the space's CA
     keys/tls.key .csr .crt   EC P-256: how governance knows the node
     keys/receipt.key      Ed25519: signs receipts, product cards, agreements, withdrawals
+    keys/receipt.former   public halves of receipt keys that were replaced (clients.rotation), and
+                          while one is being replaced receipt.next and rotation.json
     keys/log.key          Ed25519: signs the checkpoints of the node's own log
     keys/fleet.key        EC P-256, a NIST curve as Flower asks: how the SuperLink knows the node
     keys/disclosure.key   X25519: opens what the log commits to about this participant

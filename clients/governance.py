@@ -107,6 +107,7 @@ class GovernanceClient:
     ) -> None:
         self._address = address
         self._contact = contact
+        self._ca_pem, self._key_pem = ca_pem, key_pem
         self._credentials = grpc.ssl_channel_credentials(ca_pem, key_pem, certificate_pem)
         self._timeout_s = timeout_s
         self._opening = threading.Lock()
@@ -120,6 +121,22 @@ class GovernanceClient:
             self._closed = True
             if self._channel is not None:
                 self._channel.close()
+
+    def use_certificate(self, certificate_pem: bytes) -> None:
+        """Connect with this certificate, for the same key, from the next call on.
+
+        Calls under way end on the connection that they began on, which is closed after the time
+        that a call may take; a stream that is open then breaks, and whoever reads it asks again.
+        """
+        with self._opening:
+            self._credentials = grpc.ssl_channel_credentials(
+                self._ca_pem, self._key_pem, certificate_pem
+            )
+            before, self._channel, self._stub = self._channel, None, None
+        if before is not None:
+            closing = threading.Timer(self._timeout_s, before.close)
+            closing.daemon = True
+            closing.start()
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +190,16 @@ class GovernanceClient:
         request = pb.EraseRequest(what=what, code=code)
         logged = self._ask("EraseDisclosures", request, pb.Logged)
         return logged.index, int(logged.id)
+
+    def renew_certificate(self, csr_pem: bytes) -> bytes:
+        """See `clients.renewal.RenewPort`."""
+        request = pb.RenewRequest(csr_pem=csr_pem)
+        return self._ask("RenewCertificate", request, pb.Renewed).certificate_pem
+
+    def rotate_key(self, envelope: bytes) -> Registered:
+        """See `clients.rotation.RotatePort`."""
+        logged = self._ask("RotateKey", pb.Signed(envelope=envelope), pb.Logged)
+        return Registered(index=logged.index, id=logged.id)
 
     def get_consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """RFC 6962 consistency proof between two sizes of the space's log; not yet checked."""

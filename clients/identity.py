@@ -22,7 +22,9 @@ from ledger.ed25519 import load_public_key
 from ledger.errors import KeyRefused
 from ledger.log import Log
 from ledger.note import NoteSigner, NoteVerifier
-from policies.envelope import key_id
+from policies.canonical import Json
+from policies.envelope import key_id, open_envelope
+from policies.errors import SignatureError
 from policies.space import SpaceCard
 
 __all__ = [
@@ -76,6 +78,25 @@ class NodeIdentity:
         """How permits name this node's receipt key."""
         return key_id(self.keys.receipt.public_key())
 
+    def open_own(self, envelope: bytes, *, payload_type: str) -> Json:
+        """The payload of a statement that this node signed, with its key of then or of now.
+
+        Raises:
+            DocumentError, SignatureError: malformed, or another's.
+        """
+        error: SignatureError | None = None
+        former = [bytes.fromhex(key) for key in reversed(self.keys.former)]
+        for key in (
+            self.keys.receipt.public_key(),
+            *(Ed25519PublicKey.from_public_bytes(one) for one in former),
+        ):
+            try:
+                return open_envelope(envelope, payload_type=payload_type, key=key)
+            except SignatureError as problem:
+                error = error or problem
+        assert error is not None
+        raise error
+
     def check_certificate(self, now: datetime) -> None:
         """Returns only while the node's certificate is valid.
 
@@ -89,8 +110,9 @@ class NodeIdentity:
         if not start <= now <= end:
             raise IdentityError(
                 f"{self.paths.key('tls.crt')}: expected a certificate that is valid now ({now}), "
-                f"got one from {start} to {end}; check this machine's clock, or ask the operator "
-                "for a new invitation and enrol in a new folder"
+                f"got one from {start} to {end}; check this machine's clock; if it expired, ask "
+                "the operator for a new join file for this participant (tds space invite --again), "
+                f"then: tds node renew --node {self.paths.root} --join FILE"
             )
 
 

@@ -18,12 +18,17 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from pydantic import TypeAdapter, ValidationError
 
 from clients.errors import FileRefused, IdentityError
-from clients.files import make_private_folder, read_secret, write_secret
+from clients.files import make_private_folder, read_file, read_secret, write_secret
 from clients.folder import NodePaths
+from policies.canonical import parse_json
+from policies.errors import DocumentError
+from policies.fields import Sha256
 
 SALT_BYTES: Final = 32
+MAX_FORMER_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class NodeKeys:
     fleet: ec.EllipticCurvePrivateKey = field(repr=False)
     salt: bytes = field(repr=False)
     disclosure: X25519PrivateKey = field(repr=False)
+    former: tuple[str, ...] = ()  # public halves of receipt keys that were replaced, oldest first
 
 
 def make_keys(paths: NodePaths) -> NodeKeys:
@@ -70,12 +76,25 @@ def load_keys(paths: NodePaths) -> NodeKeys:
         )
     return NodeKeys(
         tls=_load_ec(paths.key("tls.key")),
-        receipt=_load_ed25519(paths.key("receipt.key")),
-        log=_load_ed25519(paths.key("log.key")),
+        receipt=load_signing_key(paths.key("receipt.key")),
+        log=load_signing_key(paths.key("log.key")),
         fleet=_load_ec(paths.key("fleet.key")),
         salt=salt,
         disclosure=load_disclosure_key(paths.key("disclosure.key")),
+        former=load_former(paths),
     )
+
+
+def load_former(paths: NodePaths) -> tuple[str, ...]:
+    """Raw Ed25519 public keys, hexadecimal; IdentityError for a file that holds something else."""
+    path = paths.key("receipt.former")
+    if not path.exists():
+        return ()
+    try:
+        found = parse_json(read_file(path, max_bytes=MAX_FORMER_BYTES), max_bytes=MAX_FORMER_BYTES)
+        return tuple(TypeAdapter(list[Sha256]).validate_python(found, strict=True))
+    except (DocumentError, ValidationError) as error:
+        raise IdentityError(f"{path}: expected a JSON list of public keys") from error
 
 
 def tls_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -89,7 +108,7 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
     """The Ed25519 key in a file, likewise."""
     if not path.exists():
         _write_key(path, Ed25519PrivateKey.generate())
-    return _load_ed25519(path)
+    return load_signing_key(path)
 
 
 def disclosure_key(path: Path) -> X25519PrivateKey:
@@ -125,7 +144,8 @@ def _load_ec(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _load_ed25519(path: Path) -> Ed25519PrivateKey:
+def load_signing_key(path: Path) -> Ed25519PrivateKey:
+    """The Ed25519 key in a file; errors as `load_keys`."""
     key = _load_key(path)
     if not isinstance(key, Ed25519PrivateKey):
         raise IdentityError(f"{path}: expected an Ed25519 key, got another kind of key")

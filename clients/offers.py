@@ -11,7 +11,7 @@ from clients.files import read_file
 from clients.identity import NodeIdentity
 from clients.state import NodeState
 from policies.canonical import canonical_bytes, parse_json
-from policies.envelope import MAX_ENVELOPE_BYTES, open_envelope, sign_envelope
+from policies.envelope import MAX_ENVELOPE_BYTES, sign_envelope
 from policies.errors import DocumentError, PolicyError
 from policies.fields import instant
 from policies.odrl import MAX_BYTES, Offer, parse_offer
@@ -90,9 +90,8 @@ class OwnOffers:
             FileRefused: missing or too large.
         """
         envelope = read_file(path, max_bytes=MAX_ENVELOPE_BYTES)
-        key = self._identity.keys.receipt.public_key()
         try:
-            return SignedOffer.from_json(open_envelope(envelope, payload_type=OFFER_TYPE, key=key))
+            return SignedOffer.from_json(self._identity.open_own(envelope, payload_type=OFFER_TYPE))
         except PolicyError as error:
             raise ClientError(f"{path}: {error}; take the offer back and publish anew") from error
 

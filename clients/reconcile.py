@@ -20,6 +20,8 @@ from policies.errors import DocumentError
 
 Kind = Literal[
     "node-not-enrolled",
+    "key-not-ours",
+    "key-not-logged",
     "permit-never-seen",
     "permit-not-logged",
     "receipt-not-ours",
@@ -71,11 +73,24 @@ class Self:
     Attributes:
         participant: its id there.
         receipt_key: raw Ed25519 key, hexadecimal; `key_id`: as permits name it.
+        former: keys that it had before, oldest first, as `receipt_key`.
     """
 
     participant: str
     receipt_key: str
     key_id: str
+    former: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """All that it ever had."""
+        return frozenset((self.receipt_key, *self.former))
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """Likewise, as permits name them."""
+        former = (sha256_hex(bytes.fromhex(key)) for key in self.former)
+        return frozenset((self.key_id, *former))
 
 
 Entries = Iterable[tuple[int, bytes]]
@@ -148,15 +163,23 @@ class _Theirs:
     refusals: dict[str, tuple[int, Mapping[str, Any]]] = field(default_factory=dict)
     withdrawals: dict[str, tuple[int, str]] = field(default_factory=dict)
     agreements: dict[str, tuple[int, object]] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
+    key_ids: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key_ids = self.me.key_ids
 
     def take(self, index: int, data: bytes) -> None:
         """One entry."""
         entry = parse_entry(data)
         body: Mapping[str, Any] = entry.body
-        if entry.type == "ParticipantEnrolled" and body.get("receipt_key") == self.me.receipt_key:
+        if entry.type == "ParticipantEnrolled" and body.get("receipt_key") in self.me.keys:
             self.enrolled = index
+        elif entry.type == "KeyRotated":
+            if body["participant"] == self.me.participant:
+                self.changes[body["receipt_key"]] = index
         elif entry.type == "PermitIssued":
-            if any(member["key"] == self.me.key_id for member in body["cohort"]):
+            if any(member["key"] in self.key_ids for member in body["cohort"]):
                 self.permits[body["id"]] = index
         elif entry.type in ("RoundClosed", "RoundAbandoned"):
             self.over[str(body.get("permit_id"))] = index
@@ -208,6 +231,14 @@ def _enrolment(me: Self, theirs: _Theirs) -> Iterable[Difference]:
     if theirs.enrolled is None:
         text = "the space's log has no enrolment with this node's receipt key"
         yield Difference("node-not-enrolled", me.participant, None, None, text)
+    for key, index in theirs.changes.items():
+        if key not in me.keys:
+            text = f"this node's key was changed to {key[:16]}…, which this node never had"
+            yield Difference("key-not-ours", me.participant, index, None, text)
+    for key in (*me.former, me.receipt_key)[1:]:
+        if key not in theirs.changes:
+            text = f"this node changed its key to {key[:16]}…; the space's log does not have it"
+            yield Difference("key-not-logged", me.participant, None, None, text)
 
 
 def _permits(theirs: _Theirs, ours: _Ours) -> Iterable[Difference]:

@@ -20,9 +20,11 @@ from clients.state import NodeState
 from commands.children import port_answers
 from commands.errors import CommandFailed
 from commands.logs import LogFormat, LogFormatOption, configure_logs
+from commands.node_certificate import own_certificate, renew, space_certificates
 from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
 from commands.node_health import node_health
+from commands.node_keys import rotate
 from commands.node_new import new
 from commands.node_process import run_node
 from commands.node_reconcile import reconcile_node
@@ -37,6 +39,8 @@ cli.command("new")(new)
 cli.command("disclosures")(disclosures)
 cli.command("erase")(erase)
 cli.add_typer(consent_cli, name="consent")
+cli.command("renew")(renew)
+cli.command("rotate")(rotate)
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
 
@@ -144,13 +148,14 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
     identity = load_identity(node)
     checks: dict[str, str] = {"keys and folder": "ok"}
     identity.check_certificate(datetime.now(UTC))
-    checks["certificate"] = "ok"
+    checks |= own_certificate(identity.certificate_pem, datetime.now(UTC))
     space = identity.config.space
     with governance_client(identity) as governance:
         governance.get_space()
     checks["governance"] = f"ok, {space.governance} answers over mutual TLS"
     reachable = port_answers(space.superlink)
     checks["SuperLink"] = "ok" if reachable else f"nothing answers at {space.superlink}"
+    checks |= space_certificates(space, datetime.now(UTC))
     if as_json:
         print_json({"checks": checks, "confinement": confinement})
     else:

@@ -28,6 +28,8 @@ from clients.joining import Joining, flower_id
 from clients.node import NodeLoop, Pace
 from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
+from clients.renewal import Renewal
+from clients.rotation import under_way
 from clients.running import RunningFile
 from clients.sandbox import Sandbox
 from clients.state import Journal, NodeState
@@ -36,6 +38,7 @@ from clients.telemetry import wanted
 from clients.vitals import Vitals
 from clients.witness import NodeWitness, read_witness_policy
 from clients.work import OwnMaterials, Runner, StateWatcher, Worker
+from commands.node_keys import finish_rotation
 from commands.node_signals import node_observer, tell_running
 from ledger.errors import LedgerError
 from policies.errors import PolicyError
@@ -158,6 +161,9 @@ def run_node(
         devices = cuda_devices() if gpu else ()
         identity = load_identity(folder)
         identity.check_certificate(now())
+        if under_way(identity.paths):
+            finish_rotation(folder, say)
+            identity = load_identity(folder)
         vitals = Vitals(sandbox_alive=sandbox.alive, clock=now)
         observer = stack.enter_context(node_observer(identity, vitals))
         governance = stack.enter_context(governance_client(identity, contact=vitals.governance))
@@ -192,6 +198,8 @@ def run_node(
         threading.Thread(
             target=_keep_telling, args=(node, contracts, stop), name="teller", daemon=True
         ).start()
+        renewal = Renewal(identity, governance, say=say, clock=now)
+        threading.Thread(target=renewal.run, args=(stop,), name="renewal", daemon=True).start()
         witness = NodeWitness(
             cosigner=identity.cosigner,
             space_log=identity.space_log,

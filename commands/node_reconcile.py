@@ -53,6 +53,7 @@ def self_of(identity: NodeIdentity) -> Self:
         participant=identity.participant,
         receipt_key=identity.keys.receipt.public_key().public_bytes_raw().hex(),
         key_id=identity.receipt_key_id,
+        former=identity.keys.former,
     )
 
 

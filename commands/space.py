@@ -164,6 +164,14 @@ def invite(
     region: Annotated[str, typer.Option(help="ISO 3166 code of where it is, such as CN-GD.")] = "",
     valid_hours: Annotated[int, typer.Option(help="How long the invitation holds.", min=1)] = 72,
     role: Annotated[Role, typer.Option(help="Whether it offers data or uses it.")] = Role.NODE,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="For a --participant that is enrolled and whose certificate expired: the file "
+            "gets it a new one, for the keys that it has, and nobody else anything.",
+        ),
+    ] = False,
 ) -> None:
     """Invite an enterprise: writes a join file with a one-time token; `tds serve` must run.
 
@@ -184,12 +192,15 @@ def invite(
             contact=contact,
             registration=registration,
             address=address,
+            again=again,
         )
     write_secret(out, join)
     id = JoinFile.from_json(parse_json(join, max_bytes=MAX_JOIN_BYTES)).participant
     say(f"wrote {out}; hand it over confidentially, it works once")
     say(f"in the log: {id}" + (f" ({title})" if title else ""))
-    if role is Role.CONSUMER:
+    if again:
+        say(f"there: tds node renew --node FOLDER --join {out.name}")
+    elif role is Role.CONSUMER:
         say(f"there: tds space join ./{out.stem} --join {out.name}")
     else:
         say(f"there: tds node new ./{out.stem} --join {out.name} --region {region or 'CODE'}")

@@ -47,6 +47,7 @@ EntryType = Literal[
     "EntryWhole",
     "AuditorNamed",
     "DisclosureErased",
+    "KeyRotated",
     # a node's own log
     "NodeCreated",
     "AppApproved",
@@ -56,6 +57,7 @@ EntryType = Literal[
     "UseFailed",
     "UseReceipted",
     "Withdrawn",
+    "KeyReplaced",
     "ForkSeen",
 ]
 ENTRY_TYPES: frozenset[str] = frozenset(get_args(EntryType))

@@ -63,7 +63,7 @@ class EnrolResponse(_message.Message):
     def __init__(self, participant: _Optional[str] = ..., certificate_pem: _Optional[bytes] = ..., space_json: _Optional[bytes] = ...) -> None: ...
 
 class InviteRequest(_message.Message):
-    __slots__ = ("participant", "title", "sector", "region", "valid_s", "role", "contact", "registration", "address")
+    __slots__ = ("participant", "title", "sector", "region", "valid_s", "role", "contact", "registration", "address", "again")
     PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     SECTOR_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class InviteRequest(_message.Message):
     CONTACT_FIELD_NUMBER: _ClassVar[int]
     REGISTRATION_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     participant: str
     title: str
     sector: str
@@ -82,7 +83,8 @@ class InviteRequest(_message.Message):
     contact: str
     registration: str
     address: str
-    def __init__(self, participant: _Optional[str] = ..., title: _Optional[str] = ..., sector: _Optional[str] = ..., region: _Optional[str] = ..., valid_s: _Optional[int] = ..., role: _Optional[str] = ..., contact: _Optional[str] = ..., registration: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
+    again: bool
+    def __init__(self, participant: _Optional[str] = ..., title: _Optional[str] = ..., sector: _Optional[str] = ..., region: _Optional[str] = ..., valid_s: _Optional[int] = ..., role: _Optional[str] = ..., contact: _Optional[str] = ..., registration: _Optional[str] = ..., address: _Optional[str] = ..., again: _Optional[bool] = ...) -> None: ...
 
 class InviteResponse(_message.Message):
     __slots__ = ("join_json",)
@@ -175,6 +177,18 @@ class App(_message.Message):
     fab: bytes
     config_json: bytes
     def __init__(self, app: _Optional[str] = ..., title: _Optional[str] = ..., fab: _Optional[bytes] = ..., config_json: _Optional[bytes] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("csr_pem",)
+    CSR_PEM_FIELD_NUMBER: _ClassVar[int]
+    csr_pem: bytes
+    def __init__(self, csr_pem: _Optional[bytes] = ...) -> None: ...
+
+class Renewed(_message.Message):
+    __slots__ = ("certificate_pem",)
+    CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
+    certificate_pem: bytes
+    def __init__(self, certificate_pem: _Optional[bytes] = ...) -> None: ...
 
 class ConsistencyRequest(_message.Message):
     __slots__ = ("old_size", "new_size")

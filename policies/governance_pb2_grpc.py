@@ -265,6 +265,16 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.ListRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.ListResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/RenewCertificate',
+                request_serializer=policies_dot_governance__pb2.RenewRequest.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Renewed.FromString,
+                _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/tdspace.governance.v1.Governance/RotateKey',
+                request_serializer=policies_dot_governance__pb2.Signed.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.Logged.FromString,
+                _registered_method=True)
         self.IssueToken = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/IssueToken',
                 request_serializer=policies_dot_governance__pb2.Empty.SerializeToString,
@@ -479,6 +489,20 @@ class GovernanceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """the caller's name and key, a new time
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """policies.keychange.KeyChange; id: whose
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def IssueToken(self, request, context):
         """for the Dataspace Protocol over HTTP
         """
@@ -643,6 +667,16 @@ def add_GovernanceServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=policies_dot_governance__pb2.ListRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.ListResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=policies_dot_governance__pb2.RenewRequest.FromString,
+                    response_serializer=policies_dot_governance__pb2.Renewed.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=policies_dot_governance__pb2.Signed.FromString,
+                    response_serializer=policies_dot_governance__pb2.Logged.SerializeToString,
             ),
             'IssueToken': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueToken,
@@ -1488,6 +1522,60 @@ class Governance:
             '/tdspace.governance.v1.Governance/List',
             policies_dot_governance__pb2.ListRequest.SerializeToString,
             policies_dot_governance__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/RenewCertificate',
+            policies_dot_governance__pb2.RenewRequest.SerializeToString,
+            policies_dot_governance__pb2.Renewed.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/RotateKey',
+            policies_dot_governance__pb2.Signed.SerializeToString,
+            policies_dot_governance__pb2.Logged.FromString,
             options,
             channel_credentials,
             insecure,

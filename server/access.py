@@ -51,6 +51,8 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "Negotiate": _NODE,
         "MoveTransfer": _NODE | _CONSUMER,
         "IssueToken": _EVERYBODY,
+        "RenewCertificate": _EVERYBODY,
+        "RotateKey": _NODE | _CONSUMER,
     }
 )
 

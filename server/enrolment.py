@@ -28,6 +28,7 @@ from server.errors import BadInput, NotAllowed, RuleBroken
 from server.journal import Journal
 from server.keys import key_digest
 from server.pki import Authority, Identity, issue_client
+from server.renewal import AGAIN, require_again, require_enrolled_keys
 from server.rows import Invitation
 from server.superlink import SuperLink
 
@@ -86,6 +87,7 @@ class Enrolment:
         contact: str = "",
         registration: str = "",
         address: str = "",
+        again: bool = False,
     ) -> bytes:
         """The join file for a new participant; only the token's SHA-256 is kept here.
 
@@ -98,10 +100,12 @@ class Enrolment:
                 names a place lets it pass.
             valid_s: seconds, one minute to thirty days. A second invitation voids the first.
             role: node, consumer or auditor.
+            again: for one that is enrolled in this role, whose certificate expired: the join file
+                gets it a new one, for the keys that it has; nothing else may be stated then.
 
         Raises:
             BadInput: a malformed argument.
-            RuleBroken: already enrolled.
+            RuleBroken: already enrolled, or not enrolled in this role (`again`).
         """
         participant = participant or pseudonym(self._edge.random_bytes(PSEUDONYM_BYTES))
         _check_invitation(participant, sector, region, valid_s, role)
@@ -112,8 +116,11 @@ class Enrolment:
         expires = instant(now + timedelta(seconds=valid_s))
         with self._journal.writing():
             with self._journal.reading() as connection:
-                _require_new(connection, participant)
-                voided = queries.invited_profile(connection, participant)
+                if again:
+                    require_again(connection, participant, role, profile)
+                else:
+                    _require_new(connection, participant)
+                voided = "" if again else queries.invited_profile(connection, participant)
             # A crash after this leaves a profile that no invitation names: the start removes it.
             commitment = self._disclosing.commit(profile, about="") if profile is not None else ""
             row = Invitation(
@@ -124,7 +131,7 @@ class Enrolment:
                 sector=sector,
                 region=region,
                 expires=expires,
-                used_by=None,
+                used_by=AGAIN if again else None,
             )
             self._journal.side(lambda connection: registry.put_invitation(connection, row))
             self._disclosing.drop(voided)
@@ -150,6 +157,9 @@ class Enrolment:
             keys = prove(request, role=invited.role, log_name=name)
             if invited.used_by is None:
                 self._record(request, invited, keys)
+            elif invited.used_by == AGAIN:
+                with self._journal.reading() as connection:
+                    require_enrolled_keys(connection, invited.participant, keys)
         identity = Identity(
             space=self._card.name, role=invited.role, participant=invited.participant
         )
@@ -188,7 +198,9 @@ class Enrolment:
             raise refused
         if self._edge.clock() >= parse_instant(found.expires):
             raise refused
-        if found.used_by is not None and not hmac.compare_digest(found.used_by, request.digest):
+        if found.used_by not in (None, AGAIN) and not hmac.compare_digest(
+            found.used_by, request.digest
+        ):
             raise refused
         return found
 

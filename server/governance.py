@@ -40,6 +40,8 @@ from server.receipts import Receipts
 from server.register_views import product_document
 from server.registrar import Registrar
 from server.registry import Registry
+from server.renewal import Renewal
+from server.rotation import Rotation
 from server.rounds import Rounds
 from server.runs import Runs
 from server.second_key import SecondKey
@@ -130,6 +132,8 @@ class Governance:
             authority=authority,
             edge=edge,
         )
+        self.renewal = Renewal(space=card.name, authority=authority, edge=edge)
+        self.rotation = Rotation(journal=journal, space=card.name, edge=edge)
         self.baseline = adopt(journal, laws, clock=edge.clock)
         self.registrar = Registrar(
             journal=journal,

@@ -118,11 +118,13 @@ class GovernanceClient:
         contact: str = "",
         registration: str = "",
         address: str = "",
+        again: bool = False,
     ) -> bytes:
         """Operator: the join file for a new participant; an earlier one is void.
 
         Args:
             participant: "" makes a pseudonym, which stands in the file.
+            again: for one that is enrolled: a new certificate, for the keys that it has.
         """
         request = pb.InviteRequest(
             participant=participant,
@@ -134,6 +136,7 @@ class GovernanceClient:
             contact=contact,
             registration=registration,
             address=address,
+            again=again,
         )
         return self._once(pb.InviteResponse, self._stub.Invite, request).join_json
 

@@ -76,12 +76,17 @@ def guarded(context: grpc.ServicerContext, rpc: str, work: Callable[[], Answer])
     raise AssertionError("abort does not return")
 
 
-def _caller(context: grpc.ServicerContext) -> Identity:
+def peer_certificate(context: grpc.ServicerContext) -> bytes:
+    """The certificate (PEM) that the TLS handshake accepted; NotAllowed without one."""
     pem = context.auth_context().get("x509_pem_cert", [])
     if len(pem) != 1:
         raise NotAllowed("expected a client certificate, got none; enrol first")
+    return bytes(pem[0])
+
+
+def _caller(context: grpc.ServicerContext) -> Identity:
     try:
-        return parse_identity(pem[0])
+        return parse_identity(peer_certificate(context))
     except CertificateError as error:
         raise NotAllowed(str(error)) from error
 

@@ -36,6 +36,7 @@ class OperatorCalls(Guarded):
                 contact=request.contact,
                 registration=request.registration,
                 address=request.address,
+                again=request.again,
             )
             return pb.InviteResponse(join_json=join)
 

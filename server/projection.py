@@ -22,12 +22,14 @@ from policies.errors import PolicyError
 from server import accounts, disclosed
 from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
+from server.queries import key_id_of
 from server.registrations import REGISTRATIONS
 from server.tables import (
     AGREEMENTS,
     INVITATIONS,
     PARTICIPANTS,
     RECEIPTS,
+    RETIRED_KEYS,
     ROUNDS,
     RUNS,
 )
@@ -100,6 +102,18 @@ def _enrolled(connection: Connection, index: int, _time: str, body: Body) -> Non
     connection.execute(insert(PARTICIPANTS), values)
     used = INVITATIONS.c.token == body["invitation"]
     connection.execute(update(INVITATIONS).where(used).values(used_by=body["request"]))
+
+
+def _key_rotated(connection: Connection, index: int, _time: str, body: Body) -> None:
+    values = {
+        "receipt_key": body["previous"],
+        "key_id": key_id_of(body["previous"]),
+        "participant": body["participant"],
+        "entry": index,
+    }
+    connection.execute(insert(RETIRED_KEYS), values)
+    whose = PARTICIPANTS.c.id == body["participant"]
+    connection.execute(update(PARTICIPANTS).where(whose).values(receipt_key=body["receipt_key"]))
 
 
 def _agreement(connection: Connection, index: int, _time: str, body: Body) -> None:
@@ -260,6 +274,7 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
     {
         "SpaceCreated": _space_created,
         "ParticipantEnrolled": _enrolled,
+        "KeyRotated": _key_rotated,
         **REGISTRATIONS,
         "AgreementConcluded": _agreement,
         "ConsentWithdrawn": _withdrawn,

@@ -18,6 +18,7 @@ from server.rows import (
     Participant,
     Product,
     ReceiptRow,
+    RetiredKey,
     RoundRow,
     RunRow,
 )
@@ -31,6 +32,7 @@ from server.tables import (
     PARTICIPANTS,
     PRODUCTS,
     RECEIPTS,
+    RETIRED_KEYS,
     ROUNDS,
     RUNS,
 )
@@ -46,6 +48,10 @@ _PARTICIPANTS = select(PARTICIPANTS).order_by(PARTICIPANTS.c.entry)
 _BY_KEY = select(PARTICIPANTS).where(
     (PARTICIPANTS.c.receipt_key == bindparam("receipt_key"))
     | (PARTICIPANTS.c.fleet_key == bindparam("fleet_key"))
+)
+_RETIRED = select(RETIRED_KEYS).where(RETIRED_KEYS.c.receipt_key == _ID)
+_RETIRED_IDS = select(RETIRED_KEYS).where(
+    RETIRED_KEYS.c.key_id.in_(bindparam("ids", expanding=True))
 )
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.token == bindparam("token"))
 _PRODUCT = select(PRODUCTS).where(PRODUCTS.c.id == _ID)
@@ -149,6 +155,17 @@ def participant_by_key(
     """Whoever enrolled with either key; None is nobody's."""
     keys = {"receipt_key": receipt_key, "fleet_key": fleet_key}
     return next(iter(_all(connection, Participant, _BY_KEY, **keys)), None)
+
+
+def retired_key(connection: Connection, receipt_key: str) -> RetiredKey | None:
+    """Whose key this was."""
+    return _one(connection, RetiredKey, _RETIRED, id=receipt_key)
+
+
+def retired_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, RetiredKey]:
+    """Those of these ids (`policies.envelope.key_id`) that no longer count."""
+    found = _all(connection, RetiredKey, _RETIRED_IDS, ids=list(key_ids))
+    return {one.key_id: one for one in found}
 
 
 def invitation(connection: Connection, token: str) -> Invitation | None:

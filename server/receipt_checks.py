@@ -21,7 +21,7 @@ from policies.receipt import Receipt, open_receipt
 from server import queries
 from server.errors import NotAllowed, NotKnown, Superseded
 from server.pki import Identity
-from server.rows import RoundRow, RunRow
+from server.rows import RetiredKey, RoundRow, RunRow
 
 MAX_RECEIPT_BYTES: Final = 65_536
 NOTHING: Final = sha256_hex(b"")
@@ -81,13 +81,18 @@ def load_round(connection: Connection, caller: Identity, permit_id: str) -> Perm
 
 
 def check_receipt(
-    round_: PermittedRound, claims: Mapping[str, Claim], one: Arrived, accepted: set[str]
+    round_: PermittedRound,
+    claims: Mapping[str, Claim],
+    one: Arrived,
+    accepted: set[str],
+    retired: Mapping[str, RetiredKey],
 ) -> Receipt | Reason:
     """The receipt if everything about it holds, else the first thing that does not.
 
     Args:
         claims: the cohort's agreements as they stand now, by id.
         accepted: participants of whom a receipt was accepted under this permit.
+        retired: keys that the permit names and that no longer count, by id.
     """
     member = round_.members.get(one.node_id)
     if member is None:
@@ -95,7 +100,7 @@ def check_receipt(
     claim = claims[member.agreement]
     for reason in _barred(claim, one, accepted):
         return reason
-    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(claim.receipt_key))
+    key = _key_of(claim, member, retired)
     try:
         receipt = open_receipt(one.receipt, key)
         wrong = next(_wrong(round_, member, receipt, one.update), None)
@@ -104,6 +109,17 @@ def check_receipt(
     except DocumentError as error:
         return Reason("receipt-malformed", str(error)[:1000])
     return wrong or receipt
+
+
+def _key_of(
+    claim: Claim, member: CohortMember, retired: Mapping[str, RetiredKey]
+) -> Ed25519PublicKey:
+    """The key that the permit names, where it is or was the participant's; the present one else."""
+    before = retired.get(member.key)
+    counted = claim.receipt_key
+    if before is not None and before.participant == claim.participant:
+        counted = before.receipt_key
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(counted))
 
 
 def _barred(claim: Claim, one: Arrived, accepted: set[str]) -> Iterator[Reason]:

@@ -29,7 +29,7 @@ from server.errors import BadInput, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.receipt_checks import Arrived, Missing, PermittedRound, check_receipt, load_round
-from server.rows import ReceiptRow
+from server.rows import ReceiptRow, RetiredKey
 from server.runs import end_entry
 from server.views import RunView, round_document
 
@@ -43,6 +43,7 @@ class _Judging:
 
     round_: PermittedRound
     claims: Mapping[str, Claim]
+    retired: Mapping[str, RetiredKey]
     submission: str
     accepted: set[str]
     time: str
@@ -50,7 +51,7 @@ class _Judging:
     def judge(self, one: Arrived) -> bytes:
         """The entry for one reply."""
         body = self._body(one.node_id)
-        result = check_receipt(self.round_, self.claims, one, self.accepted)
+        result = check_receipt(self.round_, self.claims, one, self.accepted, self.retired)
         if isinstance(result, Reason):
             body |= result.to_json() | {"receipt": sha256_hex(one.receipt), "reported": False}
             return entry_bytes("ReceiptRefused", time=self.time, body=body)
@@ -126,6 +127,8 @@ class Receipts:
                 known = queries.receipts(connection, [permit_id])
                 agreements = [member.agreement for member in round_.permit.cohort]
                 claims = queries.claims(connection, agreements)
+                keys = [member.key for member in round_.permit.cohort]
+                retired = queries.retired_keys(connection, keys)
             again = [row for row in known if row.submission == submission]
             if again or not (arrived or missing):
                 return again
@@ -134,6 +137,7 @@ class Receipts:
             judging = _Judging(
                 round_=round_,
                 claims=claims,
+                retired=retired,
                 submission=submission,
                 accepted={row.participant for row in known if row.accepted},
                 time=instant(self._edge.clock()),

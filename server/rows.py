@@ -27,6 +27,16 @@ class Participant:
 
 
 @dataclass(frozen=True, slots=True)
+class RetiredKey:
+    """A key that no longer counts; `entry` is the log index of its change."""
+
+    receipt_key: str
+    key_id: str
+    participant: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invitation:
     """An open or used way in; `token` is the secret's SHA-256, `used_by` the request's."""
 

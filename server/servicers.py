@@ -12,7 +12,7 @@ from policies.canonical import canonical_bytes
 from policies.governance_pb2_grpc import EnrolmentServicer, GovernanceServicer
 from server.enrolling import Enrolling
 from server.governance import Governance
-from server.guarded import guarded, logged
+from server.guarded import guarded, logged, peer_certificate
 from server.operator_calls import OperatorCalls
 from server.owner_calls import OwnerCalls
 from server.pki import Identity
@@ -91,6 +91,25 @@ class GovernanceService(OperatorCalls, OwnerCalls, RunCalls, WitnessCalls, Gover
         product = self._governance.product
         return self._call(
             context, "GetProduct", lambda _: pb.Document(json=product(request.product))
+        )
+
+    def RenewCertificate(
+        self, request: pb.RenewRequest, context: grpc.ServicerContext
+    ) -> pb.Renewed:
+        """Anybody enrolled: a new certificate for the caller's name and key; not logged."""
+        renew = self._governance.renewal.renew
+
+        def work(caller: Identity) -> pb.Renewed:
+            certificate = renew(caller, peer_certificate(context), request.csr_pem)
+            return pb.Renewed(certificate_pem=certificate)
+
+        return self._call(context, "RenewCertificate", work)
+
+    def RotateKey(self, request: pb.Signed, context: grpc.ServicerContext) -> pb.Logged:
+        """Node or consumer: a KeyChange, signed with the key that counts until then."""
+        rotate = self._governance.rotation.rotate
+        return self._call(
+            context, "RotateKey", lambda caller: logged(rotate(caller, request.envelope))
         )
 
     def IssueToken(self, request: pb.Empty, context: grpc.ServicerContext) -> pb.Token:

@@ -53,6 +53,15 @@ Index(
     unique=True,
     sqlite_where=text("receipt_key IS NOT NULL"),
 )
+# Keys that a participant's newer one took the place of; `entry` is the log index that says so.
+RETIRED_KEYS = Table(
+    "retired_keys",
+    METADATA,
+    Column("receipt_key", Text, primary_key=True),
+    Column("key_id", Text, nullable=False, unique=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False),
+    Column("entry", Integer, nullable=False),
+)
 INVITATIONS = Table(
     "invitations",
     METADATA,

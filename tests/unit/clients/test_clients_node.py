@@ -146,7 +146,7 @@ def loop(
         stop=stop,
         pace=pace or Pace(active_s=0.03, idle_s=1.0),
         presence=Presence(
-            "the SuperLink", [].append if told is None else told.append, clock=lambda: stop.now
+            "the SuperLink", (told if told is not None else []).append, clock=lambda: stop.now
         ),
         backoff=Backoff(draw=lambda: 1.0),
         join=join,

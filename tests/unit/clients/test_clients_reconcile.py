@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +355,41 @@ def test_what_is_no_log_of_this_key_is_refused(published: Published, tmp_path: P
     other = NoteSigner(SIGNER.name, Ed25519PrivateKey.generate())
     with pytest.raises(LogDamaged, match="expected a signature"):
         verify_copy(published.folder, other.verifier)
+
+
+FORMER, NEXT = "c" * 64, "a" * 64
+
+
+def changed(world: World, *changes: tuple[str, str], me: Self) -> list[tuple[str, int | None]]:
+    """What is found where the space's log has these key changes of this node."""
+    for participant, key in changes:
+        world.log("KeyRotated", participant=participant, receipt_key=key)
+    found = reconcile(me, space=enumerate(world.space), own=enumerate(world.own), agreements=[])
+    return [(one.kind, one.entry) for one in found.differences]
+
+
+def test_permits_of_before_a_key_change_are_this_nodes_too() -> None:
+    world, me = World(), replace(ME, former=(FORMER,))
+    world.log("ParticipantEnrolled", receipt_key=FORMER)
+    world.permit(key=sha256_hex(bytes.fromhex(FORMER)))
+    world.permit(id=OTHER)
+    world.use()
+    world.use(id=OTHER)
+    for id in (PERMIT, OTHER):
+        world.accept(id=id)
+    assert changed(world, ("clinic", NEXT), ("other", "e" * 64), me=me) == []
+
+
+@pytest.mark.parametrize(
+    ("me", "changes", "expected"),
+    [
+        (ME, [("clinic", "e" * 64)], [("key-not-ours", 1)]),
+        (replace(ME, former=(FORMER,)), [], [("key-not-logged", None)]),
+    ],
+)
+def test_a_key_change_that_only_one_of_the_logs_has(
+    me: Self, changes: list[tuple[str, str]], expected: list[tuple[str, int | None]]
+) -> None:
+    world = World()
+    world.log("ParticipantEnrolled", receipt_key=me.former[0] if me.former else me.receipt_key)
+    assert changed(world, *changes, me=me) == expected
