@@ -32,6 +32,9 @@ APP_NODE_ID: Final = 1
 """What an app sees as its node's and run's id: the real ones are none of its business."""
 
 
+_MAP_NORESERVE: Final = 0x4000  # linux/mman.h; Python names it from 3.13 on
+
+
 class AppResultError(Exception):
     """The app returned something else than a Flower reply should hold."""
 
@@ -205,26 +208,14 @@ def parse_metric(text: str) -> float | int:
     return float(text) if len(text) <= 40 else math.nan
 
 
-def pack_rows(rows: Rows) -> bytes:
-    """Rows as safetensors bytes."""
-    names = json.dumps([rows.feature_names, rows.classes]).encode()
-    return pack_tensors(
-        {
-            "features": rows.features,
-            "labels": rows.labels,
-            "held_out_features": rows.held_out_features,
-            "held_out_labels": rows.held_out_labels,
-            "names": np.frombuffer(names, dtype=np.uint8),
-        }
-    )
-
-
 def map_rows(descriptor: int) -> Rows:
-    """Rows from a file that `pack_rows` filled, without a copy; writing to them stays private.
+    """Rows from a file that `clients.rowfile` wrote, without a copy; writing to them stays private.
 
-    The bytes come from the node, over a sealed file: they are trusted to be safetensors.
+    The bytes come from the node, over a file that only it could write: they are trusted.
     """
-    view = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+    # A page is copied once the app writes to it; no memory is set aside for that beforehand.
+    flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+    view = mmap.mmap(descriptor, 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     (length,) = struct.unpack_from("<Q", view)
     header = json.loads(view[8 : 8 + length])
 

@@ -260,11 +260,16 @@ def sealed_file(data: bytes) -> int:
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(data)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        seal(descriptor)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def seal(descriptor: int) -> None:
+    """From now on nobody can change this file in memory."""
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
 
 
 def _drain(source: int, ended: Ended, result: int, limit: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.consent import Standing, Subjects, read_consents
@@ -158,6 +158,7 @@ def _standing(lines: list[tuple[str, str, int, int | None]], who: str) -> bool:
     return bool(given_) and max(given_) > max(ended, default=0)
 
 
+@settings(deadline=None)  # it writes files
 @given(lines=LINES, whose=st.lists(st.sampled_from(NAMES), min_size=1, max_size=12))
 def test_no_row_without_a_standing_consent_reaches_an_app(
     tmp_path_factory: pytest.TempPathFactory,
