@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -37,6 +38,7 @@ _NOTE = "tdspace"  # the one entry of it: safetensors writes several in no fixed
 
 Tensor = npt.NDArray[np.generic]
 Tensors = dict[str, Tensor]
+Buffer = bytes | mmap.mmap
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], *, note: str = "") -> bytes:
@@ -67,7 +69,7 @@ def pack_tensors(tensors: Mapping[str, Tensor], *, note: str = "") -> bytes:
 
 
 def unpack_tensors(
-    data: bytes, *, max_bytes: int = MAX_MODEL_BYTES, noted: bool = False
+    data: Buffer, *, max_bytes: int = MAX_MODEL_BYTES, noted: bool = False
 ) -> Tensors:
     """Named arrays from their bytes: views of them that cannot be written to.
 
@@ -84,14 +86,14 @@ def unpack_tensors(
         return tensors
     # What it is instead; accepted it is not.
     try:
-        pack_tensors(load(data))
+        pack_tensors(load(bytes(data)))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DocumentError("$", "safetensors", str(error)[:200]) from error
     expected = "arrays in canonical order " + ("with one note" if noted else "without metadata")
     raise DocumentError("$", expected, "another spelling")
 
 
-def _canonical(data: bytes, noted: bool) -> Tensors | None:
+def _canonical(data: Buffer, noted: bool) -> Tensors | None:
     """The arrays of the one spelling; None for any other bytes.
 
     What the header says is written anew and compared: nothing of it is believed but names, types
@@ -138,7 +140,7 @@ def _header(arrays: Sequence[tuple[str, str, tuple[int, ...]]], note: str) -> by
     return len(text).to_bytes(8, "little") + text
 
 
-def note_of(data: bytes) -> str:
+def note_of(data: Buffer) -> str:
     """The note in bytes that safetensors could read; "" where there is none of ours."""
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
     if f'"{_METADATA}"'.encode() not in header:
