@@ -15,6 +15,7 @@ import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +27,16 @@ from clients.sdk import Rows, SdkError, provide
 from policies.errors import DocumentError
 from policies.permit import Kind
 from policies.runconfig import ConfigValue
-from policies.tensors import pack_tensors, unpack_tensors
+from policies.tensors import Buffer, Tensor, pack_tensors, unpack_tensors
+
+NUMPY: Final = "numpy.ndarray"
+"""How Flower names arrays in numpy's file format."""
 
 APP_NODE_ID: Final = 1
 """What an app sees as its node's and run's id: the real ones are none of its business."""
+
+
+_MAP_NORESERVE: Final = 0x4000  # linux/mman.h; Python names it from 3.13 on
 
 
 class AppResultError(Exception):
@@ -41,7 +48,7 @@ class Call:
     """One call of an app.
 
     Attributes:
-        model: incoming model, safetensors bytes.
+        model: incoming model, safetensors bytes; or a file of them, mapped.
         run_config: the fused run config.
         round: the round's number; the app finds it as `config["server-round"]`.
         state: what the app kept after the last round of this run (clients.appstate), empty at
@@ -51,7 +58,7 @@ class Call:
 
     app_dir: Path
     kind: Kind
-    model: bytes
+    model: Buffer
     run_config: Mapping[str, ConfigValue]
     round: int
     state: bytes | None = None
@@ -136,7 +143,7 @@ def _message(call: Call) -> Message:
     names = sorted(tensors, key=int) if numbered else sorted(tensors)
     content = RecordDict(
         {
-            "arrays": ArrayRecord({name: Array(np.array(tensors[name])) for name in names}),
+            "arrays": ArrayRecord({name: _array(tensors[name]) for name in names}),
             "config": ConfigRecord({"server-round": call.round}),
         }
     )
@@ -154,6 +161,14 @@ def _message(call: Call) -> Message:
     # Flower's stubs leave `metadata` out: without it Message reads a task's global identity.
     message: Message = Message(content=content, metadata=metadata)  # type: ignore[call-overload]
     return message
+
+
+def _array(tensor: Tensor) -> Array:
+    """As `Array(tensor)`, but copied once: numpy's header, and the numbers."""
+    head = BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(tensor))
+    data = b"".join([head.getvalue(), tensor.reshape(-1).view(np.uint8).data])
+    return Array(str(tensor.dtype), tensor.shape, NUMPY, data)
 
 
 def _context(call: Call) -> Context:
@@ -179,7 +194,18 @@ def _update(content: RecordDict) -> bytes:
     records = list(content.array_records.values())
     if len(records) != 1:
         raise AppResultError(f"expected one ArrayRecord in the reply, got {len(records)}")
-    return pack_tensors({name: array.numpy() for name, array in records[0].items()})
+    return pack_tensors({name: _numbers(array) for name, array in records[0].items()})
+
+
+def _numbers(array: Array) -> Tensor:
+    """As `array.numpy()`; of the common spelling a view instead of a copy."""
+    file = BytesIO(array.data)
+    if array.stype == NUMPY and np.lib.format.read_magic(file) == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        if not fortran and not dtype.hasobject:
+            count = math.prod(shape)
+            return np.frombuffer(array.data, dtype, count, file.tell()).reshape(shape)
+    return array.numpy()
 
 
 def _metrics(content: RecordDict) -> dict[str, str]:
@@ -205,26 +231,14 @@ def parse_metric(text: str) -> float | int:
     return float(text) if len(text) <= 40 else math.nan
 
 
-def pack_rows(rows: Rows) -> bytes:
-    """Rows as safetensors bytes."""
-    names = json.dumps([rows.feature_names, rows.classes]).encode()
-    return pack_tensors(
-        {
-            "features": rows.features,
-            "labels": rows.labels,
-            "held_out_features": rows.held_out_features,
-            "held_out_labels": rows.held_out_labels,
-            "names": np.frombuffer(names, dtype=np.uint8),
-        }
-    )
-
-
 def map_rows(descriptor: int) -> Rows:
-    """Rows from a file that `pack_rows` filled, without a copy; writing to them stays private.
+    """Rows from a file that `clients.rowfile` wrote, without a copy; writing to them stays private.
 
-    The bytes come from the node, over a sealed file: they are trusted to be safetensors.
+    The bytes come from the node, over a file that only it could write: they are trusted.
     """
-    view = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+    # A page is copied once the app writes to it; no memory is set aside for that beforehand.
+    flags = mmap.MAP_PRIVATE | _MAP_NORESERVE
+    view = mmap.mmap(descriptor, 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     (length,) = struct.unpack_from("<Q", view)
     header = json.loads(view[8 : 8 + length])
 

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import repeat
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,9 +95,27 @@ class Subjects:
     @classmethod
     def of(cls, values: npt.NDArray[Any]) -> Subjects:
         """From a column of texts."""
-        names = dict.fromkeys(values.tolist())
-        numbers = dict(zip(names, range(len(names)), strict=True))
-        return cls(numbers, np.fromiter(map(numbers.__getitem__, values), np.int32, len(values)))
+        column = SubjectColumn()
+        column.append(values)
+        return column.read()
+
+
+class SubjectColumn:
+    """Numbers subjects while their column is read, part by part."""
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
+        self._parts: list[Codes] = []
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        """The next rows' texts."""
+        numbers = map(self._numbers.__getitem__, values)
+        self._parts.append(np.fromiter(numbers, np.int32, len(values)))
+
+    def read(self) -> Subjects:
+        """All of it; nothing can be appended any more."""
+        self._numbers.default_factory = None
+        return Subjects(self._numbers, np.concatenate([np.empty(0, np.int32), *self._parts]))
 
 
 class Standing:
@@ -130,13 +149,13 @@ class Standing:
         taken_back = self._withdrawn <= at
         given = covers & (self._given <= at)
         stands = given & ~taken_back
-        count = len(self._subjects.numbers)
-        last_given = np.full(count, _NOT_YET)
+        known = len(self._subjects.numbers)
+        last_given = np.full(known, _NOT_YET)
         np.maximum.at(last_given, self._number[stands], self._given[stands])
-        last_withdrawn = np.full(count, _NOT_YET)
+        last_withdrawn = np.full(known, _NOT_YET)
         ended = touches & taken_back
         np.maximum.at(last_withdrawn, self._number[ended], self._withdrawn[ended])
-        found = np.full(count, NOT_GIVEN, dtype=np.uint8)
+        found = np.full(known, NOT_GIVEN, dtype=np.uint8)
         found[self._number[given]] = WITHDRAWN
         found[last_given > last_withdrawn] = STANDS
         return found

@@ -32,6 +32,8 @@ TAIL_BYTES: Final = 8 * 1024
 START_TIMEOUT_S: Final = 120.0
 END_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.02
+PIPE_BYTES: Final = 1 << 20
+"""What a pipe for results holds: child and node take turns per piece of this size."""
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 _TOLD_SIGNALS: Final = ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS")
@@ -78,7 +80,8 @@ class Ended:
             return None
         if type(head) is not dict:
             return None
-        return Frame(head, bytes(self.frame[start:end]), bytes(self.frame[end:]))
+        with memoryview(self.frame) as view:  # a slice of the array itself would be a copy more
+            return Frame(head, bytes(view[start:end]), bytes(view[end:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,8 @@ class Zygote:
                 stack.callback(os.close, descriptor)
             sent.insert(1, rows)
             result = os.pipe2(os.O_CLOEXEC)
+            with suppress(OSError):  # more than this user may have: smaller pieces then
+                fcntl.fcntl(result[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
             output = os.pipe2(os.O_CLOEXEC)
             for descriptor in (result[0], output[0]):
                 os.set_blocking(descriptor, False)
@@ -260,17 +265,22 @@ def sealed_file(data: bytes) -> int:
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(data)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        seal(descriptor)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
+def seal(descriptor: int) -> None:
+    """From now on nobody can change this file in memory."""
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+
+
 def _drain(source: int, ended: Ended, result: int, limit: int) -> bool:
     """Take what is there; False at the end, or when there is nothing now."""
     try:
-        data = os.read(source, 1 << 16)
+        data = os.read(source, PIPE_BYTES)
     except BlockingIOError:
         return False
     if source == result:

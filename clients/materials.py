@@ -49,7 +49,7 @@ class OwnMaterials:
     def __init__(self, *, identity: NodeIdentity, state: NodeState) -> None:
         self._identity = identity
         self._state = state
-        self._selector = Selector(salt=identity.keys.salt)
+        self._selector = Selector(salt=identity.keys.salt, spool=identity.paths.root)
         self._installed: dict[str, Path] = {}
         self._products: dict[str, Product] = {}
 

@@ -1,7 +1,7 @@
 """Reads a product of files: each whole, once, from below its folder, without following a link.
 
-What is decoded are the same bytes that are committed to. Memory is bounded by the arrays
-(`MAX_MEDIA_BYTES`) and one file (`MAX_FILE_BYTES`) with its pixels.
+What is decoded are the same bytes that are committed to. Memory is bounded by the manifest
+and one file (`MAX_FILE_BYTES`) with its pixels.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MAX_MEDIA_BYTES: Final = 1 << 32
 _TAG: Final = b"tds files v1\n"
 
 Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.int64]
 FileStamp = tuple[int, int, int, int]
 
 
@@ -38,19 +39,12 @@ class MediaRows:
     """What was read.
 
     Attributes:
-        features, held_out: float32 [n, *shape] and [m, *shape], in the manifest's order.
-        labels: int64 of all rows, in the manifest's order.
-        held_back: which of them are in `held_out`.
         subjects: object, whose each row is; None if the product does not say.
         commitment: SHA-256(salt || "tds files v1\\n" || lines), hexadecimal; the lines are the
             manifest's SHA-256, then each file once as "SHA-256  path", sorted by path, each line
             ended by a line feed.
     """
 
-    features: Sample
-    held_out: Sample
-    labels: npt.NDArray[np.int64]
-    held_back: Mask
     subjects: npt.NDArray[np.object_] | None
     commitment: str
 
@@ -72,12 +66,14 @@ class MediaSurvey:
     distinct: int
 
 
-def read_media(product: Product, *, salt: bytes, split: Callable[[int], Mask]) -> MediaRows:
+def read_media(
+    product: Product, *, salt: bytes, take: Callable[[Sample, Labels], None]
+) -> MediaRows:
     """Every file that the manifest lists, decoded.
 
     Args:
         salt: of the commitment.
-        split: which of so many rows are held back.
+        take: called with each row, in the manifest's order: float32 [1, *shape] and its label [1].
 
     Raises:
         VaultError: a file that is absent, changed, a link, too large or not as declared; the text
@@ -91,28 +87,15 @@ def read_media(product: Product, *, salt: bytes, split: Callable[[int], Mask]) -
             f"{product.data}: expected at most {MAX_MEDIA_BYTES} bytes in all, got {count} files "
             f"of {size} bytes; declare a smaller size or list fewer files"
         )
-    held_back = split(count)
-    features = np.empty((int((~held_back).sum()), *media.shape), dtype=np.float32)
-    held_out = np.empty((int(held_back.sum()), *media.shape), dtype=np.float32)
+    labels = _labels(manifest)
     found: dict[str, str] = {}
-    places = [0, 0]
-    for held, (listed, digest, sample) in zip(
-        held_back.tolist(), _samples(product, manifest), strict=True
-    ):
+    for place, (listed, digest, sample) in enumerate(_samples(product, manifest)):
         found[listed.path] = digest
-        (held_out if held else features)[places[held]] = sample
-        places[held] += 1
+        take(sample[None], labels[place : place + 1])
     subjects = None
     if product.subject is not None:
         subjects = np.array([listed.subject for listed in manifest.files], dtype=np.object_)
-    return MediaRows(
-        features=features,
-        held_out=held_out,
-        labels=_labels(manifest),
-        held_back=held_back,
-        subjects=subjects,
-        commitment=_commitment(salt, manifest, found),
-    )
+    return MediaRows(subjects, _commitment(salt, manifest, found))
 
 
 def survey_media(product: Product) -> MediaSurvey:

@@ -18,10 +18,11 @@ from typing import Final, Self
 
 import numpy as np
 
-from clients.appcall import Call, call_app, pack_rows, parse_metric, public_type
+from clients.appcall import Call, call_app, parse_metric, public_type
 from clients.errors import AppFailed, SandboxCancelled, SandboxUnavailable
 from clients.jobs import Job, JobResult, read_result
-from clients.launcher import START_TIMEOUT_S, Ended, Zygote, sealed_file
+from clients.launcher import START_TIMEOUT_S, Ended, Zygote
+from clients.rowfile import MappedRows, RowFile
 from clients.sdk import Rows
 from policies.receipt import Confinement
 from policies.runconfig import config_to_json
@@ -36,25 +37,24 @@ PROBE_MEMORY_BYTES: Final = 1 << 28
 
 
 class _PackedRows:
-    """The rows of the last job, ready to be sent: a product is packed once, not once a job."""
+    """The file of the last job's rows: what the vault selected lies in one already."""
 
     def __init__(self) -> None:
         self._rows: Rows | None = None
-        self._descriptor = -1
+        self._file: RowFile | None = None
 
     def file(self, rows: Rows) -> int:
-        """Descriptor of a sealed file that holds `rows`, valid until the next call."""
-        if self._rows is not rows:
-            self.close()
-            self._descriptor = sealed_file(pack_rows(rows))
+        """A read-only descriptor, valid until the next call or as long as `rows` live."""
+        if isinstance(rows, MappedRows):
+            return rows.file.descriptor
+        if self._rows is not rows or self._file is None:
+            self._file = RowFile.of(rows)
             self._rows = rows
-        return self._descriptor
+        return self._file.descriptor
 
     def close(self) -> None:
         """Let go of it."""
-        if self._rows is not None:
-            os.close(self._descriptor)
-            self._rows = None
+        self._rows = self._file = None
 
 
 class Sandbox:

@@ -7,12 +7,13 @@ is refused.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from clients.consent import (
     STANDS,
@@ -112,11 +113,12 @@ class Selector:
 
     Args:
         salt: the node's secret for commitments.
+        spool: folder for the files of rows that are too large for memory (clients.rowfile).
     """
 
-    def __init__(self, *, salt: bytes) -> None:
+    def __init__(self, *, salt: bytes, spool: Path | None = None) -> None:
         self._salt = salt
-        self._vault = Vault(salt=salt)
+        self._vault = Vault(salt=salt, spool=spool)
         self._last: dict[Product, _Last] = {}
 
     def select(self, product: Product, *, purpose: str, now: datetime) -> Selection:
@@ -148,17 +150,22 @@ class Selector:
         return known
 
     def _current(self, product: Product) -> _Last:
-        """Data and consents as they lie there now."""
-        opened = self._vault.open(product)
+        """Data and consents as they lie there now, read side by side."""
         stamp = None if product.consent is None else stamp_of(product.consent)
         last = self._last.get(product)
-        if last is not None and last.opened is opened and last.stamp == stamp:
-            return last
+        with ThreadPoolExecutor(1, "consents") as pool:
+            consents = None
+            if product.consent is not None and (last is None or last.stamp != stamp):
+                consents = pool.submit(read_consents, product.consent)
+            opened = self._vault.open(product)
+            if last is not None and last.opened is opened and last.stamp == stamp:
+                return last
+            read = None if consents is None else consents.result()
         standing = None
         if product.consent is not None:
             if opened.subjects is None:
                 raise VaultError(f"product {product.id}: expected a column of subjects, got none")
-            standing = Standing(read_consents(product.consent), opened.subjects)
+            standing = Standing(read or read_consents(product.consent), opened.subjects)
             # A change from here on has another stamp: `read_consents` saw none while it read.
             if stamp_of(product.consent) != stamp:
                 raise ConsentError(f"{product.consent}: changed while it was read; run it again")
@@ -179,7 +186,7 @@ class Selector:
     ) -> Selection:
         commitment = opened.product_commitment
         return Selection(
-            rows=rows_of(opened, mask),
+            rows=opened.select(mask),
             states=states,
             product_commitment=commitment,
             tree=before.tree
@@ -197,24 +204,3 @@ def states_of(opened: OpenProduct, mask: Mask) -> States:
     states[~mask] = LEFT_OUT
     states.setflags(write=False)
     return states
-
-
-def rows_of(opened: OpenProduct, mask: Mask) -> Rows:
-    """Exactly the rows of `mask`; not copied where that is all of them."""
-    if mask.all():
-        return opened.rows
-    rows = opened.rows
-    training, held_out = mask[~opened.held_back], mask[opened.held_back]
-    return replace(
-        rows,
-        features=_taken(rows.features, training),
-        labels=_taken(rows.labels, training),
-        held_out_features=_taken(rows.held_out_features, held_out),
-        held_out_labels=_taken(rows.held_out_labels, held_out),
-    )
-
-
-def _taken(array: npt.NDArray[Any], mask: Mask) -> npt.NDArray[Any]:
-    taken: npt.NDArray[Any] = array[mask]
-    taken.setflags(write=False)
-    return taken

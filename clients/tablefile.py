@@ -18,12 +18,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from clients.arrowstream import StreamError, read_stream
 from clients.cells import MAX_SUBJECT_CHARS, checked
 from clients.csvheader import header_of
 from clients.errors import VaultError
 from clients.media_reader import survey_media
 from clients.product import Product
-from clients.source_reader import read_batches
+from clients.source_reader import Batch, read_batches
 from policies.statements import Column
 
 MAX_ROWS: Final = 50_000_000
@@ -54,23 +55,30 @@ _ROWS: Final = {
 }
 
 
-def read_columns(product: Product) -> dict[str, npt.NDArray[Any]]:
-    """The used columns by name, in the product file's order, every value checked.
+def read_table(product: Product) -> Iterator[Batch]:
+    """The number of each batch's first row, from 1, and its used columns, every value checked.
+
+    Columns stand in the product file's order, rows in the file's; the numbers are gone once the
+    next batch is asked for. Memory is bounded by a batch (clients.arrowstream).
 
     Raises:
         VaultError: no such file, columns, rows or values; the text holds no cell's value.
     """
     used = [column for column in product.columns if column.role not in UNREAD]
+    count = 0
     with _opened(product) as connection:
         source, arguments = _source(connection, product)
         selected = ", ".join(_cells(product, used))
         query = f"SELECT {selected} FROM {source} LIMIT {MAX_ROWS + 1}"  # noqa: S608 quoted names
-        found = connection.execute(query, [*_labels(product), *arguments]).fetchnumpy()
-    _check_count(product.data, len(found["c0"]))
-    return {
-        column.name: checked(found[f"c{place}"], column, product.data)
-        for place, column in enumerate(used)
-    }
+        for batch in read_stream(connection.sql(query, params=[*_labels(product), *arguments])):
+            first, count = count + 1, count + len(batch[0])
+            _check_count(product.data, count)
+            read = zip(used, batch, strict=True)
+            yield (
+                first,
+                [checked(cells, column, product.data, first_row=first) for column, cells in read],
+            )
+        _check_count(product.data, count)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +100,7 @@ class Survey:
 
 
 def survey_columns(product: Product) -> Survey:
-    """As `read_columns`, but a cell without any value is counted instead of refused.
+    """As `read_table`, but whole, and a cell without any value is counted instead of refused.
 
     Raises:
         VaultError: no such file, columns, rows, or a value of another type.
@@ -169,7 +177,7 @@ def _opened(product: Product) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = reader_of(path)
     try:
         yield connection
-    except duckdb.Error as error:
+    except (duckdb.Error, StreamError) as error:
         # Its text quotes the line: the number is kept, the rest and the chain are dropped.
         line = re.search(r"Line: (\d+)|in line (\d+): ", str(error))
         place_text = f"line {line[1] or line[2]} is not one" if line else "something else"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,28 +18,28 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from clients.consent import Subjects
+from clients.consent import SubjectColumn, Subjects
 from clients.errors import VaultError
 from clients.media_reader import media_stamp, read_media
 from clients.product import Product
-from clients.sdk import Rows
+from clients.rowfile import MappedRows, RowTable, split
 from clients.source_reader import BATCH_ROWS, read_batches
-from clients.tablefile import MAX_ROWS, UNREAD, read_columns
+from clients.tablefile import MAX_ROWS, UNREAD, read_table
 from policies.canonical import canonical_bytes
+from policies.statements import Column
 
 MIN_SALT_BYTES: Final = 16
+BLOCK_ROWS: Final = 1 << 18
 
-Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenProduct:
-    """What was read; the arrays cannot be written to.
+    """What was read; nothing of it can be written to.
 
     Attributes:
-        rows: as apps see them.
         held_back: bool [n], in the file's order; true rows are for evaluation only.
         product_commitment: SHA-256(salt || file bytes), hexadecimal; of a database, SHA-256(salt ||
             the batches' bytes), as `_from_source` lays them out; of files, as
@@ -46,111 +47,147 @@ class OpenProduct:
         subjects: whose rows these are; None if the product does not say.
     """
 
-    rows: Rows
+    product: Product = field(repr=False)
+    table: RowTable = field(repr=False)
     held_back: Mask
     product_commitment: str
     salt: bytes = field(repr=False)
     subjects: Subjects | None = None
+    spool: Path | None = None
 
     @property
     def count(self) -> int:
         """How many rows the file has."""
         return len(self.held_back)
 
+    @property
+    def rows(self) -> MappedRows:
+        """All of them, as apps see them; a file of its own each time."""
+        return self.select(np.ones(self.count, dtype=np.bool_))
+
+    def select(self, mask: Mask) -> MappedRows:
+        """Exactly the rows of `mask` [n], as apps see them.
+
+        Raises:
+            VaultError: no room for a file of them.
+        """
+        return split(
+            self.table,
+            chosen=mask,
+            held_back=self.held_back,
+            names=tuple(column.name for column in self.product.features),
+            classes=self.product.classes,
+            folder=self.spool,
+        )
+
 
 class Vault:
-    """Open products, read again only when a file's time, size or inode changed."""
+    """Open products, read again only when a file's time, size or inode changed.
 
-    def __init__(self, *, salt: bytes) -> None:
+    Args:
+        spool: folder for the files of rows that are too large for memory (clients.rowfile).
+    """
+
+    def __init__(self, *, salt: bytes, spool: Path | None = None) -> None:
         self._salt = salt
+        self._spool = spool
         self._open: dict[Product, tuple[object, OpenProduct]] = {}
 
     def open(self, product: Product) -> OpenProduct:
         """As `open_product`."""
         if product.source is not None:  # whether a database changed, only reading tells
-            return open_product(product, salt=self._salt)
+            return open_product(product, salt=self._salt, spool=self._spool)
         stamp = _stamp(product.data) if product.media is None else media_stamp(product)
         known = self._open.get(product)
         if known is not None and known[0] == stamp:
             return known[1]
-        fresh = open_product(product, salt=self._salt)
+        fresh = open_product(product, salt=self._salt, spool=self._spool)
         self._open[product] = (stamp, fresh)
         return fresh
 
 
-def open_product(product: Product, *, salt: bytes) -> OpenProduct:
-    """Read the product's file whole.
+def open_product(product: Product, *, salt: bytes, spool: Path | None = None) -> OpenProduct:
+    """Read the product's rows once, in batches, into a file of this process's own.
 
     Args:
         product: which file and columns.
         salt: the node's secret for commitments, at least 16 bytes; it also decides which rows are
             held back, so that the split is the same after a restart.
+        spool: as `Vault` has it.
 
     Raises:
         VaultError: the file is missing, empty, too long, changed meanwhile, or not as declared.
     """
     if len(salt) < MIN_SALT_BYTES:
         raise VaultError(f"salt: expected at least {MIN_SALT_BYTES} bytes, got {len(salt)}")
+    shape = (len(product.features),) if product.media is None else product.media.shape
+    reading = _Reading(product, RowTable(spool, shape))
     if product.media is not None:
-        return _from_media(product, salt)
-    read = _from_file if product.source is None else _from_source
-    columns, commitment = read(product, salt)
-    subjects = None
-    if product.subject is not None:
-        subjects = Subjects.of(columns.pop(product.subject.name))
-    labels = columns.pop(product.label.name).astype(np.int64)
-    held_back = _held_back(labels.size, float(product.held_back), salt)
-    features = list(columns.values())
+        commitment = _from_media(reading, salt)
+    elif product.source is not None:
+        commitment = _from_source(reading, salt)
+    else:
+        commitment = _from_file(reading, salt)
     return OpenProduct(
-        rows=Rows(
-            features=_frozen(_matrix(features, ~held_back)),
-            labels=_frozen(labels[~held_back]),
-            held_out_features=_frozen(_matrix(features, held_back)),
-            held_out_labels=_frozen(labels[held_back]),
-            feature_names=tuple(column.name for column in product.features),
-            classes=product.classes,
-        ),
-        held_back=_frozen(held_back),
+        product=product,
+        table=reading.table,
+        held_back=_frozen(_held_back(reading.table.count, float(product.held_back), salt)),
         product_commitment=commitment,
         salt=salt,
-        subjects=subjects,
+        subjects=None if reading.subjects is None else reading.subjects.read(),
+        spool=spool,
     )
 
 
-def _from_media(product: Product, salt: bytes) -> OpenProduct:
-    share = float(product.held_back)
-    read = read_media(product, salt=salt, split=lambda rows: _held_back(rows, share, salt))
-    held_back = read.held_back
-    return OpenProduct(
-        rows=Rows(
-            features=_frozen(read.features),
-            labels=_frozen(read.labels[~held_back]),
-            held_out_features=_frozen(read.held_out),
-            held_out_labels=_frozen(read.labels[held_back]),
-            feature_names=tuple(column.name for column in product.features),
-            classes=product.classes,
-        ),
-        held_back=_frozen(held_back),
-        product_commitment=read.commitment,
-        salt=salt,
-        subjects=None if read.subjects is None else Subjects.of(read.subjects),
-    )
+class _Reading:
+    """Takes batches apart: features and labels into the table, subjects beside it."""
+
+    def __init__(self, product: Product, table: RowTable) -> None:
+        self.product = product
+        self.table = table
+        self.subjects = None if product.subject is None else SubjectColumn()
+
+    def take(self, cells: Sequence[npt.NDArray[Any]], columns: Sequence[Column]) -> None:
+        """The next rows."""
+        features = []
+        for column, values in zip(columns, cells, strict=True):
+            if column.role == "feature":
+                features.append(values)
+            elif column.role == "label":
+                labels = values
+            elif self.subjects is not None:
+                self.subjects.append(values)
+        self.table.append_columns(features, labels)
 
 
-def _from_file(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
+def _from_media(reading: _Reading, salt: bytes) -> str:
+    read = read_media(reading.product, salt=salt, take=reading.table.append)
+    if reading.subjects is not None and read.subjects is not None:
+        reading.subjects.append(read.subjects)
+    return read.commitment
+
+
+def _from_file(reading: _Reading, salt: bytes) -> str:
+    """Read the file, and its digest beside it; both saw the same if its stamp did not change."""
+    product = reading.product
     before = _stamp(product.data)
-    commitment = _commit(product.data, salt)
-    columns = read_columns(product)
+    columns = [column for column in product.columns if column.role not in UNREAD]
+    with ThreadPoolExecutor(1, "digest") as pool:
+        commitment = pool.submit(_commit, product.data, salt)
+        for _, cells in read_table(product):
+            reading.take(cells, columns)
+        found = commitment.result()
     if _stamp(product.data) != before:
         raise VaultError(f"{product.data}: changed while it was read; run the round again")
-    return columns, commitment
+    return found
 
 
-def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[Any]], str]:
+def _from_source(reading: _Reading, salt: bytes) -> str:
     """Committed to are a line of JSON (columns with their types, classes, rows in a block), then
     block by block of rows in the key's order, of each column its values: float32 or int64, little
     endian, a label the number of its class, subjects a JSON list.
     """
+    product = reading.product
     used = [column for column in product.columns if column.role not in UNREAD]
     head = {
         "columns": [[column.name, column.type] for column in used],
@@ -158,26 +195,14 @@ def _from_source(product: Product, salt: bytes) -> tuple[dict[str, npt.NDArray[A
         "block_rows": BATCH_ROWS,
     }
     digest = hashlib.sha256(salt + canonical_bytes(head) + b"\n")
-    parts: list[list[npt.NDArray[Any]]] = [[] for _ in used]
     for _, cells in read_batches(product, used, max_rows=MAX_ROWS):
-        for part, values in zip(parts, cells, strict=True):
+        for values in cells:
             if values.dtype == np.object_:
                 digest.update(canonical_bytes(values.tolist()))
             else:
                 digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
-            part.append(values)
-    columns = {}
-    for column in used:
-        columns[column.name] = np.concatenate(parts.pop(0))
-    return columns, digest.hexdigest()
-
-
-def _matrix(columns: Sequence[npt.NDArray[Any]], chosen: Mask) -> Floats:
-    """The chosen rows [n, d]."""
-    matrix = np.empty((int(chosen.sum()), len(columns)), dtype=np.float32)
-    for place, values in enumerate(columns):
-        matrix[:, place] = values[chosen]
-    return matrix
+        reading.take(cells, used)
+    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> Stamp:
@@ -213,11 +238,20 @@ def _held_back(rows: int, share: float, salt: bytes) -> Mask:
     if share == 0 or rows == 0:
         return np.zeros(rows, dtype=np.bool_)
     key = hmac.digest(salt, b"tds held back rows", "sha256")[:16]
-    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(4 * rows))
-    words = np.frombuffer(stream, dtype="<u4")
-    mask: Mask = words < np.uint32(share * 2**32)
+    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+    limit = np.uint32(share * 2**32)
+    mask = np.empty(rows, dtype=np.bool_)
+    least, most = (2**32, 0), (-1, 0)
+    for start in range(0, rows, BLOCK_ROWS):
+        count = min(BLOCK_ROWS, rows - start)
+        words = np.frombuffer(stream.update(bytes(4 * count)), dtype="<u4")
+        mask[start : start + count] = words < limit
+        low, high = int(words.argmin()), int(words.argmax())
+        # The first of equal words, as over all of them at once.
+        least = min(least, (int(words[low]), start + low))
+        most = max(most, (int(words[high]), start + high), key=lambda one: one[0])
     if rows >= 2 and not mask.any():
-        mask[int(words.argmin())] = True
+        mask[least[1]] = True
     if mask.all():
-        mask[int(words.argmax())] = False
+        mask[most[1]] = False
     return mask

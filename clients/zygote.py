@@ -46,6 +46,7 @@ from clients.probe import measure, python_folders
 from clients.sdk import Rows
 from clients.warmup import warm_up
 from policies.runconfig import config_from_json
+from policies.tensors import Buffer
 
 MAX_TEXT: Final = 500
 RESULT_FD: Final = 3
@@ -244,7 +245,7 @@ def _confine(
 class _Sent:
     """What came in files beside the request."""
 
-    model: bytes
+    model: Buffer
     rows: Rows
     state: bytes
 
@@ -253,7 +254,7 @@ def _take_over(fds: Sequence[int], scratch: Path) -> _Sent:
     """Read what was sent, then keep only null, the output pipe twice, and the result pipe."""
     os.setsid()
     model_fd, rows_fd, state_fd, result_fd, output_fd = fds
-    sent = _Sent(_content(model_fd), map_rows(rows_fd), _content(state_fd))
+    sent = _Sent(_mapped(model_fd), map_rows(rows_fd), _content(state_fd))
     null = os.open(os.devnull, os.O_RDWR)
     # Moved out of the way first, so that no dup2 below closes what is still needed.
     kept = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in (null, output_fd, output_fd, result_fd)]
@@ -266,10 +267,15 @@ def _take_over(fds: Sequence[int], scratch: Path) -> _Sent:
     return sent
 
 
+def _mapped(descriptor: int) -> mmap.mmap:
+    """A sealed file, without a copy."""
+    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+
+
 def _content(descriptor: int) -> bytes:
     if os.fstat(descriptor).st_size == 0:  # which cannot be mapped
         return b""
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as view:
+    with _mapped(descriptor) as view:
         return bytes(view)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from policies.errors import DocumentError
@@ -102,6 +104,36 @@ def test_what_cannot_travel(tensors: Any, where: str) -> None:
     assert caught.value.where == where
 
 
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+SHAPES = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+
+
+@given(
+    arrays=st.dictionaries(NAMES, st.tuples(st.sampled_from(sorted(DTYPES)), SHAPES), min_size=1),
+    note=NAMES,
+)
+def test_the_spelling_is_that_of_the_library(
+    arrays: dict[str, tuple[str, tuple[int, ...]]], note: str
+) -> None:
+    arrays.pop("__metadata__", None)
+    tensors: Tensors = {
+        name: np.arange(np.prod(shape, dtype=int)).astype(dtype).reshape(shape)
+        for name, (dtype, shape) in arrays.items()
+    }
+    if not tensors:
+        return
+    metadata = {"tdspace": note} if note else None
+    packed = pack_tensors(tensors, note=note)
+    assert packed == save({name: tensors[name] for name in sorted(tensors)}, metadata=metadata)
+    assert same(unpack_tensors(packed, noted=True), tensors)
+
+
+def test_what_is_read_are_views_that_cannot_be_written_to() -> None:
+    read = unpack_tensors(PACKED)["layer.weight"]
+    assert not read.flags.writeable
+    assert np.shares_memory(read, np.frombuffer(PACKED, np.uint8))
+
+
 def swap(fields: dict[str, Any]) -> None:
     """The arrays in another order, each still with its own numbers."""
     items = list(reversed(fields.items()))
@@ -127,6 +159,10 @@ def swap(fields: dict[str, Any]) -> None:
         (spelled(header(lambda f: f["layer.bias"].update(shape=[3]))), "safetensors"),
         (spelled(header(lambda f: f["layer.bias"].update(shape=[-2]))), "safetensors"),
         (spelled(header(lambda f: f["layer.bias"].update(shape=[2**63, 2]))), "safetensors"),
+        (spelled(header(lambda f: f["layer.bias"].update(shape=[True, 2]))), "safetensors"),
+        (spelled(header(lambda f: f["layer.bias"].update(shape=[2.0]))), "safetensors"),
+        (spelled(header(lambda f: f["layer.bias"].update(shape=[1] * 99 + [2]))), "s"),
+        (spelled(b"[" * 100_000), "safetensors"),
         (spelled(header(lambda f: f["layer.bias"].update(data_offsets=[4, 12]))), "safetensors"),
         (spelled(header(lambda f: f.pop("layer.bias"))), "safetensors"),
         (spelled(header(lambda f: f.update(__metadata__={"format": "pt"}))), "canonical order"),
