@@ -4,9 +4,10 @@ Why not Flower's own SuperNode: it sleeps 3 s between polls, starts a process fo
 runs whatever the server sends (docs/adr/0003). What is used here of Flower's private modules is
 pinned to 1.41 and covered by tests/unit/clients/test_clients_fleet.py, which fails when it moves.
 
-Invariants: one message is in work at a time; a reply is pushed only for the message in hand; an
-object that is not yet there is asked for again after 20 ms, not 1 s; a message is confirmed only
-when all its objects were there, since the SuperLink drops it then, and the sender's upload with it.
+Invariants: messages are asked for by one thread, one at a time; a reply is pushed only for a
+message in hand, by whichever thread has it; an object that is not yet there is asked for again
+after 20 ms, not 1 s; a message is confirmed only when all its objects were there, since the
+SuperLink drops it then, and the sender's upload with it.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ _HEARTBEAT_S: Final = HEARTBEAT_MIN_INTERVAL
 _CLOSE_S: Final = 2.0
 _PULL_BACKOFF_S: Final = 0.02
 _PULL_LIMIT_S: Final = 60.0
+_KEPT_RUNS: Final = 8
 _MAX_CAUSES: Final = 10
 # X509_V_ERR_*: signature failure, self-signed, self-signed in chain, no issuer, no leaf's issuer.
 _OTHER_CA: Final = frozenset({7, 18, 19, 20, 21})
@@ -120,7 +122,7 @@ class Fleet:
     """A node's standing connection to the SuperLink.
 
     Use as a context manager: entering activates the node and starts its heartbeat, leaving ends
-    both. `poll`, `reply` and `run_info` are called from one thread; the heartbeat has its own.
+    both. `poll` is called from one thread; `reply`, `refuse` and `run_info` may come from several.
 
     Args:
         contact: told of each call's success or failure.
@@ -152,6 +154,7 @@ class Fleet:
         self._background = ThreadPoolExecutor(1, thread_name_prefix="fleet-settle")
         self._settling: Future[None] | None = None
         self._runs: dict[str, RunInfo] = {}
+        self._keeping = threading.Lock()
 
     def __enter__(self) -> Self:
         """As `activate`, with the same errors."""
@@ -266,7 +269,10 @@ class Fleet:
                     f"run {flower_run}: its app bundle has no readable config: {error}"
                 ) from error
             known = RunInfo(flower_run=flower_run, fab=fab.content, config=dict(config))
-            self._runs = {flower_run: known}
+            with self._keeping:
+                self._runs[flower_run] = known
+                for old in list(self._runs)[:-_KEPT_RUNS]:
+                    del self._runs[old]
         return known
 
     def reply(self, instruction: Instruction, *, receipt: bytes, update: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +45,10 @@ class Materials(Protocol):
 
 
 class OwnMaterials:
-    """Products as registered, read where they lie; bundles as the owner approved them."""
+    """Products as registered, read where they lie; bundles as the owner approved them.
+
+    Safe to share between threads: one reads at a time.
+    """
 
     def __init__(self, *, identity: NodeIdentity, state: NodeState) -> None:
         self._identity = identity
@@ -52,6 +56,7 @@ class OwnMaterials:
         self._selector = Selector(salt=identity.keys.salt, spool=identity.paths.root)
         self._installed: dict[str, Path] = {}
         self._products: dict[str, Product] = {}
+        self._turn = threading.RLock()
 
     def select(self, product: str, *, purpose: str, now: datetime) -> Selection:
         """See `Materials`."""
@@ -71,10 +76,15 @@ class OwnMaterials:
         known = self._products.get(found)
         if known is None:
             known = self._products[found] = load_product(path)
-        return self._selector.select(known, purpose=purpose, now=now)
+        with self._turn:
+            return self._selector.select(known, purpose=purpose, now=now)
 
     def app_folder(self, app: str) -> Path:
         """See `Materials`."""
+        with self._turn:
+            return self._unpacked(app)
+
+    def _unpacked(self, app: str) -> Path:
         known = self._installed.get(app)
         if known is None:
             try:

@@ -6,7 +6,8 @@ let in any more for good, ends it.
 
 How often to look: every look costs the SuperLink a few milliseconds, and all nodes share one. So
 the node learns how long after its reply the next message comes, sleeps through half of that time,
-and then looks often; without work it looks ever more rarely.
+and then looks often; without work it looks ever more rarely. While a task is in work and there is
+room for another, it looks four times a second.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Final, Protocol
 from flwr.app import Message
 
 from clients.backoff import Backoff, Presence
+from clients.desk import Desk
 from clients.fleet import FleetRejected, FleetUnavailable, RunInfo
 from clients.messages import Instruction
 from clients.work import Done, Task
@@ -33,6 +35,7 @@ _SLEEP_THROUGH: Final = 0.5  # more feeds back: who looks late learns to look la
 _FINENESS: Final = 0.06
 _LEARNING: Final = 0.4
 _GROWTH: Final = 1.02
+_BESIDE_S: Final = 0.25  # how often to look for another run's message while one is in work
 
 
 class FleetPort(Protocol):
@@ -96,6 +99,7 @@ class NodeLoop:
         fleet: the connection to the SuperLink, entered already.
         handle: `clients.work.Worker.handle`; must not raise.
         stop: set to leave the loop after the message in hand.
+        desk: what answers messages, several at once; by `answer`, one at a time, if None.
         presence: told when the SuperLink is lost and when it is back.
         backoff: pauses while it is away.
         join: get in again where the SuperLink does not know this node any more, False when stopped;
@@ -109,6 +113,7 @@ class NodeLoop:
     presence: Presence
     backoff: Backoff
     join: Callable[[], bool]
+    desk: Desk[Instruction | Message] | None = None
     clock: Callable[[], float] = time.monotonic
 
     def run(self) -> None:
@@ -117,15 +122,18 @@ class NodeLoop:
         Raises:
             FleetRejected: the SuperLink does not let this node in again, for good.
         """
+        desk = self.desk or Desk(self.answer)
         replied = self.clock()
         while not self.stop.is_set():
             try:
-                message = self.fleet.poll()
-                self.presence.back()
+                desk.check()
+                message = None
+                if desk.free:  # else what comes waits at the SuperLink
+                    message = self.fleet.poll()
+                    self.presence.back()
                 if message is not None:
                     self.pace.found(self.clock() - replied)
-                    self.answer(message)
-                    replied = self.clock()
+                    desk.give(message)
             except FleetUnavailable as problem:
                 self.presence.lost(str(problem))
                 self.stop.wait(self.backoff.next())
@@ -135,9 +143,13 @@ class NodeLoop:
                 self.join()
                 continue
             self.backoff.reset()
-            self.stop.wait(
-                self.pace.after_nothing() if message is None else self.pace.after_reply()
-            )
+            if desk.answered():
+                replied = self.clock()
+                self.stop.wait(self.pace.after_reply())
+            elif desk.busy:
+                desk.wait(_BESIDE_S)
+            else:
+                self.stop.wait(self.pace.after_nothing())
 
     def answer(self, message: Instruction | Message) -> None:
         """Handle a message and send what comes of it; FleetUnavailable if that cannot be sent."""

@@ -28,6 +28,7 @@ from policies.fields import Document, Instant, Version, instant
 
 MAX_BYTES: Final = 16 * 1024
 
+Environment = Literal["isolated", "confined", "process"]
 Text = Annotated[str, Field(max_length=200)]
 
 
@@ -39,6 +40,7 @@ class RunningRecord(Document):
         started: when that began.
         environment: the level of confinement, as measured (`policies.receipt.Confinement`).
         confinement: what it is made of, for people.
+        tasks, memory_bytes: how many tasks it serves at once, and what all of their apps may have.
         health: where it answers questions about its health; "" where it does not.
         seen_size: entries of the space's log under the last checkpoint accepted; 0 before one.
         seen: when it was accepted; null where that is not known.
@@ -47,8 +49,10 @@ class RunningRecord(Document):
     version: Version
     pid: Annotated[int, Field(ge=1)]
     started: Instant
-    environment: Literal["isolated", "confined", "process"]
+    environment: Environment
     confinement: Text
+    tasks: Annotated[int, Field(ge=1)]
+    memory_bytes: Annotated[int, Field(ge=0)]
     health: Text
     seen_size: Annotated[int, Field(ge=0)]
     seen: Instant | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
@@ -101,13 +101,17 @@ class UseBook:
         except (LedgerError, ClientError, PolicyError) as error:
             LOGGER.error("the end of use %s could not be logged: %s", body.id, error)
 
-    def recover(self) -> int:
-        """Log the end of uses that were cut off; returns how many. No task may be running.
+    def recover(self, *, running: Collection[str] = ()) -> int:
+        """Log the end of uses that were cut off; returns how many. No use may begin meanwhile.
+
+        Args:
+            running: permits of those that are in work.
 
         Raises:
             LedgerError, StateUnavailable: they stay as they are, for the next call.
         """
-        cut_off = self._state.unfinished()
+        unfinished = self._state.unfinished()
+        cut_off = [use for use in unfinished if use.permit_id not in running]
         for use in cut_off:
             text = "the node stopped during this use; nothing of it left"
             body = {"permit": use.permit, "permit_id": use.permit_id, "text": text}

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -40,6 +41,7 @@ from clients.observing import NOBODY, Observer, TaskEnd, TaskFacts
 from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
+from clients.room import Room
 from clients.rowbook import RowBook
 from clients.selection import Selection
 from clients.state import Journal, KeptState, NodeState, Use
@@ -60,13 +62,16 @@ from policies.wire import Refusal
 
 __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "Worker"]
 
+BUSY_WAIT_S: Final = 5.0
+
 Clock = Callable[[], datetime]
 
 
 @dataclass(slots=True)
 class _Current:
-    """The use in hand; other threads only set `cancelled`."""
+    """A use in hand; other threads only set `cancelled`."""
 
+    permit: str
     agreement: str
     app: str
     started: datetime
@@ -75,8 +80,20 @@ class _Current:
     end: TaskEnd = field(default_factory=TaskEnd)
 
 
+@dataclass(slots=True)
+class _Hand:
+    """What a task took and has to give back: memory for its app, and its use once that began."""
+
+    memory_bytes: int = 0
+    current: _Current | None = None
+
+
 class Worker:
-    """Handles one task at a time; a second one meanwhile is refused as `node-busy`.
+    """Handles tasks, each in the thread that calls: as many at once as there is room for.
+
+    One more is refused as `node-busy`; so is one whose app may need more memory than becomes free
+    within `BUSY_WAIT_S`. Tasks of one run are handled one after another. Each is checked and
+    recorded while `log_turn` is held, so that no two look at the same counters.
 
     Args:
         keys: who the node is and whom it believes.
@@ -92,6 +109,9 @@ class Worker:
             else does that in this process holds it, too.
         devices: an accelerator's files that the owner opens to apps whose permit allows it.
         observer: told of each task.
+        room: how many tasks at once, and how much memory for their apps; one without if None.
+        prepare: called with the number of tasks in work, before a task is checked; raises what
+            keeps the runner from running so many at once.
         states: seals what apps keep between rounds; without it they keep nothing.
         on_step: called after each step with its name; tests crash there.
     """
@@ -113,6 +133,8 @@ class Worker:
         log_turn: threading.Lock | None = None,
         devices: tuple[Path, ...] = (),
         observer: Observer = NOBODY,
+        room: Room | None = None,
+        prepare: Callable[[int], None] | None = None,
         states: StateVault | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
@@ -134,56 +156,66 @@ class Worker:
         self._observer = observer
         self._states = states
         self._test_step = on_step if on_step is not None else _ignore
-        self._turn = threading.Lock()
-        self._current: _Current | None = None
+        self._room = room or Room(memory_bytes=0, alone=True)
+        self._prepare = prepare if prepare is not None else _ignore
+        self._looking = threading.Lock()
+        self._in_hand: dict[str, _Current] = {}
         self._stopping = threading.Event()
 
     def handle(self, task: Task) -> Reply:
         """Do what the task asks if it is allowed, else say why not. Raises no `Exception`."""
-        if not self._turn.acquire(blocking=False):
-            return self._refuse(task, refusal("node-busy", "the node works on another task"))
-        try:
+        in_work = self._room.enter()
+        if not in_work:
+            text = f"the node works on other tasks, at most {self._room.tasks} at once"
+            busy = self._refuse(task, refusal("node-busy", text))
             self._observer.begun(task.flower_run)
-            reply = self._answer(task)
-            self._observer.ended(_end(reply, self._current))
+            self._observer.ended(_end(busy, None))
+            return busy
+        hand = _Hand()
+        self._observer.begun(task.flower_run)
+        self._room.begin_run(task.flower_run)
+        try:
+            reply = self._answer(task, hand, in_work)
+            self._observer.ended(_end(reply, hand.current))
             return reply
         finally:
-            self._current = None
-            self._turn.release()
+            self._over(hand)
+            self._room.end_run(task.flower_run)
+            self._room.leave()
 
     def recheck(self) -> None:
-        """End the running task if consent or approval was taken back; cheap, from any thread."""
-        current = self._current
-        if current is None:
-            return
-        try:
-            self._state.require_allowed(agreement=current.agreement, app=current.app)
-        except GateRefused:
-            current.cancelled.set()
+        """End each task whose consent or approval was taken back; cheap, from any thread."""
+        for current in self._all_in_hand():
+            try:
+                self._state.require_allowed(agreement=current.agreement, app=current.app)
+            except GateRefused:
+                current.cancelled.set()
 
     def stop(self) -> None:
-        """End the running task and refuse all others from now on."""
+        """End the running tasks and refuse all others from now on."""
         self._stopping.set()
-        current = self._current
-        if current is not None:
+        for current in self._all_in_hand():
             current.cancelled.set()
 
     def recover(self) -> int:
-        """Log the end of uses that were cut off; returns how many. No task may be running.
+        """Log the end of uses that were cut off; returns how many.
 
         Raises:
             LedgerError, StateUnavailable: they stay as they are, for the next call.
         """
-        return self._book.recover()
+        with self._log_turn:
+            return self._recover()
 
-    def _answer(self, task: Task) -> Reply:
+    def _recover(self) -> int:
+        # No use begins meanwhile; what ends after this look has its outcome by the next.
+        return self._book.recover(running={current.permit for current in self._all_in_hand()})
+
+    def _answer(self, task: Task, hand: _Hand, in_work: int) -> Reply:
         try:
             if self._stopping.is_set():
                 raise refused("node-unavailable", "the node is shutting down")
-            self._book.recover()
-            with self._log_turn:
-                admission, incoming = self._admit(task)
-                current = self._begin(admission)
+            self._prepare(in_work)
+            admission, incoming, current = self._begun(task, hand)
         except Exception as error:  # noqa: BLE001 a task's edge: whatever it does, the node lives
             if isinstance(error, LogForked):
                 self._on_fork(error.fork)
@@ -191,11 +223,33 @@ class Worker:
         try:
             return self._use(admission, current, task, incoming)
         except Exception as error:  # noqa: BLE001 as above
-            why = self._explained(error, admission)
+            why = self._explained(error, admission, current)
             self._book.failed(admission.permit.body, why, receipted=current.receipted)
             return why
 
     # -- 6: check, record --------------------------------------------------------------------
+
+    def _begun(self, task: Task, hand: _Hand) -> tuple[Admission, Tensors, _Current]:
+        with self._log_turn:
+            self._recover()
+            admission, incoming = self._admit(task)
+            memory_bytes = admission.permit.body.limits.memory_bytes
+            if self._room.take(memory_bytes):
+                hand.memory_bytes = memory_bytes
+                return admission, incoming, self._begin(admission, hand)
+        # Nobody waits for memory with the turn in hand: those who have it need the turn no more,
+        # but the witness and other tasks do.
+        if not self._room.take(memory_bytes, wait_s=BUSY_WAIT_S):
+            raise refused(
+                "node-busy",
+                f"the permit allows the app {memory_bytes} bytes of memory; of the "
+                f"{self._room.memory_bytes} that this node gives to all apps together, not so many "
+                + ("became free" if self._room.fits(memory_bytes) else "can become free"),
+            )
+        hand.memory_bytes = memory_bytes
+        with self._log_turn:
+            admission, incoming = self._admit(task)  # what held before the wait may hold no more
+            return admission, incoming, self._begin(admission, hand)
 
     def _admit(self, task: Task) -> tuple[Admission, Tensors]:
         try:
@@ -223,16 +277,18 @@ class Worker:
         self._step("admitted")
         return admission, incoming
 
-    def _begin(self, admission: Admission) -> _Current:
+    def _begin(self, admission: Admission, hand: _Hand) -> _Current:
         body, member = admission.permit.body, admission.member
-        current = _Current(
+        current = hand.current = _Current(
+            permit=body.id,
             agreement=member.agreement,
             app=body.app,
             started=self._clock(),
             end=TaskEnd(uses=admission.uses + 1),
         )
         # Before the transaction: a withdrawal after it must find what it has to end.
-        self._current = current
+        with self._looking:
+            self._in_hand[body.id] = current
         self._state.begin_use(
             Use(
                 permit_id=body.id,
@@ -366,23 +422,38 @@ class Worker:
         self._book.refused(task, why)
         return why
 
-    def _explained(self, error: Exception, admission: Admission | None = None) -> Refusal:
-        if isinstance(error, SandboxCancelled):
-            return self._why_cancelled()
+    def _explained(
+        self,
+        error: Exception,
+        admission: Admission | None = None,
+        current: _Current | None = None,
+    ) -> Refusal:
+        if isinstance(error, SandboxCancelled) and current is not None:
+            return self._why_cancelled(current)
         if isinstance(error, AppFailed | EgressRefused) and error.detail:
             self._keep_detail(error.detail)
         if admission is None:
             return explain(error)
         return explain(error, product=admission.member.product, app=admission.permit.body.app)
 
-    def _why_cancelled(self) -> Refusal:
-        current = self._current
-        assert current is not None  # only a running task is cancelled
+    def _why_cancelled(self, current: _Current) -> Refusal:
         try:
             self._state.require_allowed(agreement=current.agreement, app=current.app)
         except GateRefused as error:
             return error.refusal
         return refusal("node-unavailable", "the task was ended on the node, by its owner")
+
+    # -- what is in hand ---------------------------------------------------------------------
+
+    def _all_in_hand(self) -> list[_Current]:
+        with self._looking:
+            return list(self._in_hand.values())
+
+    def _over(self, hand: _Hand) -> None:
+        if hand.current is not None:
+            with self._looking:
+                self._in_hand.pop(hand.current.permit, None)
+        self._room.give_back(hand.memory_bytes)
 
 
 def _facts(admission: Admission) -> TaskFacts:

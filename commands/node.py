@@ -15,6 +15,7 @@ from clients.governance import GovernanceClient
 from clients.health import parse_health_address
 from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
+from clients.room import room_of
 from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
@@ -65,6 +66,20 @@ def run(
             "out.",
         ),
     ] = "",
+    tasks: Annotated[
+        int,
+        typer.Option(
+            min=0, max=16, envvar="TDS_TASKS", help="Serve so many runs at once; 0 is by memory."
+        ),
+    ] = 0,
+    memory: Annotated[
+        str,
+        typer.Option(
+            envvar="TDS_MEMORY",
+            help="What the apps of all tasks may have together, such as 4GiB; half of this "
+            "machine's or its container's if left out.",
+        ),
+    ] = "",
 ) -> None:
     """Run the node until Ctrl-C: take tasks, check each permit, run approved apps, send receipts.
 
@@ -72,7 +87,13 @@ def run(
     """
     configure_logs(log_format)
     told = LOGGER.info if log_format is LogFormat.JSON else say
-    run_node(node, say=told, gpu=gpu, health=parse_health_address(health) if health else None)
+    run_node(
+        node,
+        say=told,
+        gpu=gpu,
+        health=parse_health_address(health) if health else None,
+        room=room_of(memory=memory, tasks=tasks),
+    )
 
 
 cli.command("status")(node_status)

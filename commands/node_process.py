@@ -12,10 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from flwr.app import Message
+
 from clients.accelerator import cuda_devices
 from clients.alarm import ForkAlarm, ReportPort
 from clients.backoff import Backoff, Presence
 from clients.contracts import OwnerContracts
+from clients.desk import Desk
 from clients.endedruns import keep_forgetting
 from clients.errors import ClientError, GovernanceError
 from clients.failures import Failures
@@ -25,13 +28,16 @@ from clients.governance import GovernanceClient, OwnerPort
 from clients.health import HealthAddress
 from clients.identity import NodeIdentity, load_identity, open_own_log
 from clients.joining import Joining, flower_id
+from clients.messages import Instruction
 from clients.node import NodeLoop, Pace
 from clients.observing import NOBODY, Observer
 from clients.owner import Owner, governance_client
 from clients.renewal import Renewal
+from clients.room import Room, room_of
 from clients.rotation import under_way
 from clients.running import RunningFile
 from clients.sandbox import Sandbox
+from clients.slots import Slots
 from clients.state import Journal, NodeState
 from clients.statevault import StateVault, state_key
 from clients.telemetry import wanted
@@ -48,6 +54,7 @@ LOGGER = logging.getLogger(__name__)
 
 _TELL_EVERY_S = 5.0
 _ASK_EVERY_S = 10.0
+_END_TASKS_S = 5.0
 
 
 def now() -> datetime:
@@ -86,6 +93,8 @@ def open_node(
     environment: str = "",
     devices: tuple[Path, ...] = (),
     observer: Observer = NOBODY,
+    room: Room | None = None,
+    prepare: Callable[[int], None] | None = None,
 ) -> OpenNode:
     """Open a node's database and own log and wire them; closed with `stack`.
 
@@ -93,6 +102,7 @@ def open_node(
         environment: what confines apps here (`policies.receipt.Confinement.environment`).
         devices: an accelerator's files that its owner opens to apps.
         observer: told of each task.
+        room, prepare: as `clients.work.Worker` takes them.
 
     Raises:
         LedgerError: the own log is damaged, or another process of this node holds it.
@@ -134,6 +144,8 @@ def open_node(
         ),
         keep_detail=Failures(folder=identity.paths.failures, clock=now).keep,
         observer=observer,
+        room=room,
+        prepare=prepare,
     )
     owner = Owner(identity=identity, state=state, governance=governance, clock=now)
     return OpenNode(identity, state, journal, worker, owner, alarm, log_turn)
@@ -145,16 +157,19 @@ def run_node(
     say: Callable[[str], None],
     gpu: bool = False,
     health: HealthAddress | None = None,
+    room: Room | None = None,
 ) -> None:
     """Run a node until SIGTERM or Ctrl-C.
 
     Args:
         gpu: open this host's NVIDIA devices to apps whose permit allows it.
         health: where to tell of its health; nowhere if None.
+        room: how much it does at once; `clients.room.room_of` says what if None.
 
     Raises:
         ClientError, LedgerError: what keeps the node from starting, for its owner to read.
     """
+    room = room or room_of()
     with ExitStack() as stack:
         # Before any key is read: what the zygote never had, its children cannot have.
         sandbox = stack.enter_context(Sandbox.start())
@@ -164,27 +179,36 @@ def run_node(
         if under_way(identity.paths):
             finish_rotation(folder, say)
             identity = load_identity(folder)
-        vitals = Vitals(sandbox_alive=sandbox.alive, clock=now)
+        slots = stack.enter_context(Slots(sandbox, start=Sandbox.start, most=room.tasks))
+        vitals = Vitals(sandbox_alive=slots.alive, clock=now)
         observer = stack.enter_context(node_observer(identity, vitals))
         governance = stack.enter_context(governance_client(identity, contact=vitals.governance))
+        # Whoever opens devices gives an app more than its own files.
+        environment = sandbox.confinement.environment(files=sandbox.files_confined and not devices)
         node = open_node(
             stack,
             identity,
-            runner=sandbox,
+            runner=slots,
             confinement=sandbox.confinement,
             governance=governance,
-            # Whoever opens devices gives an app more than its own files.
-            environment=sandbox.confinement.environment(
-                files=sandbox.files_confined and not devices
-            ),
+            environment=environment,
             devices=devices,
             observer=observer,
+            room=room,
+            prepare=slots.prepare,
         )
         contracts = OwnerContracts(
             identity=identity, state=node.state, governance=governance, clock=now
         )
         running = tell_running(
-            stack, identity, node.state, sandbox, _describe(sandbox), vitals=vitals, health=health
+            stack,
+            identity,
+            node.state,
+            environment=environment,
+            confinement=_describe(sandbox),
+            room=room,
+            vitals=vitals,
+            health=health,
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
         say(f"apps are confined: {_describe(sandbox)}")
@@ -192,6 +216,12 @@ def run_node(
             say(f"accelerator: {describe_devices(devices)}")
         node.worker.recover()
         stop = threading.Event()
+
+        def answer(message: Instruction | Message) -> None:
+            loop.answer(message)
+
+        desk = Desk(answer, size=room.tasks)
+        stack.callback(desk.close, _END_TASKS_S)
         stack.callback(node.worker.stop)
         stack.callback(stop.set)
         stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node, running)))
@@ -240,7 +270,7 @@ def run_node(
         if not joining.join():
             return
         say(f"connected to the SuperLink {identity.config.space.superlink}")
-        NodeLoop(
+        loop = NodeLoop(
             fleet=fleet,
             handle=node.worker.handle,
             stop=stop,
@@ -248,7 +278,9 @@ def run_node(
             presence=presence,
             backoff=backoff,
             join=joining.join,
-        ).run()
+            desk=desk,
+        )
+        loop.run()
 
 
 def _on_change(node: OpenNode, running: RunningFile) -> None:

@@ -12,8 +12,8 @@ from clients.errors import StateUnavailable
 from clients.health import HealthAddress, health_server
 from clients.identity import NodeIdentity
 from clients.observing import Observer, Observers
-from clients.running import RunningFile, RunningRecord, held_up
-from clients.sandbox import Sandbox
+from clients.room import Room
+from clients.running import Environment, RunningFile, RunningRecord, held_up
 from clients.state import NodeState
 from clients.tasklog import TaskLog
 from clients.telemetry import Figures, telemetry
@@ -43,16 +43,17 @@ def tell_running(
     stack: ExitStack,
     identity: NodeIdentity,
     state: NodeState,
-    sandbox: Sandbox,
-    confinement: str,
     *,
+    environment: Environment,
+    confinement: str,
+    room: Room,
     vitals: Vitals,
     health: HealthAddress | None,
 ) -> RunningFile:
     """Open what says that this process is up, until `stack` is closed.
 
     Args:
-        confinement: of apps, for people.
+        environment, confinement: of apps; the latter for people.
 
     Raises:
         HealthUnavailable, FileRefused, StateUnavailable
@@ -65,8 +66,10 @@ def tell_running(
         version=1,
         pid=os.getpid(),
         started=instant(_now()),
-        environment=sandbox.confinement.environment(files=sandbox.files_confined),
+        environment=environment,
         confinement=confinement,
+        tasks=room.tasks,
+        memory_bytes=room.memory_bytes,
         health=told,
         seen_size=0,
         seen=None,

@@ -11,6 +11,7 @@ import typer
 
 from clients.identity import load_identity
 from clients.owner import open_owner
+from clients.room import GIB
 from clients.status import NodeStatus
 from commands.output import JsonFlag, print_json, print_table, say
 
@@ -118,6 +119,8 @@ def _say_how_it_runs(found: NodeStatus) -> None:
         say(f"NOT RUNNING; it was started last at {record.started}")
     if record is not None:
         say(f"apps are confined: {record.environment} ({record.confinement})")
+        tasks = "1 task" if record.tasks == 1 else f"{record.tasks} tasks"
+        say(f"room: {tasks} at once, {record.memory_bytes / GIB:.1f} GiB for their apps together")
         if record.health:
             say(f"health: {record.health}")
     if found.seen_size is None:

@@ -17,6 +17,8 @@ from types import FrameType
 from clients.enrol import enrol
 from clients.errors import GovernanceUnavailable
 from clients.folder import NodePaths
+from clients.health import parse_health_address
+from commands.logs import FORMAT_VARIABLE, LogFormat, configure_logs
 from commands.node_process import run_node
 from commands.output import say
 
@@ -52,10 +54,12 @@ def main() -> None:
     parser.add_argument("--join", type=Path, required=True)
     parser.add_argument("--region", required=True)
     asked = parser.parse_args()
+    configure_logs(LogFormat(os.environ.get(FORMAT_VARIABLE, LogFormat.TEXT)))
+    health = os.environ.get("TDS_HEALTH", "")
     node = Path(os.environ["TDS_NODE"])
     try:
         enrolled(node, join=asked.join, region=asked.region)
-        run_node(node, say=say)
+        run_node(node, say=say, health=parse_health_address(health) if health else None)
     except KeyboardInterrupt:
         say("ended")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 
 from clients.backoff import Backoff, Presence
+from clients.desk import Desk
 from clients.fleet import FleetRejected, FleetUnavailable, RunInfo
 from clients.messages import Instruction, read_instruction
 from clients.node import NodeLoop, Pace
@@ -347,3 +348,47 @@ def test_a_new_rhythm_is_learnt_step_by_step() -> None:
     assert sleeps == sorted(sleeps, reverse=True)
     assert sleeps[0] == pytest.approx(0.5 * 0.64)
     assert sleeps[-1] == pytest.approx(0.05, rel=0.1)
+
+
+def test_with_room_for_two_a_second_message_is_taken_while_the_first_is_in_work() -> None:
+    stop, go = Stop(), threading.Event()
+    at_once: list[int] = []
+    one, two, three = (instruction(permit) for permit in (b"one", b"two", b"3"))
+    fleet = FakeFleet([one, two, None, three, None], stop)
+
+    def handle(task: Task) -> Done | Refusal:
+        tasks.append(task.permit)
+        at_once.append(len(tasks) - len(fleet.sent))
+        if len(tasks) == 2:
+            polls.append(len(fleet.script))
+            go.set()
+        assert go.wait(10)
+        return DONE
+
+    tasks: list[bytes] = []
+    polls: list[int] = []
+
+    def answer(message: Instruction | Message) -> None:
+        node.answer(message)
+
+    desk = Desk(answer, size=2)
+    node = replace(loop(fleet, stop, handle=handle), desk=desk)
+    node.run()
+    desk.close(10)
+    assert max(at_once) == 2
+    assert polls == [3]  # with both places taken nobody asked for more
+    assert {sent[0] for sent in fleet.sent} == {b"one", b"two", b"3"}
+
+
+def test_what_goes_wrong_in_a_thread_is_the_loops_to_deal_with() -> None:
+    stop = Stop()
+    fleet = FakeFleet([instruction()] + [None] * 5, stop, problem=FleetUnavailable("gone"))
+    told: list[str] = []
+
+    def answer(message: Instruction | Message) -> None:
+        node.answer(message)
+
+    desk = Desk(answer, size=2)
+    node = replace(loop(fleet, stop, told=told), desk=desk)
+    node.run()
+    assert any("gone" in line for line in told)

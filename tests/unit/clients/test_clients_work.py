@@ -32,6 +32,7 @@ from clients.jobs import Job, JobResult
 from clients.journal import Journal
 from clients.observing import NOBODY, Observer
 from clients.records import Fork
+from clients.room import Room
 from clients.rowset import RowTree
 from clients.sdk import Rows
 from clients.selection import Selection, Selector
@@ -158,6 +159,8 @@ class Node:
         self.details: list[str] = []
         self.keep_detail: Callable[[str], None] = self.details.append
         self.observer: Observer = NOBODY
+        self.room: Room | None = None
+        self.prepare: Callable[[int], None] | None = None
         self.forks: list[Fork] = []
         self.now = NOW
         self.devices: tuple[Path, ...] = ()
@@ -190,6 +193,8 @@ class Node:
             clock=lambda: self.now,
             keep_detail=self.keep_detail,
             observer=self.observer,
+            room=self.room,
+            prepare=self.prepare,
             on_fork=self.forks.append,
             devices=self.devices,
             states=StateVault(key=b"k" * 32, participant="clinic-a", states=self.state),
