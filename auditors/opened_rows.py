@@ -33,6 +33,7 @@ from policies.receipt import Receipt, open_receipt
 MAX_PROOF_BYTES: Final = 1 << 26
 TRAINING: Final = 1
 EVALUATION: Final = 2
+_KEYS: Final = ("ParticipantEnrolled", "KeyRotated")
 _TAG: Final = b"tds rows v1\n"
 
 Lines = Iterable[tuple[int, bytes]]
@@ -114,26 +115,38 @@ class _Signed:
 
 
 def _receipts(lines: Lines, proof: _Proof) -> dict[str, _Signed]:
-    """Those that the proof is about, by permit, signed with the key of their owner's enrolment."""
+    """Those that the proof is about, by permit, signed with a key that their owner had by then.
+
+    Whether it is the one that its permit names, is for the replay (`auditors.receipts`) to say.
+    """
     wanted = {use.permit_id for use in proof.uses}
     found: dict[str, _Signed] = {}
-    key: Ed25519PublicKey | None = None
+    keys: list[Ed25519PublicKey] = []
     for index, line in lines:
         try:
             entry = quick_entry(line)
             body: Any = entry.body
             if body.get("participant") != proof.participant:
                 continue
-            if entry.type == "ParticipantEnrolled" and body["receipt_key"]:
-                key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(body["receipt_key"]))
+            if entry.type in _KEYS and body["receipt_key"]:
+                raw = bytes.fromhex(body["receipt_key"])
+                keys.insert(0, Ed25519PublicKey.from_public_bytes(raw))
             elif entry.type == "ReceiptAccepted" and body["permit_id"] in wanted:
-                if key is None:
-                    raise AuditError(f"entry {index}: expected an enrolment before it, got none")
-                receipt = open_receipt(decoded(body["envelope"]), key)
+                receipt = _opened(decoded(body["envelope"]), keys)
                 found[receipt.permit_id] = _Signed(index, body["kind"], receipt)
         except (*MALFORMED, SignatureError) as error:
             raise AuditError(f"entry {index}: cannot be read: {error}") from error
     return found
+
+
+def _opened(envelope: bytes, keys: list[Ed25519PublicKey]) -> Receipt:
+    refused = SignatureError("expected an enrolment of its owner before it, got none")
+    for key in keys:
+        try:
+            return open_receipt(envelope, key)
+        except SignatureError as error:
+            refused = error
+    raise refused
 
 
 def _checked(participant: str, use: _Use, receipts: Mapping[str, _Signed]) -> OpenedUse:

@@ -21,6 +21,7 @@ from clients.pending import drop_pending, keep_pending
 from clients.product import MAX_PRODUCT_BYTES, Product, load_product, product_card
 from clients.readiness import Readiness, read_readiness, shared_figures
 from clients.records import ProductRecord
+from clients.rowbook import keep_numbering
 from clients.state import NodeState
 from clients.summary import load_summary, save_summary
 from clients.vault import open_product
@@ -47,7 +48,9 @@ def register_product(
         GovernanceError: not registered; what was registered before stands.
     """
     product = load_product(path)
-    rows = open_product(product, salt=identity.keys.salt).count
+    opened = open_product(product, salt=identity.keys.salt)
+    rows, subjects = opened.count, opened.subjects
+    del opened  # the report reads the data again: never twice in memory
     if product.consent is not None:
         read_consents(product.consent)
     text = read_file(path, max_bytes=MAX_PRODUCT_BYTES)
@@ -85,6 +88,8 @@ def register_product(
     else:
         state.confirm_product(product.id, index=registered.index)
     save_summary(place, summary)
+    if subjects is not None:
+        keep_numbering(state, subjects, node_salt=identity.keys.salt)
     return registered
 
 

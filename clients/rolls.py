@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -29,6 +31,7 @@ TAKEN_BACK: Final = 3
 
 DIGEST_BYTES: Final = 16
 _LEVEL: Final = 1
+_PART: Final = 1 << 16
 
 Places = npt.NDArray[np.int64]
 
@@ -99,20 +102,32 @@ def subject_digest(key: bytes, subject: str) -> bytes:
 def roll_id(key: bytes, subjects: Subjects) -> str:
     """Of ids and numbers, as they are; ids hold no line end."""
     digest = hashlib.blake2b(b"roll\n", key=key, digest_size=32)
-    digest.update("\n".join(subjects.numbers).encode("utf-8") + b"\n\n")
+    for names in _parts(subjects):
+        digest.update("".join([f"{name}\n" for name in names]).encode("utf-8"))
+    digest.update(b"\n")
     digest.update(np.ascontiguousarray(subjects.rows, dtype="<i4").data)
     return digest.hexdigest()
 
 
 def roll_of(key: bytes, identifier: str, subjects: Subjects) -> Roll:
     """The numbering packed, under the id that `roll_id` gave."""
+    digests = bytearray()
+    for names in _parts(subjects):
+        digests += b"".join([subject_digest(key, name) for name in names])
     steps = np.diff(subjects.rows.astype("<i4"), prepend=np.int32(0)).astype("<i4")
     return Roll(
         id=identifier,
         rows=len(subjects.rows),
-        digests=b"".join([subject_digest(key, one) for one in subjects.numbers]),
+        digests=bytes(digests),
         numbers=zlib.compress(steps.tobytes(), _LEVEL),
     )
+
+
+def _parts(subjects: Subjects) -> Iterator[list[str]]:
+    """The ids in the order of their numbers, so many at a time that memory is not felt."""
+    names = iter(subjects.numbers)
+    while part := list(islice(names, _PART)):
+        yield part
 
 
 def codes_of(states: States, subjects: Subjects, standings: Standings | None) -> States:

@@ -31,6 +31,9 @@ class RowStore(Protocol):
     def has_roll(self, roll: str) -> bool:
         """Whether this numbering is kept."""
 
+    def keep_roll(self, roll: Roll) -> None:
+        """Durable when it returns."""
+
     def has_states(self, states: str) -> bool:
         """Whether these states are kept."""
 
@@ -38,6 +41,18 @@ class RowStore(Protocol):
         self, rows: UseRows, *, roll: Roll | None = None, states: PackedStates | None = None
     ) -> None:
         """In one transaction, durable when it returns."""
+
+
+def keep_numbering(store: RowStore, subjects: Subjects, *, node_salt: bytes) -> None:
+    """Number a data version's subjects before its first use, so that no round waits for it.
+
+    Raises:
+        StateUnavailable: not kept; the first use does it.
+    """
+    key = subject_key(node_salt)
+    roll = roll_id(key, subjects)
+    if not store.has_roll(roll):
+        store.keep_roll(roll_of(key, roll, subjects))
 
 
 @dataclass(frozen=True, slots=True)

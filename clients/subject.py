@@ -4,8 +4,8 @@ The answer is about the moment of each use: data and consents may have changed s
 owner only: nothing of it stands in a log or travels.
 
 A row that a use was `trained` on or `evaluated` on reached the app, whether the use ended well or
-not. An evaluation is given no training rows (clients.appcall). Of a use that a crash cut off the
-rows may not have reached the app any more; it counts all the same.
+not. An evaluation is given no training rows (clients.appcall). Of a use that failed or was cut off
+the rows may not have reached the app any more; it counts all the same.
 """
 
 from __future__ import annotations

@@ -54,6 +54,11 @@ class UsedRows(Database):
         """Whether these states are kept."""
         return self._has(ROW_STATES, states)
 
+    def keep_roll(self, roll: Roll) -> None:
+        """Durable when it returns; one that is kept already stays as it is."""
+        with self._transaction() as connection:
+            connection.execute(insert(SUBJECT_ROLLS).values(asdict(roll)).on_conflict_do_nothing())
+
     def keep_rows(
         self, rows: UseRows, *, roll: Roll | None = None, states: PackedStates | None = None
     ) -> None:

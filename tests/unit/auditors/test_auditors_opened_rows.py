@@ -107,6 +107,20 @@ def test_what_became_of_the_rows_in_each_use() -> None:
     assert {one.rows for one in found} == {ROWS}
 
 
+def rotated(after: int, key: Ed25519PrivateKey) -> list[tuple[int, bytes]]:
+    """The log, with another key of the owner's at this place."""
+    public = key.public_key().public_bytes_raw().hex()
+    change = entry("KeyRotated", {"participant": "clinic", "receipt_key": public})
+    found = [line for _, line in lines()]
+    return list(enumerate([*found[:after], change, *found[after:]]))
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_receipt_may_be_signed_with_any_key_that_its_owner_had(after: int) -> None:
+    found = check_rows(rotated(after, OTHER), canonical_bytes(proof(1, 2)))
+    assert [one.round for one in found] == [1, 2]
+
+
 def first(change: Change) -> Change:
     return lambda whole: change(whole["uses"][0])
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from test_clients_enrol import NOW, Authority
 
+from clients.consent import Subjects
 from clients.contracts import OwnerContracts
 from clients.errors import (
     BundleError,
@@ -33,6 +35,7 @@ from clients.identity import NodeIdentity, open_own_log
 from clients.journal import log_pending
 from clients.materials import OwnMaterials
 from clients.owner import Owner, governance_client, open_owner
+from clients.rolls import roll_id, subject_digest, subject_key
 from clients.state import NodeState
 from policies import governance_pb2 as pb
 from policies.canonical import sha256_hex
@@ -241,6 +244,20 @@ def test_a_product_is_registered_by_a_card_that_the_owner_signed(site: Site) -> 
     materials = OwnMaterials(identity=site.identity, state=site.state)
     assert materials.select("clinic-a/cytology", purpose="marketing", now=NOW).count == 4
     assert site.identity.paths.product("clinic-a/cytology").exists()
+
+
+def test_a_products_subjects_are_numbered_before_its_first_use(site: Site) -> None:
+    path = product_file(site.data)
+    said = json.loads(path.read_text())
+    said["columns"].append({"name": "who", "type": "string", "role": "subject"})
+    path.write_text(json.dumps(said))
+    (site.data / "data.csv").write_text("x,kind,who\n1.5,a,p1\n2.5,b,p2\n3.5,a,p1\n")
+    site.owner.add_product(path)
+    salt = site.identity.keys.salt
+    subjects = Subjects.of(np.array(["p1", "p2", "p1"], dtype=object))
+    found = site.state.roll(roll_id(subject_key(salt), subjects))
+    assert found is not None
+    assert found.rows_of(subject_digest(subject_key(salt), "p1")).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["lost", "answer-lost"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_clients_gate import APP, NOW, OTHER_KEY, agreement, member
 from test_clients_gate import RECEIPT_KEY as KEY_ID
 from test_clients_selection import product, table
-from test_clients_work import RECEIPT_KEY, Node
+from test_clients_work import RECEIPT_KEY, Crash, Node
 
 from clients.consent import NOT_GIVEN, STANDS, WITHDRAWN, Subjects
 from clients.errors import StateUnavailable
@@ -235,6 +235,28 @@ def test_an_evaluation_has_no_rows_to_train_on(node: Node, tmp_path: Path) -> No
     [found] = ask(node, "p1").uses
     held_back = int((selector.select(own, purpose=PURPOSE, now=NOW).states == 2).sum())
     assert (found.trained, found.evaluated, found.left_out) == (0, held_back, 0)
+
+
+@pytest.mark.parametrize(
+    ("step", "idle", "trained"), [("recorded", 1, []), ("started", 1, []), ("opened", 0, [2])]
+)
+def test_a_use_that_is_cut_off_counts_from_where_its_rows_were_kept(
+    node: Node, tmp_path: Path, step: str, idle: int, trained: list[int]
+) -> None:
+    own = product(tmp_path, ["p1", "p2", "p1"], held_back="0")
+    table(tmp_path, f"p1,{PURPOSE},2020-01-01,,e")
+    selector = Selector(salt=SALT)
+    node.materials.chosen = lambda purpose, now: selector.select(own, purpose=purpose, now=now)
+    node.crash_at = step
+    with pytest.raises(Crash):
+        node.worker.handle(node.task(purpose=PURPOSE))
+    node.restart()
+    node.worker.recover()
+    answer = ask(node, "p1")
+    assert answer.idle == idle
+    assert [(one.trained, one.use.outcome) for one in answer.uses] == [
+        (rows, "stopped") for rows in trained
+    ]
 
 
 def test_what_is_not_known_is_said(node: Node) -> None:
