@@ -46,6 +46,11 @@ from policies.receipt import Confinement
 
 LOGGER = logging.getLogger(__name__)
 
+_FILES = {
+    "own": "own files only",
+    "devices": "own files and an accelerator's",
+    "host": "files of this host readable",
+}
 _TELL_EVERY_S = 5.0
 _ASK_EVERY_S = 10.0
 
@@ -90,7 +95,7 @@ def open_node(
     """Open a node's database and own log and wire them; closed with `stack`.
 
     Args:
-        environment: what confines apps here (`policies.receipt.Confinement.environment`).
+        environment: what confines apps here (`policies.receipt.Confinement.level`).
         devices: an accelerator's files that its owner opens to apps.
         observer: told of each task.
 
@@ -159,6 +164,7 @@ def run_node(
         # Before any key is read: what the zygote never had, its children cannot have.
         sandbox = stack.enter_context(Sandbox.start())
         devices = cuda_devices() if gpu else ()
+        held = sandbox.confinement.opened() if devices else sandbox.confinement
         identity = load_identity(folder)
         identity.check_certificate(now())
         if under_way(identity.paths):
@@ -171,12 +177,9 @@ def run_node(
             stack,
             identity,
             runner=sandbox,
-            confinement=sandbox.confinement,
+            confinement=held,
             governance=governance,
-            # Whoever opens devices gives an app more than its own files.
-            environment=sandbox.confinement.environment(
-                files=sandbox.files_confined and not devices
-            ),
+            environment=held.level,
             devices=devices,
             observer=observer,
         )
@@ -184,10 +187,10 @@ def run_node(
             identity=identity, state=node.state, governance=governance, clock=now
         )
         running = tell_running(
-            stack, identity, node.state, sandbox, _describe(sandbox), vitals=vitals, health=health
+            stack, identity, node.state, held, _describe(held), vitals=vitals, health=health
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
-        say(f"apps are confined: {_describe(sandbox)}")
+        say(f"apps are confined: {_describe(held)}")
         if gpu:
             say(f"accelerator: {describe_devices(devices)}")
         node.worker.recover()
@@ -296,11 +299,10 @@ def describe_devices(devices: Sequence[Path]) -> str:
     return f"{count} NVIDIA device(s), opened to apps whose permit allows cuda"
 
 
-def _describe(sandbox: Sandbox) -> str:
-    held = sandbox.confinement
+def _describe(held: Confinement) -> str:
     network = "no network" if held.network == "none" else "NETWORK OF THIS HOST"
     user = "user nobody" if held.user == "nobody" else "this user"
-    files = "own files only" if sandbox.files_confined else "files of this host readable"
+    files = _FILES[held.files]
     memory = "memory limit" if held.memory_limit else "no memory limit"
     privileges = "no new privileges" if held.no_new_privileges else "privileges not bounded"
-    return ", ".join((network, user, files, memory, privileges))
+    return ", ".join((network, user, files, memory, privileges)) + f": {held.level}"

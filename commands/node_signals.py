@@ -13,12 +13,12 @@ from clients.health import HealthAddress, health_server
 from clients.identity import NodeIdentity
 from clients.observing import Observer, Observers
 from clients.running import RunningFile, RunningRecord, held_up
-from clients.sandbox import Sandbox
 from clients.state import NodeState
 from clients.tasklog import TaskLog
 from clients.telemetry import Figures, telemetry
 from clients.vitals import Vitals
 from policies.fields import instant
+from policies.receipt import Confinement
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def tell_running(
     stack: ExitStack,
     identity: NodeIdentity,
     state: NodeState,
-    sandbox: Sandbox,
+    held: Confinement,
     confinement: str,
     *,
     vitals: Vitals,
@@ -52,7 +52,7 @@ def tell_running(
     """Open what says that this process is up, until `stack` is closed.
 
     Args:
-        confinement: of apps, for people.
+        held: of apps, as measured; `confinement` says it to people.
 
     Raises:
         HealthUnavailable, FileRefused, StateUnavailable
@@ -65,7 +65,7 @@ def tell_running(
         version=1,
         pid=os.getpid(),
         started=instant(_now()),
-        environment=sandbox.confinement.environment(files=sandbox.files_confined),
+        environment=held.level,
         confinement=confinement,
         health=told,
         seen_size=0,
