@@ -391,8 +391,12 @@ class LargeLog:
                 update=update,
                 metrics={"train_loss": "0.51234", "num-examples": "8000"},
                 clip_norm="",
-                confinement=Confinement(
-                    network="none", user="nobody", no_new_privileges=True, memory_limit=True
+                confinement=Confinement.measured(
+                    network="none",
+                    user="nobody",
+                    files="own",
+                    no_new_privileges=True,
+                    memory_limit=True,
                 ),
                 started=started,
                 finished=instant(self._now - timedelta(milliseconds=300)),

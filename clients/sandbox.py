@@ -62,12 +62,10 @@ class Sandbox:
 
     Attributes:
         confinement: what held the probe child on this host, for receipts.
-        files_confined: whether Landlock kept the probe child out of other files.
         pid: the zygote's process id.
     """
 
     confinement: Confinement
-    files_confined: bool
 
     def __init__(self, base: Path, preload: Sequence[str]) -> None:
         self._base = base
@@ -218,9 +216,9 @@ class Sandbox:
                 "seccomp filters must be allowed, and as root also setuid; the interpreter and "
                 f"{self._base} must be readable by nobody"
             )
-        self.files_confined = bool(found["files"])
-        self.confinement = Confinement(
+        self.confinement = Confinement.measured(
             network="none",
+            files="own" if found["files"] else "host",
             user="nobody" if found["root"] and found["uid"] != os.getuid() else "same",
             no_new_privileges=bool(found["no_new_privileges"]),
             memory_limit=bool(found["memory"]),

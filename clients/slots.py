@@ -22,7 +22,6 @@ class SlotPort(Protocol):
     """What is asked of a sandbox; `clients.sandbox.Sandbox` is one."""
 
     confinement: Confinement
-    files_confined: bool
 
     def run(self, job: Job, *, cancelled: threading.Event | None = None) -> JobResult:
         """One job to its end."""
@@ -77,8 +76,7 @@ class Slots:
         with self._starting:
             while len(self._slots) < min(tasks, self._most):
                 fresh = self._start()
-                held = fresh.confinement, fresh.files_confined
-                if held != (self._first.confinement, self._first.files_confined):
+                if fresh.confinement != self._first.confinement:
                     fresh.close()
                     raise SandboxUnavailable(
                         f"another sandbox: expected it to hold its children as the first does "

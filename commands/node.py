@@ -160,10 +160,8 @@ def doctor(node: NodeFolder, as_json: JsonFlag = False) -> None:
     Example: tds node doctor --node ./clinic
     """
     with Sandbox.start(preload=()) as sandbox:
-        held, files = sandbox.confinement, sandbox.files_confined
+        held = sandbox.confinement
     confinement = held.to_json() | {
-        "files": "own" if files else "host",
-        "environment": held.environment(files=files),
         "accelerator": "cuda, if run with --gpu" if cuda_devices() else "none",
     }
     identity = load_identity(node)

@@ -52,6 +52,11 @@ from policies.receipt import Confinement
 
 LOGGER = logging.getLogger(__name__)
 
+_FILES = {
+    "own": "own files only",
+    "devices": "own files and an accelerator's",
+    "host": "files of this host readable",
+}
 _TELL_EVERY_S = 5.0
 _ASK_EVERY_S = 10.0
 _END_TASKS_S = 5.0
@@ -99,7 +104,7 @@ def open_node(
     """Open a node's database and own log and wire them; closed with `stack`.
 
     Args:
-        environment: what confines apps here (`policies.receipt.Confinement.environment`).
+        environment: what confines apps here (`policies.receipt.Confinement.level`).
         devices: an accelerator's files that its owner opens to apps.
         observer: told of each task.
         room, prepare: as `clients.work.Worker` takes them.
@@ -174,6 +179,7 @@ def run_node(
         # Before any key is read: what the zygote never had, its children cannot have.
         sandbox = stack.enter_context(Sandbox.start())
         devices = cuda_devices() if gpu else ()
+        held = sandbox.confinement.opened() if devices else sandbox.confinement
         identity = load_identity(folder)
         identity.check_certificate(now())
         if under_way(identity.paths):
@@ -183,15 +189,13 @@ def run_node(
         vitals = Vitals(sandbox_alive=slots.alive, clock=now)
         observer = stack.enter_context(node_observer(identity, vitals))
         governance = stack.enter_context(governance_client(identity, contact=vitals.governance))
-        # Whoever opens devices gives an app more than its own files.
-        environment = sandbox.confinement.environment(files=sandbox.files_confined and not devices)
         node = open_node(
             stack,
             identity,
             runner=slots,
-            confinement=sandbox.confinement,
+            confinement=held,
             governance=governance,
-            environment=environment,
+            environment=held.level,
             devices=devices,
             observer=observer,
             room=room,
@@ -204,14 +208,14 @@ def run_node(
             stack,
             identity,
             node.state,
-            environment=environment,
-            confinement=_describe(sandbox),
+            held=held,
+            confinement=_describe(held),
             room=room,
             vitals=vitals,
             health=health,
         )
         say(f"node {identity.participant} of space {identity.config.space.name}")
-        say(f"apps are confined: {_describe(sandbox)}")
+        say(f"apps are confined: {_describe(held)}")
         if gpu:
             say(f"accelerator: {describe_devices(devices)}")
         node.worker.recover()
@@ -328,11 +332,10 @@ def describe_devices(devices: Sequence[Path]) -> str:
     return f"{count} NVIDIA device(s), opened to apps whose permit allows cuda"
 
 
-def _describe(sandbox: Sandbox) -> str:
-    held = sandbox.confinement
+def _describe(held: Confinement) -> str:
     network = "no network" if held.network == "none" else "NETWORK OF THIS HOST"
     user = "user nobody" if held.user == "nobody" else "this user"
-    files = "own files only" if sandbox.files_confined else "files of this host readable"
+    files = _FILES[held.files]
     memory = "memory limit" if held.memory_limit else "no memory limit"
     privileges = "no new privileges" if held.no_new_privileges else "privileges not bounded"
-    return ", ".join((network, user, files, memory, privileges))
+    return ", ".join((network, user, files, memory, privileges)) + f": {held.level}"

@@ -13,12 +13,13 @@ from clients.health import HealthAddress, health_server
 from clients.identity import NodeIdentity
 from clients.observing import Observer, Observers
 from clients.room import Room
-from clients.running import Environment, RunningFile, RunningRecord, held_up
+from clients.running import RunningFile, RunningRecord, held_up
 from clients.state import NodeState
 from clients.tasklog import TaskLog
 from clients.telemetry import Figures, telemetry
 from clients.vitals import Vitals
 from policies.fields import instant
+from policies.receipt import Confinement
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def tell_running(
     identity: NodeIdentity,
     state: NodeState,
     *,
-    environment: Environment,
+    held: Confinement,
     confinement: str,
     room: Room,
     vitals: Vitals,
@@ -53,7 +54,7 @@ def tell_running(
     """Open what says that this process is up, until `stack` is closed.
 
     Args:
-        environment, confinement: of apps; the latter for people.
+        held: of apps, as measured; `confinement` says it to people.
 
     Raises:
         HealthUnavailable, FileRefused, StateUnavailable
@@ -66,7 +67,7 @@ def tell_running(
         version=1,
         pid=os.getpid(),
         started=instant(_now()),
-        environment=environment,
+        environment=held.level,
         confinement=confinement,
         tasks=room.tasks,
         memory_bytes=room.memory_bytes,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from policies.canonical import sha256_hex
 from policies.envelope import sign_envelope, signed_payload
@@ -24,23 +24,69 @@ from policies.fields import (
 RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
 
 
+Level = Literal["isolated", "confined", "process"]
+"""Left values of `executionEnvironment` (`policies.relations.ENVIRONMENTS`)."""
+
+
 class Confinement(Document):
-    """What held the sandbox child, as measured on this host at start."""
+    """What held the sandbox child, as measured on this host at start.
+
+    Attributes:
+        files: what the child can open: `own` is the app, the interpreter and its scratch folder,
+            `devices` an accelerator's besides, `host` what its user can.
+        level: what follows from the others; another is refused.
+    """
 
     network: Literal["none", "host"]
     user: Literal["nobody", "same"]
+    files: Literal["own", "devices", "host"]
     no_new_privileges: bool
     memory_limit: bool
+    level: Level
 
-    def environment(self, *, files: bool) -> Literal["isolated", "confined", "process"]:
-        """The left value of `executionEnvironment` (`policies.relations.ENVIRONMENTS`).
+    @classmethod
+    def measured(
+        cls,
+        *,
+        network: Literal["none", "host"],
+        user: Literal["nobody", "same"],
+        files: Literal["own", "devices", "host"],
+        no_new_privileges: bool,
+        memory_limit: bool,
+    ) -> Self:
+        """With the level that these give."""
+        bounded = network == "none" and no_new_privileges and memory_limit
+        return cls(
+            network=network,
+            user=user,
+            files=files,
+            no_new_privileges=no_new_privileges,
+            memory_limit=memory_limit,
+            level=_level(bounded=bounded, strict=user == "nobody" and files == "own"),
+        )
 
-        Args:
-            files: whether the child sees no file but the app, the interpreter and its scratch.
-        """
-        if self.network != "none" or not self.no_new_privileges or not self.memory_limit:
-            return "process"
-        return "isolated" if self.user == "nobody" and files else "confined"
+    @model_validator(mode="after")
+    def _level_follows(self) -> Self:
+        bounded = self.network == "none" and self.no_new_privileges and self.memory_limit
+        strict = self.user == "nobody" and self.files == "own"
+        if self.level != _level(bounded=bounded, strict=strict):
+            raise ValueError("the level that follows from what was measured")
+        return self
+
+    def opened(self) -> Confinement:
+        """The same where apps may be given an accelerator's devices."""
+        files: Literal["devices", "host"] = "host" if self.files == "host" else "devices"
+        return Confinement.measured(
+            network=self.network,
+            user=self.user,
+            files=files,
+            no_new_privileges=self.no_new_privileges,
+            memory_limit=self.memory_limit,
+        )
+
+
+def _level(*, bounded: bool, strict: bool) -> Level:
+    return "process" if not bounded else "isolated" if strict else "confined"
 
 
 class Receipt(Document):

@@ -141,7 +141,7 @@ def test_the_doctor_says_what_confines_apps_here(witnessed: Witnessed) -> None:
     stated = unverified_payload(envelope, payload_type=RECEIPT_TYPE)["confinement"]
     assert {name: held[name] for name in stated} == stated
     strict = (held["network"], held["user"], held["files"]) == ("none", "nobody", "own")
-    assert held["environment"] == ("isolated" if strict else "confined")
+    assert held["level"] == ("isolated" if strict else "confined")
 
 
 def test_yesterday_s_database_is_refused_by_the_nodes(witnessed: Witnessed) -> None:

@@ -73,7 +73,7 @@ def test_a_receipt_says_whose_data_how_many_rows_what_loss_under_which_permit(
     for words in (
         "alpha's node signed that it used 80 rows of alpha/records in training round 1",
         f"Under {permit}; 20 more rows were used to evaluate",
-        "in a sandbox with memory_limit yes, network none",
+        "in a sandbox with files own, level isolated, memory_limit yes, network none",
         "Allowed by limited, for medical-research of consortium",
         "at most 100 rows; ε 0.5 and 2 units count for it",
     ):

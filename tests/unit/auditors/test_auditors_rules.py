@@ -124,8 +124,8 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "update": ZERO,
         "metrics": {},
         "clip_norm": "",
-        "confinement": Confinement(
-            network="none", user="nobody", no_new_privileges=True, memory_limit=True
+        "confinement": Confinement.measured(
+            network="none", user="nobody", files="own", no_new_privileges=True, memory_limit=True
         ),
         "started": TIME,
         "finished": TIME,

@@ -23,7 +23,6 @@ from policies.envelope import key_id, sign_envelope, unverified_payload
 from policies.fields import instant
 from policies.odrl import parse_agreement
 from policies.permit import PERMIT_TYPE, LogPlace, PermitBody, sign_permit
-from policies.receipt import Confinement
 from policies.statements import PRODUCT_TYPE
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -678,26 +677,3 @@ def test_the_node_takes_facts_and_duties_from_its_own_card(
         world.check(world.permit())
     else:
         assert world.refusal(world.permit()) == "agreement-denies"
-
-
-@pytest.mark.parametrize(
-    ("changes", "files", "environment"),
-    [
-        ({}, True, "isolated"),
-        ({}, False, "confined"),
-        ({"user": "same"}, True, "confined"),
-        ({"network": "host"}, True, "process"),
-        ({"no_new_privileges": False}, True, "process"),
-        ({"memory_limit": False}, True, "process"),
-    ],
-)
-def test_what_was_measured_names_the_environment(
-    changes: dict[str, Any], files: bool, environment: str
-) -> None:
-    measured: dict[str, Any] = {
-        "network": "none",
-        "user": "nobody",
-        "no_new_privileges": True,
-        "memory_limit": True,
-    }
-    assert Confinement(**measured | changes).environment(files=files) == environment

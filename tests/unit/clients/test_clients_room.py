@@ -134,7 +134,6 @@ class FakeSandbox:
     """Runs until it is let."""
 
     confinement: Confinement = CONFINEMENT
-    files_confined: bool = True
     go: threading.Event = field(default_factory=threading.Event)
     jobs: list[Job] = field(default_factory=list)
     running: int = 0
@@ -180,7 +179,7 @@ def test_sandboxes_are_started_when_needed_and_each_has_one_job() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        FakeSandbox(files_confined=False),
+        FakeSandbox(confinement=CONFINEMENT.model_copy(update={"files": "host"})),
         FakeSandbox(confinement=CONFINEMENT.model_copy(update={"user": "same"})),
     ],
 )

@@ -226,7 +226,7 @@ def test_files_of_the_node_are_out_of_reach(
     secret.write_bytes(b"key")
     for folder in (secret, tmp_path):
         folder.chmod(0o777)
-    assert sandbox.files_confined or sandbox.confinement.user == "nobody"
+    assert sandbox.confinement.files == "own" or sandbox.confinement.user == "nobody"
     assert sandbox.run(job(app_dir, do, path=str(secret))).metrics["figure"] == errno.EACCES
     assert secret.read_bytes() == b"key"
 
@@ -346,7 +346,7 @@ from clients.sandbox import Sandbox
 from tests.unit.clients.test_clients_sandbox import Path, job
 sandbox = Sandbox.start(preload=())
 c = sandbox.confinement
-print(sandbox.pid, c.network, c.user, sandbox.files_confined, "torch" in sys.modules, flush=True)
+print(sandbox.pid, c.network, c.user, c.files, "torch" in sys.modules, flush=True)
 if len(sys.argv) > 1:
     sandbox.run(job(Path(sys.argv[1]), "sleep"))
 sandbox.close()
@@ -393,7 +393,7 @@ def test_without_root_the_app_is_held_as_well() -> None:
         text=True,
         check=False,
     )
-    assert done.stdout.split()[1:] == ["none", "same", "True", "False"], done.stderr
+    assert done.stdout.split()[1:] == ["none", "same", "own", "False"], done.stderr
 
 
 def test_the_tabular_app_trains_and_evaluates(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,9 @@ OWN_LOG = NoteSigner("space.example/demo/clinic-a", Ed25519PrivateKey.from_priva
 MODEL = pack_tensors({"weight": np.zeros((2, 3), dtype=np.float32)})
 CONFIG = {"lr": 0.1, "epochs": 1}
 UPDATE = {"weight": np.ones((2, 3), dtype=np.float32)}
-CONFINEMENT = Confinement(network="none", user="nobody", no_new_privileges=True, memory_limit=True)
+CONFINEMENT = Confinement.measured(
+    network="none", user="nobody", files="own", no_new_privileges=True, memory_limit=True
+)
 
 
 class Crash(BaseException):

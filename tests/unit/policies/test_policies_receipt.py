@@ -17,8 +17,10 @@ OTHER = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
 CONFINEMENT: dict[str, Any] = {
     "network": "none",
     "user": "nobody",
+    "files": "own",
     "no_new_privileges": True,
     "memory_limit": True,
+    "level": "isolated",
 }
 RECEIPT: dict[str, Any] = {
     "version": 1,
@@ -100,6 +102,10 @@ def test_a_permit_never_passes_as_a_receipt() -> None:
         ({"confinement": CONFINEMENT | {"network": "some"}}, "$.confinement.network"),
         ({"confinement": CONFINEMENT | {"user": "root"}}, "$.confinement.user"),
         ({"confinement": CONFINEMENT | {"memory_limit": 1}}, "$.confinement.memory_limit"),
+        ({"confinement": CONFINEMENT | {"files": "some"}}, "$.confinement.files"),
+        ({"confinement": CONFINEMENT | {"level": "perfect"}}, "$.confinement.level"),
+        ({"confinement": CONFINEMENT | {"level": "confined"}}, "$.confinement"),
+        ({"confinement": CONFINEMENT | {"files": "host"}}, "$.confinement"),
         ({"confinement": CONFINEMENT | {"seccomp": True}}, "$.confinement.seccomp"),
         ({"started": "2026-01-31T08:00:00.000"}, "$.started"),
         ({"finished": ""}, "$.finished"),
@@ -128,17 +134,29 @@ def test_a_float_cannot_even_be_signed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "files", "environment"),
+    ("changes", "level"),
     [
-        ({}, True, "isolated"),
-        ({}, False, "confined"),
-        ({"user": "same"}, True, "confined"),
-        ({"network": "host"}, True, "process"),
-        ({"no_new_privileges": False}, True, "process"),
-        ({"memory_limit": False}, True, "process"),
+        ({}, "isolated"),
+        ({"files": "devices"}, "confined"),
+        ({"files": "host"}, "confined"),
+        ({"user": "same"}, "confined"),
+        ({"network": "host"}, "process"),
+        ({"no_new_privileges": False}, "process"),
+        ({"memory_limit": False}, "process"),
     ],
 )
-def test_a_confinement_promises_no_more_than_it_holds(
-    changes: dict[str, Any], files: bool, environment: str
-) -> None:
-    assert Confinement(**CONFINEMENT | changes).environment(files=files) == environment
+def test_a_confinement_promises_no_more_than_it_holds(changes: dict[str, Any], level: str) -> None:
+    held = {key: value for key, value in CONFINEMENT.items() if key != "level"} | changes
+    found = Confinement.measured(**held)
+    assert found.level == level
+    assert Confinement.from_json(found.to_json()) == found
+    for other in {"isolated", "confined", "process"} - {level}:
+        with pytest.raises(DocumentError, match="the level that follows"):
+            Confinement.from_json(found.to_json() | {"level": other})
+
+
+@pytest.mark.parametrize(("files", "opened"), [("own", "devices"), ("host", "host")])
+def test_devices_are_more_than_an_apps_own_files(files: str, opened: str) -> None:
+    held: dict[str, Any] = {k: v for k, v in CONFINEMENT.items() if k != "level"}
+    found = Confinement.measured(**held | {"files": files}).opened()
+    assert (found.files, found.level) == (opened, "confined")

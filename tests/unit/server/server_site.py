@@ -331,8 +331,10 @@ class Site:
             "confinement": {
                 "network": "none",
                 "user": "nobody",
+                "files": "own",
                 "no_new_privileges": True,
                 "memory_limit": True,
+                "level": "isolated",
             },
             "started": instant(self.now),
             "finished": instant(self.now),

@@ -73,8 +73,8 @@ def _receipt(*, used: int, held: int, metrics: dict[str, str]) -> Receipt:
         update=zero,
         metrics=metrics,
         clip_norm="",
-        confinement=Confinement(
-            network="none", user="nobody", no_new_privileges=True, memory_limit=True
+        confinement=Confinement.measured(
+            network="none", user="nobody", files="own", no_new_privileges=True, memory_limit=True
         ),
         started="2026-01-01T00:00:00.000Z",
         finished="2026-01-01T00:00:01.000Z",

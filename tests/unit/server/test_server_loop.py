@@ -66,8 +66,12 @@ def receipt(*, rows: int, update: bytes) -> bytes:
             update=sha256_hex(update),
             metrics={"eval_accuracy": "0.5"},
             clip_norm="",
-            confinement=Confinement(
-                network="none", user="nobody", no_new_privileges=True, memory_limit=True
+            confinement=Confinement.measured(
+                network="none",
+                user="nobody",
+                files="own",
+                no_new_privileges=True,
+                memory_limit=True,
             ),
             started="2026-01-01T00:00:00.000Z",
             finished="2026-01-01T00:00:01.000Z",
