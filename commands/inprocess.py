@@ -53,6 +53,13 @@ class LocalSuperLink:
         self.node_keys[int(number)] = public_key_pem
         return number
 
+    def register_missing(self, names: Mapping[bytes, str]) -> int:
+        """As Flower does it."""
+        missing = [key for key in names if key not in self._nodes]
+        for key in missing:
+            self.register_node(key, names[key])
+        return len(missing)
+
 
 class _Refused(Exception):
     """What a call is ended with, as gRPC would carry it."""

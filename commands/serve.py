@@ -74,7 +74,9 @@ def serve(
             second_key=CedarKey() if two_keys else None,
         )
         stack.callback(running.stop)
-        running.governance.enrolment.register_again()
+        forgotten = running.governance.enrolment.register_again()
+        if forgotten:
+            say(f"the SuperLink did not know {forgotten} enrolled nodes; it does now")
         start_executor(children, loaded, log_format)
         told(
             f"space {card.name} is up: governance {card.governance}, "

@@ -13,6 +13,7 @@ from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
 from commands.space_people import SpaceFolder, auditor_cli, erase, participants
+from commands.space_renew import renew
 from commands.space_witness import witness_policy
 from policies.canonical import parse_json
 from policies.certificate import MAX_DAYS
@@ -25,6 +26,7 @@ from server.space import CERTIFICATE_DAYS, init_space, load_space
 cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enterprises.")
 cli.command("participants")(participants)
 cli.command("erase")(erase)
+cli.command("renew")(renew)
 cli.add_typer(auditor_cli, name="auditor")
 
 

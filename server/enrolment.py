@@ -170,7 +170,7 @@ class Enrolment:
         )
 
     def register_again(self) -> int:
-        """Have the SuperLink know the Flower key of every active node; returns how many those are.
+        """Have the SuperLink know the Flower key of every active node; returns how many it did not.
 
         It knows them already unless it lost its database (or keeps it in memory): governance's log
         is what counts, and a node that waits at its door is let in then. Under a new id, which
@@ -181,10 +181,9 @@ class Enrolment:
         """
         with self._journal.reading() as connection:
             nodes = [one for one in queries.participants(connection) if one.active]
-        keys = [(one.fleet_key_pem, one.id) for one in nodes if one.fleet_key_pem is not None]
-        for pem, participant in keys:
-            self._superlink.register_node(pem.encode(), participant)
-        return len(keys)
+        return self._superlink.register_missing(
+            {one.fleet_key_pem.encode(): one.id for one in nodes if one.fleet_key_pem is not None}
+        )
 
     def _invitation(self, connection: Connection, request: Enrolling) -> Invitation:
         # One text for unknown, expired and used, so that a guess learns nothing.

@@ -245,6 +245,18 @@ class FlowerSuperLink:
         )
         return str(response.node_id)
 
+    def register_missing(self, names: Mapping[bytes, str]) -> int:
+        """Register those of these keys that the SuperLink does not know; one question for all.
+
+        Raises:
+            SuperLinkUnavailable: as `register_node`; some may be registered.
+        """
+        known = self._nodes()
+        missing = {key: name for key, name in names.items() if key.strip() not in known}
+        for key, name in missing.items():
+            self._call(self._client.RegisterNode, RegisterNodeRequest(public_key=key, name=name))
+        return len(missing)
+
     def _nodes(self) -> dict[bytes, str]:
         response = self._call(self._client.ListNodes, ListNodesRequest())
         return {bytes(node.public_key).strip(): str(node.node_id) for node in response.nodes_info}

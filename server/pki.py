@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -151,6 +151,25 @@ def new_client(
     """As `issue_client`, with a new P-256 key: for the operator's own machine only."""
     key = ec.generate_private_key(ec.SECP256R1())
     return Issued(issue_client(ca, key.public_key(), identity, now=now, valid=valid), _key_pem(key))
+
+
+def reissue(ca: Authority, held: x509.Certificate, *, now: datetime) -> bytes:
+    """A certificate (PEM) for the key, the names and the use of one that this CA issued before.
+
+    Raises:
+        CertificateError: another CA's, or none that this module issues.
+    """
+    key = held.public_key()
+    try:
+        held.verify_directly_issued_by(ca.certificate)
+        names = held.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        [usage] = held.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (InvalidSignature, x509.ExtensionNotFound, ValueError, TypeError) as error:
+        raise CertificateError("certificate: expected one that this space's CA issued") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateError("certificate: expected one for a NIST EC key")
+    valid = SERVER_VALID if usage == ExtendedKeyUsageOID.SERVER_AUTH else CLIENT_VALID
+    return _issue(ca, held.subject, key, names, usage, now, valid)
 
 
 def parse_identity(certificate_pem: bytes) -> Identity:

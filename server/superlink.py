@@ -27,3 +27,6 @@ class SuperLink(Protocol):
 
         Idempotent: the same key gives the same id.
         """
+
+    def register_missing(self, names: Mapping[bytes, str]) -> int:
+        """As `register_node` for many keys, by key; returns how many it did not know."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from policies.canonical import Json, canonical_bytes
 from policies.errors import PolicyError
 from policies.odrl import Agreement, Offer, agreement_from_offer, parse_agreement, parse_offer
-from policies.statements import VERIFICATION_TYPE
+from policies.statements import AGREEMENT_TYPE, VERIFICATION_TYPE
 from server import queries
 from server.dsp import store
 from server.dsp.documents import NONE
@@ -26,6 +26,7 @@ from server.dsp.negotiation import NEGOTIATION
 from server.dsp.rows import NegotiationRow, OfferRow
 from server.errors import BadInput, NotKnown, RuleBroken
 from server.pki import Identity
+from server.signed import open_payload
 
 MAX_REASON: Final = 1000
 
@@ -162,6 +163,23 @@ def check_new(connection: Connection, agreement: str, row: NegotiationRow) -> No
     other = over is not None and over.id != row.id
     if other or queries.agreement(connection, agreement) is not None:
         raise RuleBroken(f"agreement {agreement!r:.140}: expected a new id, this one was used")
+
+
+def check_owners_key(connection: Connection, row: NegotiationRow) -> None:
+    """Returns only while the key that the owner signed the agreement with counts: what is logged
+    in somebody's name is signed with the key that counts where it stands.
+
+    Raises:
+        RuleBroken: the owner has replaced it since.
+    """
+    assert row.envelope is not None  # AGREED has one
+    try:
+        open_payload(connection, row.owner, row.envelope, payload_type=AGREEMENT_TYPE)
+    except BadInput as error:
+        raise RuleBroken(
+            f"{row.id}: expected an agreement under the key of {row.owner} that counts, it was "
+            "replaced since; end this negotiation and ask anew"
+        ) from error
 
 
 def read_agreement(document: str, row: NegotiationRow) -> Agreement:

@@ -26,6 +26,7 @@ from server.dsp.negotiation_checks import (
     check_consumer,
     check_new,
     check_opens,
+    check_owners_key,
     check_step,
     of_consumer,
     of_owner,
@@ -159,6 +160,7 @@ class Negotiations:
                     )
                 agreement = parse_agreement(verified.document.encode())
                 check_new(connection, agreement.id, row)
+                check_owners_key(connection, row)
             self._steps.check_time(agreement)
             signature = base64.b64encode(envelope).decode()
             verifying = replace(row, state="VERIFIED", number=row.number + 1)

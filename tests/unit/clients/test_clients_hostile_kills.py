@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ ROOT = Path(clients.__path__[0]).parent
 HERE = Path(__file__).parent
 
 STEPS = {
+    "admitted": [],
     "recorded": ["UseFailed"],
     "started": ["UseStarted", "UseFailed"],
     "opened": ["UseStarted", "UseFailed"],
@@ -35,6 +37,13 @@ STEPS = {
     "finished": ["UseStarted", "UseReceipted"],
 }
 """Where the parent is killed, and what its own log tells after the next start."""
+
+OF_WORKER = re.compile(r'self\._step\("(\w+)"\)')
+
+
+def test_the_table_has_every_step_of_the_worker() -> None:
+    steps = OF_WORKER.findall((ROOT / "clients" / "work.py").read_text(encoding="utf-8"))
+    assert set(STEPS) == {*steps, "running"}
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,16 @@ def test_a_killed_parent_loses_no_receipt_and_uses_no_permit_twice(
 
     node = Node(killed.folder)
     try:
-        assert node.worker.recover() == (0 if step == "finished" else 1)
+        assert node.worker.recover() == (0 if step in ("admitted", "finished") else 1)
         assert node.types() == STEPS[step]
         assert node.state.unfinished() == []
         permit = (killed.folder / "permit").read_bytes()
         app = node.state.apps()[0].sha256
         config = {"do": "sleep" if step == "running" else "nothing"}
         again = node.worker.handle(Task("77", app, config, permit, MODEL))
+        if step == "admitted":  # nothing was recorded, and nothing used: the permit is good
+            assert isinstance(again, Done)
+            return
         assert isinstance(again, Refusal)
         assert again.code == "permit-replayed"
         assert node.runner.jobs == []
@@ -125,3 +137,33 @@ def test_a_killed_child_or_zygote_fails_its_use_alone(
     assert isinstance(again, Refusal)
     assert again.code == "permit-replayed"
     assert isinstance(node.attack("nothing"), Done)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "running"])
+def test_a_zygote_killed_at_any_other_step_is_replaced(node: HostileNode, step: str) -> None:
+    """Only while the app runs is it needed; the child, too, is there only then."""
+    killed: list[psutil.Process] = []
+
+    def kill() -> None:
+        zygote = psutil.Process(node.sandbox.pid)
+        assert zygote.children() == []
+        zygote.kill()
+        while zygote.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        killed.append(zygote)
+
+    task = node.task("nothing")
+    entries = len(node.node.types())
+    node.node.at[step] = kill
+    try:
+        reply = node.node.worker.handle(task)
+    finally:
+        del node.node.at[step]
+    assert len(killed) == 1
+    assert isinstance(reply, Done), reply
+    assert node.node.types()[entries:] == ["UseStarted", "UseReceipted"]
+    assert node.node.state.unfinished() == []
+    assert isinstance(node.attack("nothing"), Done)
+    left = [one for one in psutil.Process().children() if one.pid == killed[0].pid]
+    assert left == []
+    assert node.sandbox.pid != killed[0].pid

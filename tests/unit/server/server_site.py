@@ -89,6 +89,13 @@ class FakeSuperLink:
         self._check()
         return self.nodes.setdefault(public_key_pem, str(1000 + len(self.nodes)))
 
+    def register_missing(self, names: Mapping[bytes, str]) -> int:
+        self._check()
+        missing = [key for key in names if key not in self.nodes]
+        for key in missing:
+            self.register_node(key, names[key])
+        return len(missing)
+
     def _check(self) -> None:
         if self.down:
             raise SuperLinkUnavailable("SuperLink: expected a connection, got none")

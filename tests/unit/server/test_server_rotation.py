@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dsp_site import Contracts
 from server_site import SPACE, Node, Site, product_envelope
 
 from policies.canonical import sha256_hex
@@ -170,3 +171,16 @@ def test_a_registry_without_the_table_of_former_keys_gets_it(site: Site) -> None
     with closing(sqlite3.connect(site.space.database)) as connection:
         [(version,)] = connection.execute("SELECT value FROM meta WHERE name = 'schema'")
     assert version == SCHEMA_VERSION
+
+
+def test_an_agreement_under_the_old_key_is_negotiated_anew(site: Site) -> None:
+    """It was signed before the change, and would be logged after it."""
+    contracts = Contracts(site)
+    row = contracts.in_state("AGREED")
+    name = contracts.owner.name
+    rotate(site, name)
+    with pytest.raises(RuleBroken, match="it was replaced since; end this negotiation"):
+        contracts.verify(row)
+    assert contracts.terminate(row).state == "TERMINATED"
+    contracts.owner = site.nodes[name]
+    assert contracts.in_state("FINALIZED").state == "FINALIZED"
