@@ -195,9 +195,9 @@ print(max(seen) >> 10, found.count)
 """
 
 
-@pytest.mark.parametrize("rows", [200_000, 4_000_000])
+@pytest.mark.parametrize("rows", [200_000, 3_000_000])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, rows: int) -> None:
-    """4 million rows of five numbers are 112 MB here, were 330 MB in memory; limit: 160 MB."""
+    """Three million rows of five numbers are 80 MiB, and stay outside this process's memory."""
     columns = ", ".join(f"(range % 1000)::FLOAT AS c{place}" for place in range(5))
     path = tmp_path / "d.parquet"
     duckdb.connect().execute(
@@ -222,4 +222,4 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, rows: int) -> None:
     )
     peak_mib, count = map(int, done.stdout.split())
     assert count == rows
-    assert peak_mib < 160
+    assert peak_mib < 125, peak_mib
