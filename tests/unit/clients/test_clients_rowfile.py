@@ -137,6 +137,15 @@ def test_a_stream_of_batches() -> None:
     assert list(read_stream(connection.sql("SELECT 1 WHERE false"))) == []
 
 
+@pytest.mark.parametrize(
+    "texts", [["a", "a"], ["aa", "a", "aaa"], ["", ""], ["é", "é"], ["ab", "ab", "ba"], [None, "a"]]
+)
+def test_texts_of_a_stream(texts: list[str | None]) -> None:
+    query = "SELECT unnest(?::VARCHAR[])"
+    ((found,),) = read_stream(duckdb.connect().sql(query, params=[texts]))
+    assert found.tolist() == texts
+
+
 @pytest.mark.parametrize("query", ["SELECT 1::DECIMAL", "SELECT [1]"])
 def test_a_stream_of_other_types_is_refused(query: str) -> None:
     with pytest.raises(StreamError, match="was not expected"):
