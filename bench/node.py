@@ -35,12 +35,22 @@ sys.path[:1] = [str(ROOT), str(ROOT / "tests" / "unit" / "clients")]
 
 import duckdb
 import numpy as np
+from test_clients_gate import APP, PERMIT_KEY, RECEIPT_KEY, agreement, body, member
+from test_clients_work import RECEIPT_KEY as SIGNING_KEY
+from test_clients_work import Node
 
-from bench.node_memory import PeakOwn, made_of
+from bench.node_idle import idle_node
+from bench.node_memory import PeakOwn, alone, made_of
 from clients.product import Product, load_product
 from clients.sandbox import Sandbox
 from clients.selection import Selection, Selector
 from clients.tasks import Done, Task
+from policies.canonical import sha256_hex
+from policies.fields import instant
+from policies.permit import sign_permit
+from policies.receipt import open_receipt
+from policies.runconfig import config_digest
+from policies.tensors import pack_tensors
 
 SALT = b"s" * 32
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -125,11 +135,6 @@ class Bed:
     """A node as the tests have it, with the real sandbox, vault and app of this file."""
 
     def __init__(self, folder: Path, sandbox: Sandbox, product: Product, model: bytes) -> None:
-        from test_clients_gate import APP, agreement
-        from test_clients_work import Node
-
-        from policies.fields import instant
-
         (folder / "app" / "bench_app").mkdir(parents=True)
         (folder / "app" / "pyproject.toml").write_text(PYPROJECT)
         (folder / "app" / "bench_app" / "client.py").write_text(CLIENT)
@@ -152,12 +157,6 @@ class Bed:
 
     def task(self, number: int, *, reads: bool = False) -> Task:
         """A permit of its own."""
-        from test_clients_gate import PERMIT_KEY, RECEIPT_KEY, body, member
-
-        from policies.canonical import sha256_hex
-        from policies.permit import sign_permit
-        from policies.runconfig import config_digest
-
         config = {"reads": reads}
         permit = body(
             id=f"permit-{number:032x}",
@@ -172,20 +171,14 @@ class Bed:
 
     def use(self, task: Task) -> float:
         """From the permit to the receipt; returns the app's own seconds."""
-        from test_clients_work import RECEIPT_KEY
-
-        from policies.receipt import open_receipt
-
         reply = self.node.worker.handle(task)
         assert isinstance(reply, Done), reply
-        receipt = open_receipt(reply.receipt, RECEIPT_KEY.public_key())
+        receipt = open_receipt(reply.receipt, SIGNING_KEY.public_key())
         return float(receipt.metrics["loss"])
 
 
 def packed(parameters: int) -> bytes:
     """A model of so many float32, in arrays as layers have them."""
-    from policies.tensors import pack_tensors
-
     chance, count = np.random.default_rng(1), 10
     size = parameters // count
     arrays = {f"layer{n}": chance.random(size, dtype=np.float32) for n in range(count)}
@@ -297,24 +290,49 @@ def least(taken: list[Taken]) -> str:
 
 def idle(work: Path, _: argparse.Namespace) -> None:
     """A node's processes that wait for work, in a space with one node."""
-    from bench.node_idle import idle_node
-
-    with idle_node(work) as pids:
+    written(work, rows=1000, width=10, consented=False)
+    with idle_node(work, work / "product.json", PURPOSE) as (pids, busy):
         total = 0
         for name, pid in pids.items():
             found = made_of(pid)
             total += sum(found.values())
             parts = ", ".join(f"{kind} {size / MIB:.0f}" for kind, size in found.most_common())
             print(f"  {name}: {sum(found.values()) / MIB:.0f} MiB: {parts}")
-        print(f"an idle node (PSS): {total / 1e6:.0f} MB ({total / MIB:.0f} MiB); goal 350 MB")
+        by_itself = alone(pids.values())
+    print(f"an idle node (PSS): {total / 1e6:.0f} MB ({total / MIB:.0f} MiB); goal 350 MB")
+    print(f"  with nobody else on the machine to share files with: {by_itself / 1e6:.0f} MB")
+    print(f"  it takes {busy * 100:.1f} % of a core while it waits")
+    for name, size in imported().items():
+        print(f"  what {name} adds to a Python process: {size / MIB:.0f} MiB")
+
+
+def imported() -> dict[str, int]:
+    """Memory (PSS) that each package adds when it is imported after those before it."""
+    packages = ["numpy", "duckdb", "sqlalchemy", "pydantic", "grpc", "flwr.clientapp", "torch"]
+    code = (
+        "import importlib, sys\nfrom bench.node_memory import made_of\n"
+        "for name in sys.argv[1:]:\n"
+        "    before = sum(made_of('self').values())\n"
+        "    importlib.import_module(name)\n"
+        "    print(name, sum(made_of('self').values()) - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *packages],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    lines = (line.split() for line in done.stdout.splitlines())
+    return {name: int(size) for name, size in lines}
 
 
 def rows(work: Path, arguments: argparse.Namespace) -> None:
     """A product of many rows, read and gone through by an app, in bounded memory."""
     product = written(work, rows=arguments.rows, width=6, consented=False)
     with Sandbox.start() as sandbox:
-        bed = Bed(work / "node", sandbox, product, packed(100_000)) if _made(work) else None
-        assert bed is not None
+        (work / "node").mkdir()
+        bed = Bed(work / "node", sandbox, product, packed(100_000))
         task = bed.task(1, reads=True)
         before = made_of(os.getpid())["heap"]
         with PeakOwn(os.getpid()) as peak:
@@ -329,11 +347,6 @@ def rows(work: Path, arguments: argparse.Namespace) -> None:
         f"that is no file's: node {parent / MIB:.0f} MiB ({before / MIB:.0f} before), zygote "
         f"{zygote / MIB:.0f} MiB, child {child / MIB:.0f} MiB"
     )
-
-
-def _made(work: Path) -> bool:
-    (work / "node").mkdir()
-    return True
 
 
 PARTS = {"use": use, "select": select, "idle": idle, "rows": rows}

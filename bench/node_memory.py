@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -21,17 +22,41 @@ KINDS = (
 """What a mapped file belongs to: the first that fits. What has no file is the heap."""
 
 
-def made_of(pid: int) -> Counter[str]:
-    """PSS of one process in bytes, by what is mapped; "heap" is all that has no file."""
+def made_of(pid: int | str) -> Counter[str]:
+    """PSS of one process (or "self") in bytes, by what is mapped; "heap" is what has no file."""
     found: Counter[str] = Counter()
-    kind = "heap"
-    for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
-        head = re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)", line)
-        if head:
-            kind = _kind(head[1])
-        elif line.startswith("Pss:"):
-            found[kind] += int(line.split()[1]) * 1024
+    for name, sizes in _mapped(pid):
+        found[_kind(name)] += sizes["Pss"]
     return found
+
+
+def alone(pids: Collection[int]) -> int:
+    """Bytes of these processes if nobody else had the same files mapped: each file counts once."""
+    files: dict[str, int] = {}
+    heap = 0
+    for pid in pids:
+        own: Counter[str] = Counter()
+        for name, sizes in _mapped(pid):
+            if _kind(name) == "heap":
+                heap += sizes["Pss"]
+            else:
+                own[name] += sizes["Rss"]
+        for name, size in own.items():
+            files[name] = max(files.get(name, 0), size)
+    return heap + sum(files.values())
+
+
+def _mapped(pid: int | str) -> Iterator[tuple[str, Counter[str]]]:
+    """Each mapping's file, "" where it has none, and its sizes in bytes."""
+    text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8")
+    for part in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", text, flags=re.MULTILINE)[1:]:
+        head, *lines = part.splitlines()
+        sizes: Counter[str] = Counter()
+        for line in lines:
+            name, _, rest = line.partition(":")
+            if name in ("Pss", "Rss"):
+                sizes[name] = int(rest.split()[0]) * 1024
+        yield (head.split(maxsplit=5)[5:] or [""])[0], sizes
 
 
 def _kind(name: str) -> str:

@@ -154,15 +154,17 @@ def _cells(array: _Array, kind: bytes) -> Cells:
 
 
 def _texts(array: _Array, first: int, count: int) -> Cells:
-    ends = _view(array.buffers[1], np.int32, first + count + 1)[first:].tolist()
-    data = _view(array.buffers[2], np.uint8, ends[-1]).tobytes()
-    if data.isascii():
-        whole = data.decode("ascii")
-        texts = [whole[start:end] for start, end in pairwise(ends)]
-    else:
-        texts = [data[start:end].decode("utf-8") for start, end in pairwise(ends)]
+    ends = _view(array.buffers[1], np.int32, first + count + 1)[first:]
+    data = _view(array.buffers[2], np.uint8, int(ends[-1])).tobytes()
     found = np.empty(count, dtype=object)
-    found[:] = texts
+    width = int(ends[1]) if count else 0
+    if (ends == np.arange(count + 1) * width).all() and data == data[:width] * count:
+        found[:] = data[:width].decode("utf-8")  # one text all through
+    elif data.isascii():
+        whole = data.decode("ascii")
+        found[:] = [whole[start:end] for start, end in pairwise(ends.tolist())]
+    else:
+        found[:] = [data[start:end].decode("utf-8") for start, end in pairwise(ends.tolist())]
     return found
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, repeat
@@ -29,6 +29,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from clients.arrowstream import StreamError, read_stream
 from clients.cells import MAX_SUBJECT_CHARS
 from clients.errors import ConsentError
 from clients.tablefile import reader_of
@@ -191,10 +192,12 @@ def read_consents(path: Path) -> Consents:
     if before[2] > MAX_TABLE_BYTES:
         raise ConsentError(f"{path}: expected at most {MAX_TABLE_BYTES} bytes, got {before[2]}")
     digest = _checked_digest(path)
-    found = _table(path)
+    lines = _Lines(path)
+    for batch in _batches(path):
+        lines.append(*batch)
     if stamp_of(path) != before:
         raise ConsentError(f"{path}: changed while it was read; run the round again")
-    return _checked(path, found, digest)
+    return lines.read(digest)
 
 
 def _checked_digest(path: Path) -> str:
@@ -210,7 +213,10 @@ def _checked_digest(path: Path) -> str:
         raise ConsentError(f"{path}: expected a readable file, got: {error.strerror}") from None
 
 
-def _table(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _batches(path: Path) -> Iterator[list[npt.NDArray[Any]]]:
+    """Of some lines at a time: subject, purpose, whether it ends, whether subject and evidence are
+    sound, given and withdrawn; masked where there is none.
+    """
     moments = ", ".join(
         f"CASE WHEN regexp_full_match({name}, '{_MOMENT}') "
         f"THEN epoch_ms(TRY_CAST({name} AS TIMESTAMP)) END AS {name}_ms"
@@ -228,8 +234,8 @@ def _table(path: Path) -> dict[str, npt.NDArray[Any]]:
     connection = reader_of(path)
     try:
         types = dict.fromkeys(HEADER, "VARCHAR")
-        return connection.execute(query, [str(path), types]).fetchnumpy()
-    except duckdb.Error as error:
+        yield from read_stream(connection.sql(query, params=[str(path), types]))
+    except (duckdb.Error, StreamError) as error:
         line = re.search(r"Line: (\d+)", str(error))  # the rest of the text quotes the line
         place = f"line {line[1]} is not one" if line else "something else"
         raise ConsentError(f"{path}: expected lines of five cells, got: {place}") from None
@@ -237,38 +243,69 @@ def _table(path: Path) -> dict[str, npt.NDArray[Any]]:
         connection.close()
 
 
-def _checked(path: Path, found: dict[str, npt.NDArray[Any]], digest: str) -> Consents:
-    count = len(found["subject"])
-    if count > MAX_CONSENTS:
-        raise ConsentError(f"{path}: expected at most {MAX_CONSENTS} lines, got more")
-    given, late = _plain(found["given_ms"])
-    withdrawn, open_ended = _plain(found["withdrawn_ms"])
-    ends = np.ma.getdata(found["ends"]).astype(np.bool_)
-    names = np.ma.getdata(found["purpose"]).tolist()
-    numbers = dict(zip(distinct := dict.fromkeys(names), range(len(distinct)), strict=True))
-    purpose = np.fromiter(map(numbers.__getitem__, names), np.int32, count)
-    known = np.array([_PURPOSE.fullmatch(str(one)) is not None for one in distinct], np.bool_)
-    if len(distinct) > MAX_PURPOSES:
-        raise ConsentError(f"{path}: expected at most {MAX_PURPOSES} purposes, got more")
-    for what, bad in (
-        (f"a subject of 1 to {MAX_SUBJECT_CHARS} plain characters", ~_true(found["sound"])),
-        ("the name of a purpose", np.ma.getmaskarray(found["purpose"]) | ~known[purpose]),
-        ("a day or moment of giving", late),
-        ("a day or moment of withdrawing, or nothing", ends & open_ended),
-        ("a withdrawal no earlier than the giving", ends & (withdrawn < given)),
-        (f"evidence of 1 to {MAX_EVIDENCE_CHARS} characters", ~_true(found["told"])),
-    ):
-        if bad.any():
-            row = int(bad.argmax()) + 1
-            raise ConsentError(f"{path}: row {row}: expected {what}, got something else")
-    return Consents(
-        subjects=np.ma.getdata(found["subject"]),
-        purposes=tuple(distinct),
-        purpose=purpose,
-        given=given,
-        withdrawn=np.where(ends, withdrawn, NEVER),
-        digest=digest,
-    )
+class _Lines:
+    """Lines of a table as they are read, every value checked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+        self._numbers: dict[object, int] = {}
+        self._parts: list[tuple[npt.NDArray[Any], Codes, Moments, Moments]] = []
+
+    def append(
+        self,
+        subject: npt.NDArray[Any],
+        purpose: npt.NDArray[Any],
+        ends: npt.NDArray[Any],
+        sound: npt.NDArray[Any],
+        told: npt.NDArray[Any],
+        given_ms: npt.NDArray[Any],
+        withdrawn_ms: npt.NDArray[Any],
+    ) -> None:
+        """The next lines."""
+        first, self._count = self._count + 1, self._count + len(subject)
+        if self._count > MAX_CONSENTS:
+            raise ConsentError(f"{self._path}: expected at most {MAX_CONSENTS} lines, got more")
+        given, late = _plain(given_ms)
+        withdrawn, open_ended = _plain(withdrawn_ms)
+        codes, unnamed = self._purposes(purpose)
+        for what, bad in (
+            (f"a subject of 1 to {MAX_SUBJECT_CHARS} plain characters", ~_true(sound)),
+            ("the name of a purpose", unnamed),
+            ("a day or moment of giving", late),
+            ("a day or moment of withdrawing, or nothing", ends & open_ended),
+            ("a withdrawal no earlier than the giving", ends & (withdrawn < given)),
+            (f"evidence of 1 to {MAX_EVIDENCE_CHARS} characters", ~_true(told)),
+        ):
+            if bad.any():
+                row = first + int(bad.argmax())
+                raise ConsentError(f"{self._path}: row {row}: expected {what}, got something else")
+        withdrawn = np.where(ends, withdrawn, NEVER)
+        self._parts.append((np.ma.getdata(subject), codes, given, withdrawn))
+
+    def _purposes(self, purpose: npt.NDArray[Any]) -> tuple[Codes, Mask]:
+        """Their numbers, and where there is no name of one."""
+        names, numbers = np.ma.getdata(purpose).tolist(), self._numbers
+        for name in dict.fromkeys(names):
+            numbers.setdefault(name, len(numbers))
+        if len(numbers) > MAX_PURPOSES:
+            raise ConsentError(f"{self._path}: expected at most {MAX_PURPOSES} purposes, got more")
+        codes = np.fromiter(map(numbers.__getitem__, names), np.int32, len(names))
+        known = np.array([_PURPOSE.fullmatch(str(one)) is not None for one in numbers], np.bool_)
+        return codes, np.ma.getmaskarray(purpose) | ~known[codes]
+
+    def read(self, digest: str) -> Consents:
+        """All of them."""
+        none = np.empty(0, np.object_), np.empty(0, np.int32), *[np.empty(0, np.int64)] * 2
+        subjects, purposes, givens, withdrawals = zip(none, *self._parts, strict=True)
+        return Consents(
+            subjects=np.concatenate(subjects),
+            purposes=tuple(map(str, self._numbers)),
+            purpose=np.concatenate(purposes),
+            given=np.concatenate(givens),
+            withdrawn=np.concatenate(withdrawals),
+            digest=digest,
+        )
 
 
 def _plain(values: npt.NDArray[Any]) -> tuple[Moments, Mask]:

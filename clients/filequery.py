@@ -119,6 +119,7 @@ def _engine(paths: Sequence[Path]) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute("SET allowed_paths = ?", [[str(path) for path in paths]])
+    connection.execute("SET enable_progress_bar = false")  # it would write to the node's output
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -225,6 +225,7 @@ def reader_of(path: Path) -> duckdb.DuckDBPyConnection:
     )
     connection.execute("SET allowed_paths = ?", [[str(path)]])
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET enable_progress_bar = false")  # it would write to the node's output
     connection.execute("SET lock_configuration = true")
     return connection
 

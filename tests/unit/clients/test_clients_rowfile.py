@@ -137,6 +137,15 @@ def test_a_stream_of_batches() -> None:
     assert list(read_stream(connection.sql("SELECT 1 WHERE false"))) == []
 
 
+@pytest.mark.parametrize(
+    "texts", [["a", "a"], ["aa", "a", "aaa"], ["", ""], ["é", "é"], ["ab", "ab", "ba"], [None, "a"]]
+)
+def test_texts_of_a_stream(texts: list[str | None]) -> None:
+    query = "SELECT unnest(?::VARCHAR[])"
+    ((found,),) = read_stream(duckdb.connect().sql(query, params=[texts]))
+    assert found.tolist() == texts
+
+
 @pytest.mark.parametrize("query", ["SELECT 1::DECIMAL", "SELECT [1]"])
 def test_a_stream_of_other_types_is_refused(query: str) -> None:
     with pytest.raises(StreamError, match="was not expected"):
@@ -195,9 +204,9 @@ print(max(seen) >> 10, found.count)
 """
 
 
-@pytest.mark.parametrize("rows", [200_000, 4_000_000])
+@pytest.mark.parametrize("rows", [200_000, 3_000_000])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, rows: int) -> None:
-    """4 million rows of five numbers are 112 MB here, were 330 MB in memory; limit: 160 MB."""
+    """Three million rows of five numbers are 80 MiB, and stay outside this process's memory."""
     columns = ", ".join(f"(range % 1000)::FLOAT AS c{place}" for place in range(5))
     path = tmp_path / "d.parquet"
     duckdb.connect().execute(
@@ -222,4 +231,4 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, rows: int) -> None:
     )
     peak_mib, count = map(int, done.stdout.split())
     assert count == rows
-    assert peak_mib < 160
+    assert peak_mib < 125, peak_mib
