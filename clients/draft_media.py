@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from clients.decoding import (
-    ImageFacts,
-    RecordingFacts,
-    image_facts,
-    recording_facts,
-    require_decoder,
-)
+from clients.decoder import Decoder
+from clients.decoding import ImageFacts, RecordingFacts
 from clients.draft import Draft, Guess, draft_of_table
 from clients.draft_tables import file_table
 from clients.errors import VaultError
-from clients.media import MANIFEST_SUFFIXES, MAX_SAMPLE_BYTES, MAX_SAMPLES
+from clients.media import (
+    MANIFEST_SUFFIXES,
+    MAX_SAMPLE_BYTES,
+    MAX_SAMPLES,
+    Images,
+    Media,
+    Recordings,
+)
 from clients.media_files import opened_folder, read_below
 from policies.canonical import Json
 from policies.statements import Column, Modality
@@ -31,9 +33,11 @@ _KINDS: Final[tuple[tuple[Modality, tuple[str, ...]], ...]] = (
     ("image", _IMAGES),
     ("audio", _AUDIO),
 )
+_SOME: Final[dict[Modality, Media]] = {
+    "image": Images(Path(), "L", 1, 1, resized=True, digest=""),
+    "audio": Recordings(Path(), 1, 1, 1, fitted=True, digest=""),
+}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-
-Facts = TypeVar("Facts", ImageFacts, RecordingFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +73,26 @@ def draft_of_media(manifest: Path, folder: Path) -> MediaDraft:
         digest = _digest(names, first)
         draft = draft_of_table(table, manifest, without=(paths, digest))
     place = names.index(paths)
-    require_decoder(modality)
     found = [str(row[place]) for row in first]
-    form, why = (_images if modality == "image" else _recordings)(_contents(folder, found))
+    form, why = _form(_facts(folder, found, modality))
     form = {"folder": folder.name, **form, **({"digest": digest} if digest else {})}
     path = Column(name=paths, type="string", role="feature")
     guesses = [Guess(path, "its values are files below the folder"), *map(_unseen, draft.guesses)]
     return MediaDraft(replace(draft, guesses=tuple(guesses)), modality, form, why)
 
 
-def _contents(folder: Path, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    with opened_folder(folder) as root:
+def _facts(
+    folder: Path, paths: Sequence[str], modality: Modality
+) -> list[ImageFacts | RecordingFacts]:
+    """What the headers of the files say."""
+    found = []
+    with opened_folder(folder) as root, Decoder(_SOME[modality]) as decoder:
         for path in paths:
             try:
-                yield path, read_below(root, path)
+                found.append(decoder.facts(read_below(root, path)))
             except VaultError as error:
                 raise VaultError(f"{folder}: file {path!r}: {error}") from None
+    return found
 
 
 def _paths(
@@ -128,8 +136,14 @@ def _unseen(guess: Guess) -> Guess:
     return Guess(guess.column.model_copy(update={"role": "ignored"}), why)
 
 
-def _images(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, Json], str]:
-    found = [_told(path, image_facts, data) for path, data in files]
+def _form(facts: Sequence[ImageFacts | RecordingFacts]) -> tuple[dict[str, Json], str]:
+    images = [one for one in facts if isinstance(one, ImageFacts)]
+    if images:
+        return _images(images)
+    return _recordings([one for one in facts if isinstance(one, RecordingFacts)])
+
+
+def _images(found: Sequence[ImageFacts]) -> tuple[dict[str, Json], str]:
     sizes = Counter((one.width, one.height) for one in found)
     modes = {one.mode for one in found}
     (width, height), _ = sizes.most_common(1)[0]
@@ -137,17 +151,12 @@ def _images(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, Json], str]:
     while width * height * 4 * (1 if mode == "L" else 3) > MAX_SAMPLE_BYTES:
         width, height = max(1, width // 2), max(1, height // 2)
     same = set(sizes) == {(width, height)} and modes == {mode}
-    form: dict[str, Json] = {
-        "mode": mode,
-        "width": width,
-        "height": height,
-        "fit": "exact" if same else "resize",
-    }
+    fit = "exact" if same else "resize"
+    form: dict[str, Json] = {"mode": mode, "width": width, "height": height, "fit": fit}
     return form, f"{len(found)} images of {len(sizes)} sizes in {len(modes)} modes"
 
 
-def _recordings(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, Json], str]:
-    found = [_told(path, recording_facts, data) for path, data in files]
+def _recordings(found: Sequence[RecordingFacts]) -> tuple[dict[str, Json], str]:
     kinds = Counter((one.rate, one.channels) for one in found)
     lengths = {one.samples for one in found}
     (rate, channels), _ = kinds.most_common(1)[0]
@@ -155,10 +164,3 @@ def _recordings(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, Json], st
     fit = "exact" if lengths == {samples} else "pad-or-crop"
     form: dict[str, Json] = {"rate": rate, "channels": channels, "samples": samples, "fit": fit}
     return form, f"{len(found)} recordings of {len(lengths)} lengths, {len(kinds)} kinds"
-
-
-def _told(path: str, facts: Callable[[bytes], Facts], data: bytes) -> Facts:
-    try:
-        return facts(data)
-    except VaultError as error:
-        raise VaultError(f"file {path!r}: {error}") from None

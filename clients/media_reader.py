@@ -1,7 +1,8 @@
 """Reads a product of files: each whole, once, from below its folder, without following a link.
 
-What is decoded are the same bytes that are committed to. Memory is bounded by the manifest and one
-file (`clients.media_files.MAX_FILE_BYTES`) with its pixels.
+What is decoded, in a confined child (clients.decoder), are the same bytes that are committed to.
+Memory is bounded by the manifest and one file (`clients.media_files.MAX_FILE_BYTES`) with its
+pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from clients.decoding import Sample, decode, require_decoder
+from clients.decoder import Decoder
+from clients.decoding import Sample
 from clients.errors import VaultError
 from clients.manifest import Listed, Manifest, read_manifest
 from clients.media_files import opened_folder, read_below
@@ -126,8 +128,7 @@ def _samples(product: Product, manifest: Manifest) -> Iterator[tuple[Listed, str
     """Each line with its file's SHA-256 and numbers."""
     media = product.media
     assert media is not None
-    require_decoder(product.modality)
-    with opened_folder(media.folder) as root:
+    with opened_folder(media.folder) as root, Decoder(media) as decoder:
         for listed in manifest.files:
             try:
                 data = read_below(root, listed.path)
@@ -135,7 +136,7 @@ def _samples(product: Product, manifest: Manifest) -> Iterator[tuple[Listed, str
                 if listed.sha256 not in ("", digest):
                     text = "expected the file whose SHA-256 the manifest states, got another"
                     raise VaultError(text)
-                sample = decode(media, data)
+                sample = decoder.decode(data)
             except VaultError as error:
                 raise _refused(product, listed, str(error)) from None
             yield listed, digest, sample
