@@ -1,4 +1,4 @@
-"""A product file to start from, guessed from a data file; its owner reads and corrects it.
+"""A product file to start from, guessed from the data; its owner reads and corrects it.
 
 Every guess comes with its reason. What is not sure is guessed so that nothing leaves by mistake: a
 column that may name somebody is ignored and makes the product personal information; a column of
@@ -8,19 +8,19 @@ text is no feature. Nothing is registered here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-
-from clients.csvheader import header_of
+from clients.draft_tables import VALUE, Table, file_table, source_table
 from clients.errors import VaultError
-from clients.tablefile import MAX_ROWS, reader_of
+from clients.source import Source
+from clients.tablefile import MAX_ROWS
+from policies.canonical import Json
 from policies.statements import Column
 
-SUFFIXES: Final = (".csv", ".parquet")
 MAX_COLUMNS: Final = 4096
 MAX_CLASSES: Final = 50
 MAX_NAME_CHARS: Final = 128
@@ -49,7 +49,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What was guessed of a data file.
+    """What was guessed of the data.
 
     Attributes:
         classes: the label's values in order.
@@ -61,25 +61,29 @@ class Draft:
     classes: tuple[str, ...]
     personal: bool
 
-    def product(self, *, id: str, title: str, path: str) -> dict[str, object]:
-        """The product file (clients.product), as JSON to be written."""
+    def product(self, *, id: str, title: str, where: Mapping[str, Json]) -> dict[str, object]:
+        """The product file (clients.product), as JSON to be written.
+
+        Args:
+            where: the data, as the product file says it: `path`, `source`, `image`, `audio`.
+        """
         return {
             "version": 1,
             "id": id,
             "title": title,
-            "path": path,
+            **where,
             "columns": [guess.column.to_json() for guess in self.guesses],
             "classes": list(self.classes),
             "held_back": "0.2",
-            "modality": "tabular",
+            "modality": next((one for one in ("image", "audio") if one in where), "tabular"),
             "classification": "general",
             "personal_information": self.personal,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a column holds; `type` is "" where it can be declared as nothing."""
+class Seen:
+    """What a column's first values are; `type` is "" where it can be declared as nothing."""
 
     name: str
     type: str
@@ -98,83 +102,75 @@ class _Seen:
 
 
 def draft_of(data: Path) -> Draft:
-    """Guess what the columns of a CSV or Parquet file are.
+    """Guess what the columns of a CSV, JSON Lines or Parquet file are.
 
     Raises:
         VaultError: no such file, no table, or no column that could be a label; no cell's value.
     """
-    if data.suffix.lower() not in SUFFIXES:
-        raise VaultError(
-            f"{data}: expected a file ending in {' or '.join(SUFFIXES)} to guess from; for JSON "
-            "Lines or a database write the product file by hand (docs/researcher.md)"
-        )
-    connection = _opened(data)
-    try:
-        rows, seen = _look(connection, data)
-        label = _label(data, seen)
-        classes = _classes(connection, data, label)
-    except duckdb.Error as error:
-        kind = type(error).__name__
-        raise VaultError(f"{data}: expected a table that can be read, got {kind}") from None
-    finally:
-        connection.close()
+    with file_table(data) as table:
+        return draft_of_table(table, data)
+
+
+def draft_of_source(source: Source, where: Path) -> Draft:
+    """Guess what the columns of a source's query are; of its key, none is an app's.
+
+    Args:
+        where: for messages.
+
+    Raises:
+        VaultError: as `draft_of`, and where the source cannot be read.
+    """
+    with source_table(source, where) as table:
+        return draft_of_table(table, where, without=source.key)
+
+
+def draft_of_table(table: Table, where: Path, *, without: Sequence[str] = ()) -> Draft:
+    """As `draft_of`, of a table that is open.
+
+    Args:
+        without: columns that the draft leaves out.
+    """
+    rows, found = look(table, where)
+    seen = [one for one in found if one.name not in without]
+    label = label_of(where, seen)
+    classes = _classes(table, where, label)
     guesses = tuple(_guess(one, label) for one in seen)
-    personal = any(_PERSON.search(one.name.lower()) for one in seen)
-    return Draft(rows, guesses, classes, personal)
+    return Draft(rows, guesses, classes, any(map(names_somebody, found)))
 
 
-def _opened(data: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        data.stat()
-    except OSError as error:
-        raise VaultError(f"{data}: expected a data file, got: {error.strerror}") from error
-    return reader_of(data)
+def look(table: Table, where: Path) -> tuple[int, list[Seen]]:
+    """How many rows there are, and what each column's first values are.
 
-
-def _source(connection: duckdb.DuckDBPyConnection, data: Path) -> tuple[str, list[Any], list[str]]:
-    """Table expression, its arguments, and the type of each column ("" in a CSV file) by name."""
-    if data.suffix.lower() == ".parquet":
-        found = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(data)])
-        described = [(str(name), str(kind)) for name, kind, *_ in found.description or ()]
-        return "read_parquet(?)", [str(data)], [f"{kind} {name}" for name, kind in described]
-    names = header_of(data)
-    types = dict.fromkeys(names, "VARCHAR")
-    if len(types) != len(names) or "" in types:
-        raise VaultError(f"{data}: expected each column with a name of its own in the first line")
-    options = "auto_detect=false, header=true, delim=',', quote='\"', escape='\"'"
-    strict = "strict_mode=true, null_padding=false, ignore_errors=false"
-    table = f"read_csv(?, columns=?, {options}, {strict})"
-    return table, [str(data), types], [f" {name}" for name in names]
-
-
-def _look(connection: duckdb.DuckDBPyConnection, data: Path) -> tuple[int, list[_Seen]]:
-    table, arguments, columns = _source(connection, data)
+    Raises:
+        VaultError: too few or too many rows or columns.
+    """
+    columns = table.columns
     if not 2 <= len(columns) <= MAX_COLUMNS:
-        raise VaultError(f"{data}: expected 2 to {MAX_COLUMNS} columns, got {len(columns)}")
-    if any(len(column.partition(" ")[2]) > MAX_NAME_CHARS for column in columns):
+        raise VaultError(f"{where}: expected 2 to {MAX_COLUMNS} columns, got {len(columns)}")
+    if any(len(name) > MAX_NAME_CHARS for _, name in columns):
         raise VaultError(
-            f"{data}: expected names of columns of at most {MAX_NAME_CHARS} characters"
+            f"{where}: expected names of columns of at most {MAX_NAME_CHARS} characters"
         )
-    count = connection.execute(f"SELECT count(*) FROM {table}", arguments).fetchone()  # noqa: S608
-    rows = int(count[0]) if count else 0
+    rows = table.count()
     if not 1 <= rows <= MAX_ROWS:
-        raise VaultError(f"{data}: expected 1 to {MAX_ROWS} rows, got {rows}")
-    few = max(1, MAX_CELLS // len(columns))
-    sample = f"SELECT * FROM {table} LIMIT {few}"  # noqa: S608 our own words
-    found = connection.execute(sample, arguments).fetchall()
+        raise VaultError(f"{where}: expected 1 to {MAX_ROWS} rows, got {rows}")
+    found = table.first(max(1, MAX_CELLS // len(columns)))
     cells = zip(columns, zip(*found, strict=True), strict=True)
-    return rows, [_read(column, values) for column, values in cells]
+    return rows, [_read(kind, name, values) for (kind, name), values in cells]
 
 
-def _read(column: str, values: Sequence[Any]) -> _Seen:
-    """What a column's first values are."""
-    kind, _, name = column.partition(" ")
+def names_somebody(seen: Seen) -> bool:
+    """Whether the column may name somebody."""
+    return _PERSON.search(seen.name.lower()) is not None
+
+
+def _read(kind: str, name: str, values: Sequence[Any]) -> Seen:
     if not kind:
         values = [None if value is None else value.strip() or None for value in values]
     filled = [value for value in values if value is not None]
     distinct = set(map(str, filled))
     type = _type(kind, filled)
-    seen = _Seen(name, type, len(values) - len(filled), len(distinct))
+    seen = Seen(name, type, len(values) - len(filled), len(distinct))
     if type != "integer":
         return seen
     numbers = [int(value) for value in distinct]
@@ -182,6 +178,8 @@ def _read(column: str, values: Sequence[Any]) -> _Seen:
 
 
 def _type(kind: str, filled: Sequence[Any]) -> str:
+    if kind == VALUE:
+        return _type_of_values(filled)
     if kind in _INTEGERS or (not kind and filled and all(map(_WHOLE.fullmatch, filled))):
         return "integer" if filled else ""
     if kind in ("FLOAT", "DOUBLE") or (not kind and filled and all(map(_NUMBER.fullmatch, filled))):
@@ -189,24 +187,35 @@ def _type(kind: str, filled: Sequence[Any]) -> str:
     return "string" if kind in ("", "VARCHAR") else ""
 
 
-def _label(data: Path, seen: Sequence[_Seen]) -> _Seen:
-    fit = [one for one in seen if one.can_be_label and not _PERSON.search(one.name.lower())]
+def _type_of_values(filled: Sequence[Any]) -> str:
+    kinds = set(map(type, filled))
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in filled):
+        return "integer"
+    if kinds and kinds <= {int, float, Decimal}:
+        return "float"
+    return "string" if kinds == {str} else ""
+
+
+def label_of(where: Path, seen: Sequence[Seen]) -> Seen:
+    """The column that is most likely what is to be predicted.
+
+    Raises:
+        VaultError: there is none.
+    """
+    fit = [one for one in seen if one.can_be_label and not names_somebody(one)]
     if not fit:
         raise VaultError(
-            f"{data}: expected a column to predict, of 2 to {MAX_CLASSES} words or of the integers "
-            "0, 1, ... without a gap, got none; write the product file by hand"
+            f"{where}: expected a column to predict, of 2 to {MAX_CLASSES} words or of the "
+            "integers 0, 1, ... without a gap, got none; write the product file by hand"
         )
     named = [one for one in fit if _TARGET.search(one.name.lower())]
     return (named or fit)[-1]
 
 
-def _classes(connection: duckdb.DuckDBPyConnection, data: Path, label: _Seen) -> tuple[str, ...]:
-    """All values of the label, of the whole file."""
-    table, arguments, _ = _source(connection, data)
-    cell = '"' + label.name.replace('"', '""') + '"'
-    some = f"SELECT DISTINCT CAST({cell} AS VARCHAR) FROM {table}"  # noqa: S608 a quoted name
-    query = f"{some} WHERE trim(CAST({cell} AS VARCHAR)) <> '' LIMIT {MAX_CLASSES + 1}"
-    found = [str(value) for (value,) in connection.execute(query, arguments).fetchall()]
+def _classes(table: Table, where: Path, label: Seen) -> tuple[str, ...]:
+    """All values of the label, of the whole table."""
+    found = [str(value) for value in table.values(label.name, MAX_CLASSES + 2)]
+    found = [value for value in found if value.strip()]
     if label.type == "integer":
         found = sorted(
             {str(int(value)) for value in found if _WHOLE.fullmatch(value.strip())}, key=int
@@ -216,13 +225,13 @@ def _classes(connection: duckdb.DuckDBPyConnection, data: Path, label: _Seen) ->
         expected = found = sorted(found)
     if len(found) > MAX_CLASSES or found != expected:
         raise VaultError(
-            f"{data}: column {label.name!r}: expected at most {MAX_CLASSES} values to predict, "
+            f"{where}: column {label.name!r}: expected at most {MAX_CLASSES} values to predict, "
             "integers without a gap from 0 on, got others; write the product file by hand"
         )
     return tuple(found)
 
 
-def _guess(seen: _Seen, label: _Seen) -> Guess:
+def _guess(seen: Seen, label: Seen) -> Guess:
     role, why = _role(seen, label)
     if seen.empty:
         why += f"; {seen.empty} of the rows looked at have no value"
@@ -230,10 +239,10 @@ def _guess(seen: _Seen, label: _Seen) -> Guess:
     return Guess(column, why)
 
 
-def _role(seen: _Seen, label: _Seen) -> tuple[str, str]:
+def _role(seen: Seen, label: Seen) -> tuple[str, str]:
     if seen is label:
         return "label", f"it has {seen.distinct} different values"
-    if _PERSON.search(seen.name.lower()):
+    if names_somebody(seen):
         return "ignored", "its name says that it may tell who somebody is"
     if seen.type in ("float", "integer"):
         return "feature", f"all its values are {seen.type}s"

@@ -39,6 +39,8 @@ MANIFEST_SUFFIXES: Final = (".csv", ".jsonl")
 MAX_SAMPLE_BYTES: Final = 1 << 26
 """Of one row, as an app sees it."""
 
+MAX_SAMPLES: Final = 1 << 24
+
 Folder = Annotated[str, Field(min_length=1, max_length=1024)]
 Digest = Annotated[str, Field(max_length=128)]
 
@@ -60,7 +62,7 @@ class AudioFile(Document):
     folder: Folder
     rate: Annotated[int, Field(ge=1, le=384_000)]
     channels: Annotated[int, Field(ge=1, le=8)]
-    samples: Annotated[int, Field(ge=1, le=1 << 24)]
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)]
     fit: Literal["exact", "pad-or-crop"]
     digest: Digest = ""
 

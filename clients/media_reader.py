@@ -1,30 +1,28 @@
 """Reads a product of files: each whole, once, from below its folder, without following a link.
 
-What is decoded are the same bytes that are committed to. Memory is bounded by the manifest
-and one file (`MAX_FILE_BYTES`) with its pixels.
+What is decoded, in a confined child (clients.decoder), are the same bytes that are committed to.
+Memory is bounded by the manifest and one file (`clients.media_files.MAX_FILE_BYTES`) with its
+pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from clients.decoding import Sample, decode, decoder_missing
+from clients.decoder import Decoder
+from clients.decoding import Sample
 from clients.errors import VaultError
 from clients.manifest import Listed, Manifest, read_manifest
+from clients.media_files import opened_folder, read_below
 from clients.product import Product
 
-MAX_FILE_BYTES: Final = 1 << 26
 MAX_MEDIA_BYTES: Final = 1 << 32
 """Of all rows, as an app sees them."""
 _TAG: Final = b"tds files v1\n"
@@ -130,63 +128,18 @@ def _samples(product: Product, manifest: Manifest) -> Iterator[tuple[Listed, str
     """Each line with its file's SHA-256 and numbers."""
     media = product.media
     assert media is not None
-    wanted = decoder_missing(media)
-    if wanted:
-        raise VaultError(
-            f"{product.data}: expected {wanted} to read {product.modality} files with, got none "
-            "that works; install it with: pip install 'tdspace[media]'"
-        )
-    with _folder(product) as root:
+    with opened_folder(media.folder) as root, Decoder(media) as decoder:
         for listed in manifest.files:
-            data = _bytes_of(product, root, listed)
-            digest = hashlib.sha256(data).hexdigest()
-            if listed.sha256 and digest != listed.sha256:
-                text = "expected the file whose SHA-256 the manifest states, got another"
-                raise _refused(product, listed, text)
             try:
-                sample = decode(media, data)
+                data = read_below(root, listed.path)
+                digest = hashlib.sha256(data).hexdigest()
+                if listed.sha256 not in ("", digest):
+                    text = "expected the file whose SHA-256 the manifest states, got another"
+                    raise VaultError(text)
+                sample = decoder.decode(data)
             except VaultError as error:
                 raise _refused(product, listed, str(error)) from None
             yield listed, digest, sample
-
-
-@contextmanager
-def _folder(product: Product) -> Iterator[int]:
-    assert product.media is not None
-    place = product.media.folder
-    try:
-        root = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise VaultError(f"{place}: expected a folder of files, got: {error.strerror}") from None
-    try:
-        yield root
-    finally:
-        os.close(root)
-
-
-def _bytes_of(product: Product, root: int, listed: Listed) -> bytes:
-    """The file's content; every step of its path is a plain folder or file, never a link."""
-    *folders, name = PurePosixPath(listed.path).parts
-    opened = [root]
-    try:
-        for folder in folders:
-            how = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            opened.append(os.open(folder, how, dir_fd=opened[-1]))
-        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        opened.append(os.open(name, how, dir_fd=opened[-1]))
-        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
-            raise _refused(product, listed, "expected a regular file, got something else")
-        with os.fdopen(os.dup(opened[-1]), "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        text = f"expected a file that is no link, got: {error.strerror}"
-        raise _refused(product, listed, text) from None
-    finally:
-        for descriptor in opened[1:]:
-            os.close(descriptor)
-    if len(data) > MAX_FILE_BYTES:
-        raise _refused(product, listed, f"expected at most {MAX_FILE_BYTES} bytes, got more")
-    return data
 
 
 def _labels(manifest: Manifest) -> npt.NDArray[np.int64]:

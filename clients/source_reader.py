@@ -94,7 +94,7 @@ def _chunks(
     if source.files:
         yield from file_rows(source, columns, data, limit=limit, batch=BATCH_ROWS)
         return
-    with _connected(source, data) as connection:
+    with connected(source, data) as connection:
         statement = _statement(connection, source, columns, limit)
         rows = connection.execution_options(
             stream_results=True, max_row_buffer=BATCH_ROWS, no_parameters=True
@@ -181,7 +181,7 @@ def _statement(
 
 
 @contextmanager
-def _connected(source: Source, data: Path) -> Iterator[Connection]:
+def connected(source: Source, data: Path) -> Iterator[Connection]:
     """A connection in a transaction that only reads."""
     engine: Engine | None = None
     try:

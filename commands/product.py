@@ -16,7 +16,8 @@ from commands.errors import BadInput, CommandFailed, Exit
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
 from commands.product_accept import accept_drafts, publish_offer
-from commands.product_draft import draft_product, is_data
+from commands.product_data import Data, file_data, folder_data, is_data, source_data
+from commands.product_draft import draft_product
 from commands.readiness import print_readiness
 from commands.reading import documents
 from commands.space_people import SpaceFolder
@@ -36,10 +37,13 @@ cli = typer.Typer(no_args_is_help=True, help="Data products: what a node offers,
 
 @cli.command("add")
 def add(
-    file: Annotated[
-        Path, typer.Argument(help="The product file (JSON); or data (.csv, .parquet) to draft one.")
-    ],
     node: NodeFolder,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The product file (JSON); or data (.csv, .jsonl, .parquet) to draft one from."
+        ),
+    ] = None,
     purpose: Annotated[
         str, typer.Option(help="With data: draft an offer for this purpose, too.")
     ] = "",
@@ -54,20 +58,64 @@ def add(
             "as you edited them; the running node agrees to who accepts the offer word for word.",
         ),
     ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Data: where the images or recordings lie that the data file lists."),
+    ] = None,
+    database: Annotated[
+        str, typer.Option(help="Data: a database (a URL without a password), with --key.")
+    ] = "",
+    source_file: Annotated[
+        list[str] | None,
+        typer.Option("--file", help="Data: NAME=FILE, which --query knows by NAME; repeat it."),
+    ] = None,
+    table: Annotated[str, typer.Option(help="Its table.")] = "",
+    query: Annotated[str, typer.Option(help="One SELECT, instead of a table.")] = "",
+    key: Annotated[
+        list[str] | None, typer.Option(help="A column that puts the rows in order; repeat it.")
+    ] = None,
+    password_file: Annotated[
+        str, typer.Option(help="Where the database's password is (mode 0600).")
+    ] = "",
 ) -> None:
     """Check a product file and its data, and register what it is; no row leaves the node.
 
-    Given a data file instead, it guesses what the columns are and writes a product file beside it,
-    for you to read and correct; nothing is registered then, but with --accept.
+    Given data instead, it guesses what the columns are and writes a product file beside it (of a
+    database or query: into this folder), for you to read and correct; nothing is registered then,
+    but with --accept.
 
     Example: tds product add product.json --node ./clinic
     """
+    data: Data | None = None
+    if database or source_file:
+        if file is not None or folder is not None:
+            raise BadInput("expected a data file, --database or --file, and only one of them")
+        data = source_data(
+            database=database,
+            files=source_file or [],
+            table=table,
+            query=query,
+            key=key or [],
+            password_file=password_file,
+        )
+    elif table or query or key or password_file:
+        raise BadInput("expected --database or --file with --table, --query, --key, got neither")
+    elif file is None:
+        raise BadInput("expected a product file, or data: a file, --database or --file; got none")
+    elif is_data(file):
+        data = file_data(file) if folder is None else folder_data(file, folder)
+    elif folder is not None:
+        raise BadInput(f"--folder: expected a manifest (.csv, .jsonl) with it, got {file}")
     if accept:
-        accept_drafts(file, node, purpose, participants)
-        return
-    if is_data(file):
-        draft_product(file, node, purpose, participants)
-        return
+        accept_drafts(data, node, purpose, participants)
+    elif data is not None:
+        draft_product(data, node, purpose, participants)
+    else:
+        assert file is not None
+        _register(file, node, purpose)
+
+
+def _register(file: Path, node: Path, purpose: str) -> None:
     if purpose:
         raise BadInput(f"--purpose: expected a data file with it, got {file}")
     with open_owner(node) as owner:

@@ -17,26 +17,27 @@ from commands.node import node_client
 from commands.offer_check import say_offer_findings
 from commands.output import say
 from commands.policyfile import read_policy_bytes
-from commands.product_draft import draft_product, drafts_of, is_data, write_offer
+from commands.product_data import Data
+from commands.product_draft import draft_product, drafts_of, write_offer
 from policies.odrl import parse_offer
 
 
-def accept_drafts(file: Path, node: Path, purpose: str, participants: int) -> None:
-    """Register and offer a data file as its drafts say; first written where there are none.
+def accept_drafts(data: Data | None, node: Path, purpose: str, participants: int) -> None:
+    """Register and offer data as its drafts say; first written where there are none.
 
     Raises:
-        BadInput: not a data file with a purpose.
+        BadInput: no data, or no purpose.
         CommandFailed: a column may tell who somebody is, and nobody has read the draft yet.
         VaultError, ProductError, GovernanceError: as `tds product add` and `tds product offer`.
     """
-    if not is_data(file) or not purpose:
-        raise BadInput(f"--accept: expected a data file and --purpose PURPOSE with it, got {file}")
-    product, offer = drafts_of(file)
+    if data is None or not purpose:
+        raise BadInput("--accept: expected a data file and --purpose PURPOSE with it, got less")
+    product, offer = drafts_of(data.place)
     if product.exists():
         say(f"taking {product} as it is" + (f", and {offer}" if offer.exists() else ""))
         if not offer.exists():
             write_offer(offer, load_identity(node).participant, purpose, participants)
-    elif draft_product(file, node, purpose, participants, advise=False).personal:
+    elif draft_product(data, node, purpose, participants, advise=False).personal:
         raise CommandFailed(
             f"{product}: expected data that tells of nobody, got a column whose name says it may; "
             "nothing was registered: read and correct both drafts, then give the same command again"

@@ -1,4 +1,4 @@
-"""`tds product add DATA`: a product file and an offer to start from."""
+"""`tds product add` of data: a product file and an offer to start from."""
 
 from __future__ import annotations
 
@@ -7,28 +7,24 @@ import re
 from pathlib import Path
 from typing import Final
 
-from clients.draft import SUFFIXES, Draft, draft_of
+from clients.draft import Draft
 from clients.files import replace_file
 from clients.identity import load_identity
 from commands.contract_draft import draft_offer
 from commands.errors import BadInput
 from commands.output import print_table, say
+from commands.product_data import Data
 
 _SHOWN: Final = 40
 
 
-def is_data(file: Path) -> bool:
-    """Whether this is data to guess from, and no product file."""
-    return file.suffix.lower() in SUFFIXES
-
-
 def drafts_of(file: Path) -> tuple[Path, Path]:
-    """Where the product file and the offer drafted from a data file lie."""
+    """Where the product file and the offer drafted from data at this place lie."""
     return file.with_name(f"{file.stem}.product.json"), file.with_name(f"{file.stem}.offer.json")
 
 
 def draft_product(
-    file: Path, node: Path, purpose: str, participants: int, *, advise: bool = True
+    data: Data, node: Path, purpose: str, participants: int, *, advise: bool = True
 ) -> Draft:
     """Write `NAME.product.json`, and with a purpose `NAME.offer.json`, beside the data.
 
@@ -40,18 +36,22 @@ def draft_product(
         BadInput: a file of that name is there already.
         VaultError: the data cannot be read, or holds nothing to predict.
     """
+    file = data.place
     product, offer = drafts_of(file)
     for path in (product, offer) if purpose else (product,):
         if path.exists():
             raise BadInput(f"{path}: expected no such file, got one; edit it, or move it away")
     owner = load_identity(node).participant
-    draft = draft_of(file)
+    drafted = data.draft()
+    draft = drafted.draft
     id = f"{owner}/{_slug(file.stem)}"
-    _write(product, draft.product(id=id, title=file.stem, path=file.name))
+    _write(product, draft.product(id=id, title=file.stem, where=drafted.where))
     if purpose:
         write_offer(offer, owner, purpose, participants)
     told = "; nothing was registered, and nothing left" if advise else ""
     say(f"wrote {product}: {draft.rows} rows{told}")
+    if drafted.more:
+        say(f"looked at {drafted.more}")
     _tell(draft)
     if not advise:
         return draft
@@ -59,7 +59,7 @@ def draft_product(
     if purpose:
         say(f"then read {offer}, and: tds product offer {offer} --node {node}")
     else:
-        say(f"for an offer as well: tds product add {file} --node {node} --purpose PURPOSE")
+        say("for an offer as well: give the same command with --purpose PURPOSE")
     return draft
 
 

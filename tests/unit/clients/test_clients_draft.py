@@ -42,7 +42,9 @@ def test_a_table_of_biopsies(tmp_path: Path) -> None:
     assert "1 of the rows looked at have no value" in draft.guesses[3].why
     # What is drafted can be loaded and read as it stands.
     path = tmp_path / "data.product.json"
-    path.write_text(json.dumps(draft.product(id="clinic/data", title="data", path="data.csv")))
+    path.write_text(
+        json.dumps(draft.product(id="clinic/data", title="data", where={"path": "data.csv"}))
+    )
     opened = open_product(load_product(path), salt=b"s" * 32)
     assert opened.count == 3
 
@@ -115,7 +117,7 @@ def test_many_columns(tmp_path: Path) -> None:
     assert [one.column.role for one in draft.guesses] == ["feature"] * 4095 + ["label"]
 
 
-@pytest.mark.parametrize("name", ["data.jsonl", "data.txt", "gone.csv"])
+@pytest.mark.parametrize("name", ["data.txt", "gone.csv", "gone.jsonl"])
 def test_what_nothing_is_guessed_from(tmp_path: Path, name: str) -> None:
     if not name.startswith("gone"):
         csv(tmp_path, "a,b\n1,x\n2,y\n", name)

@@ -226,7 +226,7 @@ def test_what_loses_its_meaning_is_not_converted(scans: Path, made: str) -> None
 
 
 def test_a_file_too_large_is_refused(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clients.media_reader.MAX_FILE_BYTES", 60)
+    monkeypatch.setattr("clients.media_files.MAX_FILE_BYTES", 60)
     with pytest.raises(VaultError, match=r"line 2: file 'a\.png': expected at most 60 bytes"):
         open_product(product(scans), salt=SALT)
     monkeypatch.setattr("clients.media_reader.MAX_MEDIA_BYTES", 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from commands_site import Tds
+from PIL import Image
 
 from clients.governance import Registered
 from clients.product import load_product
@@ -95,3 +97,64 @@ def test_accepting_takes_what_its_owner_left(
 def test_accepting_needs_data_and_a_purpose(tds: Tds, desk: Path, words: list[str]) -> None:
     ran = tds("product", "add", *words, "--node", "clinic", "--accept")
     assert (ran.code, "expected a data file and --purpose PURPOSE" in ran.err) == (2, True)
+
+
+def test_a_database_becomes_a_product_file_in_this_folder(tds: Tds, desk: Path) -> None:
+    with sqlite3.connect(desk / "records.db") as made:
+        made.execute("CREATE TABLE visits (no integer, age integer, state text)")
+        made.executemany(
+            "INSERT INTO visits VALUES (?, ?, ?)", [(1, 40, "ill"), (2, 50, "well"), (3, 60, "ill")]
+        )
+    made.close()
+    said = ("--database", "sqlite:///records.db", "--table", "visits", "--key", "no")
+    ran = tds("product", "add", *said, "--node", "clinic", "--purpose", "medical-research")
+    assert (ran.code, ran.err) == (0, "")
+    product = load_product(desk / "visits.product.json")
+    assert product.source is not None
+    assert (product.id, product.source.key) == ("clinic/visits", ("no",))
+    assert [column.name for column in product.columns] == ["age", "state"]
+    assert (desk / "visits.offer.json").is_file()
+
+
+def test_a_query_over_files_becomes_a_product_file(tds: Tds, data: Path) -> None:
+    query = "SELECT patient_id, radius, diagnosis FROM biopsies"
+    name = f"biopsies={data.relative_to(Path.cwd())}"
+    said = ("--file", name, "--query", query, "--key", "patient_id")
+    ran = tds("product", "add", *said, "--node", "clinic")
+    assert (ran.code, ran.err) == (0, "")
+    product = load_product(Path("query.product.json"))
+    assert [column.role for column in product.columns] == ["feature", "label"]
+
+
+def test_a_folder_of_images_becomes_a_product_file(tds: Tds, desk: Path) -> None:
+    (desk / "scans" / "old").mkdir(parents=True)
+    for number in range(4):
+        Image.new("L", (4 + number, 4)).save(desk / "scans" / "old" / f"{number}.png")
+    lines = [f"{number}.png,{'ill' if number % 2 else 'well'}" for number in range(4)]
+    (desk / "scans.csv").write_text("\n".join(["file,finding", *lines, ""]))
+    ran = tds("product", "add", "scans.csv", "--folder", "scans/old", "--node", "clinic")
+    assert (ran.code, ran.err) == (0, "")
+    assert "looked at 4 images of 4 sizes in 1 modes" in ran.out
+    product = load_product(desk / "scans.product.json")
+    assert product.media is not None
+    assert product.media.folder == desk.resolve() / "scans" / "old"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "expected a product file, or data"),
+        (["p.json", "--folder", "x"], "expected a manifest"),
+        (["p.json", "--table", "x"], "expected --database or --file with"),
+        (["a.csv", "--database", "sqlite:///a.db"], "only one of them"),
+        (["--database", "sqlite:///a.db", "--table", "t"], "expected the columns that put"),
+        (["--database", "mysql://u:S3CRET@h/d", "--table", "t", "--key", "k"], "no password in it"),
+        (["--file", "a.csv", "--query", "SELECT 1", "--key", "k"], "expected NAME=FILE"),
+        (["a.csv", "--folder", ".."], "expected a folder below"),
+    ],
+)
+def test_what_data_cannot_be(tds: Tds, desk: Path, words: list[str], message: str) -> None:
+    ran = tds("product", "add", *words, "--node", "clinic")
+    assert ran.code == 2
+    assert message in " ".join(ran.err.split())
+    assert "S3CRET" not in ran.err
