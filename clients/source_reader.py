@@ -172,8 +172,11 @@ def _statement(
     key = [f"data.{quoted(name)}" for name in source.key]
     wanted = [*(f"data.{quoted(column.name)}" for column in columns), *key]
     order = key
-    if is_mysql_url(source.url):  # its collations take "a" for "A", which leaves an order open
+    # A collation that takes "a" for "A" would leave their order open.
+    if is_mysql_url(source.url):
         order = [*key, *(f"CAST({one} AS BINARY)" for one in key)]
+    elif source.sqlite is not None:
+        order = [f"{one} COLLATE BINARY" for one in key]
     return (
         f"SELECT {', '.join(wanted)} FROM ({source.query}) AS data "  # noqa: S608 as checked
         f"ORDER BY {', '.join(order)} LIMIT {limit}"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mariadb_site import Server, certificate, running
 
+from clients.draft import draft_of_source
 from clients.errors import VaultError
 from clients.product import Product, load_product
 from clients.readiness import read_readiness
@@ -149,3 +150,19 @@ def test_keys_that_a_collation_takes_for_the_same(tmp_path: Path, server: Server
 def test_a_readiness_report(tmp_path: Path, server: Server) -> None:
     report, _ = read_readiness(product(tmp_path, server), None)
     assert (report.rows, report.duplicates) == (3, 0)
+
+
+def test_a_draft(tmp_path: Path, server: Server) -> None:
+    source = product(tmp_path, server).source
+    assert source is not None
+    draft = draft_of_source(source, tmp_path / "visits")
+    found = {one.column.name: f"{one.column.role} {one.column.type}" for one in draft.guesses}
+    assert found == {
+        "code": "ignored string",
+        "radius": "feature float",
+        "price": "feature float",
+        "cells": "feature integer",
+        "who": "ignored string",
+        "diagnosis": "label string",
+    }
+    assert draft.classes == ("benign", "malignant")

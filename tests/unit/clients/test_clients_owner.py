@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
 from test_clients_enrol import NOW, Authority
 
 from clients.consent import Subjects
@@ -258,6 +259,36 @@ def test_a_products_subjects_are_numbered_before_its_first_use(site: Site) -> No
     found = site.state.roll(roll_id(subject_key(salt), subjects))
     assert found is not None
     assert found.rows_of(subject_digest(subject_key(salt), "p1")).tolist() == [0, 2]
+
+
+def test_a_folder_of_images_is_registered(site: Site) -> None:
+    (site.data / "scans").mkdir()
+    for number in range(4):
+        Image.new("L", (3, 2), number).save(site.data / "scans" / f"{number}.png")
+    lines = [f"{number}.png,{'ab'[number % 2]}" for number in range(4)]
+    (site.data / "scans.csv").write_text("\n".join(["file,kind", *lines, ""]))
+    form = {"folder": "scans", "mode": "L", "width": 3, "height": 2, "fit": "exact"}
+    path = product_file(
+        site.data,
+        path="scans.csv",
+        modality="image",
+        image=form,
+        columns=[
+            {"name": "file", "type": "string", "role": "feature"},
+            {"name": "kind", "type": "string", "role": "label"},
+        ],
+        share_readiness=["rows", "duplicates", "imbalance"],
+    )
+    site.owner.add_product(path)
+    key = site.identity.keys.receipt.public_key()
+    card = ProductCard.from_json(
+        open_envelope(site.governance.heard[0], payload_type=PRODUCT_TYPE, key=key)
+    )
+    assert (card.modality, card.rows) == ("image", 4)
+    assert card.readiness == {"rows": "4", "duplicates": "0", "imbalance": "1"}
+    (site.data / "scans" / "2.png").unlink()
+    with pytest.raises(VaultError, match=r"line 4: file '2\.png'"):
+        site.owner.readiness(path)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["lost", "answer-lost"])

@@ -12,6 +12,7 @@ import pytest
 from postgres_site import Server, running
 from test_clients_product import GOOD
 
+from clients.draft import draft_of_source
 from clients.errors import ProductError, VaultError
 from clients.product import Product, load_product
 from clients.readiness import read_readiness
@@ -165,6 +166,18 @@ def test_a_source_is_checked_when_the_product_file_is_read(
     assert "S3CRET" not in str(caught.value)
 
 
+def test_keys_that_a_collation_takes_for_the_same(tmp_path: Path) -> None:
+    for rows in ("(1, 'b'), (2, 'A'), (3, 'a')", "(3, 'a'), (2, 'A'), (1, 'b')"):
+        with sqlite3.connect(tmp_path / "records.db") as opened:
+            opened.execute("DROP TABLE IF EXISTS visits")
+            opened.execute("CREATE TABLE visits (cells integer, id text COLLATE NOCASE)")
+            opened.execute(f"INSERT INTO visits VALUES {rows}")
+        opened.close()
+        query = "SELECT *, 1 AS radius, 'p' AS patient, 'benign' AS diagnosis FROM visits"
+        found = open_product(product(tmp_path, {**SQLITE, "table": "", "query": query}), salt=SALT)
+        assert found.rows.features[:, 1].tolist() == [2, 3, 1]
+
+
 def test_a_readiness_report_counts_what_is_missing(tmp_path: Path) -> None:
     again = (9, 0.5, 4, "p", "benign")
     database(tmp_path, (8, None, 1, "p", "benign"), again)
@@ -179,6 +192,20 @@ def test_postgres_is_read_as_sqlite_is(tmp_path: Path, server: Server) -> None:
     there = open_product(product(tmp_path, postgres(server)), salt=SALT)
     check(there)
     assert there.product_commitment == here.product_commitment
+
+
+def test_a_draft_from_postgres(tmp_path: Path, server: Server) -> None:
+    source = product(tmp_path, postgres(server)).source
+    assert source is not None
+    draft = draft_of_source(source, tmp_path / "visits")
+    found = {one.column.name: f"{one.column.role} {one.column.type}" for one in draft.guesses}
+    assert found == {
+        "radius": "feature float",
+        "cells": "feature integer",
+        "patient": "ignored string",
+        "diagnosis": "label string",
+    }
+    assert (draft.rows, draft.classes, draft.personal) == (3, ("benign", "malignant"), True)
 
 
 @pytest.mark.parametrize(
