@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from clients.draft import draft_of_source
 from clients.errors import ProductError, VaultError
 from clients.product import Product, load_product
 from clients.readiness import read_readiness
+from clients.selection import Selector
 from clients.vault import Vault, open_product
 
 SALT = bytes(range(32))
@@ -32,8 +34,8 @@ COLUMNS = [
 ]
 
 
-def product(folder: Path, source: dict[str, Any]) -> Product:
-    content = {**GOOD, "columns": COLUMNS, "held_back": "0", "source": source}
+def product(folder: Path, source: dict[str, Any], **changes: Any) -> Product:
+    content = {**GOOD, "columns": COLUMNS, "held_back": "0", "source": source, **changes}
     del content["path"]
     path = folder / "product.json"
     path.write_text(json.dumps(content))
@@ -164,6 +166,34 @@ def test_a_source_is_checked_when_the_product_file_is_read(
     with pytest.raises(ProductError, match=words) as caught:
         product(tmp_path, {**SQLITE, **change})
     assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["string", "integer"])
+def test_only_rows_of_those_who_consent(tmp_path: Path, kind: str) -> None:
+    database(tmp_path)
+    who = "coalesce(patient, 'p3')" if kind == "string" else "id"
+    names = {"p1": "p1", "p2": "p2", "p3": "p3"}
+    if kind == "integer":
+        names = {"p1": "1", "p2": "2", "p3": "3"}
+    (tmp_path / "consents.csv").write_text(
+        "subject,purpose,given,withdrawn,evidence\n"
+        f"{names['p1']},marketing,2026-01-01,,form\n"
+        f"{names['p2']},marketing,2026-01-01,2026-02-01,form\n"
+        f"{names['p3']},marketing,2026-01-01,,form\n"
+    )
+    query = f"SELECT id, radius, cells, {who} AS who, diagnosis FROM visits"
+    columns = [one for one in COLUMNS if one["name"] != "patient"]
+    wanted = product(
+        tmp_path,
+        {**SQLITE, "table": "", "query": query},
+        columns=[*columns, {"name": "who", "type": kind, "role": "subject"}],
+        subject_consent="table",
+        consent="consents.csv",
+    )
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    selected = Selector(salt=SALT).select(wanted, purpose="marketing", now=now)
+    assert (selected.count, selected.without_consent) == (3, 1)
+    assert selected.rows.features.tolist() == [[1.5, 2], [0.5, 4]]
 
 
 def test_keys_that_a_collation_takes_for_the_same(tmp_path: Path) -> None:
