@@ -6,6 +6,8 @@ import io
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +111,33 @@ def test_nobody_is_left_behind() -> None:
         pid = started.pid
         assert psutil.pid_exists(pid)
     assert not psutil.pid_exists(pid)
+
+
+def test_it_dies_with_the_node() -> None:
+    script = (
+        "import time; from pathlib import Path; from clients.decoder import Decoder; "
+        "from clients.media import Images\n"
+        "with Decoder(Images(Path(), 'L', 3, 2, resized=False, digest='')) as started:\n"
+        "    print(started.pid, flush=True); time.sleep(60)"
+    )
+    node = Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert node.stdout is not None
+    with node.stdout:
+        pid = int(node.stdout.readline())
+    node.kill()
+    node.wait()
+    until = time.monotonic() + 20
+    while not is_gone(pid):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    """Where nobody buries orphans, as in some containers, it stays as a zombie."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_one_that_was_killed(running: Decoder) -> None:
