@@ -220,12 +220,6 @@ def run_node(
             say(f"accelerator: {describe_devices(devices)}")
         node.worker.recover()
         stop = threading.Event()
-
-        def answer(message: Instruction | Message) -> None:
-            loop.answer(message)
-
-        desk = Desk(answer, size=room.tasks)
-        stack.callback(desk.close, _END_TASKS_S)
         stack.callback(node.worker.stop)
         stack.callback(stop.set)
         stack.enter_context(StateWatcher(identity.paths.state, lambda: _on_change(node, running)))
@@ -271,6 +265,14 @@ def run_node(
             stop=stop,
         )
         stack.callback(fleet.close)
+
+        def answer(message: Instruction | Message) -> None:
+            loop.answer(message)
+
+        # At the end: tasks are ended and say so, then the node says goodbye.
+        desk = Desk(answer, size=room.tasks)
+        stack.callback(desk.close, _END_TASKS_S)
+        stack.callback(node.worker.stop)
         if not joining.join():
             return
         say(f"connected to the SuperLink {identity.config.space.superlink}")
