@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
@@ -62,10 +63,11 @@ class _Numbered:
 
 
 class RowBook:
-    """Writes of whose rows were used; one at a time."""
+    """Writes of whose rows were used. Safe to share between threads."""
 
     def __init__(self, store: RowStore) -> None:
         self._store = store
+        self._turn = threading.Lock()
         self._last: dict[str, _Numbered] = {}
 
     def keep(self, body: PermitBody, product: str, selected: Selection, *, at: datetime) -> None:
@@ -99,11 +101,11 @@ class RowBook:
         )
 
     def _roll_id(self, key: bytes, product: str, subjects: Subjects) -> str:
-        last = self._last.get(product)
-        if last is not None and last.subjects is subjects:
+        with self._turn:
+            last = self._last.pop(product, None)
+            if last is None or last.subjects is not subjects:
+                last = _Numbered(subjects, roll_id(key, subjects))
+            while len(self._last) >= REMEMBERED:
+                del self._last[next(iter(self._last))]
+            self._last[product] = last
             return last.roll
-        self._last.pop(product, None)
-        while len(self._last) >= REMEMBERED:
-            del self._last[next(iter(self._last))]
-        fresh = self._last[product] = _Numbered(subjects, roll_id(key, subjects))
-        return fresh.roll

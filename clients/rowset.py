@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -87,6 +88,8 @@ class OpenedRow(Document):
 class RowTree:
     """The tree over one version of the data; remembers the blocks of the last states it saw.
 
+    Safe to share between threads: uses in several runs may commit to the same data at once.
+
     Args:
         key: AES-256 key of the rows' salts.
     """
@@ -94,6 +97,7 @@ class RowTree:
     key: bytes = field(repr=False)
     _states: States | None = None
     _blocks: list[bytes] = field(default_factory=list)
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def of(cls, *, node_salt: bytes, product_commitment: str) -> Self:
@@ -103,6 +107,10 @@ class RowTree:
 
     def root(self, states: States) -> bytes:
         """Of all rows in these states."""
+        with self._turn:
+            return self._root(states)
+
+    def _root(self, states: States) -> bytes:
         if not len(states):
             return EMPTY_ROOT
         old = self._states
@@ -119,11 +127,13 @@ class RowTree:
 
     def proof(self, states: States, row: int) -> tuple[bytes, tuple[bytes, ...]]:
         """The salt of a row, and its inclusion proof."""
-        self.root(states)
         place, within = divmod(row, BLOCK)
         leaves = self._leaves(states, place)
+        with self._turn:
+            self._root(states)
+            blocks = list(self._blocks)
         lower = Tree(leaves).inclusion_proof(within, len(leaves))
-        upper = Tree(self._blocks).inclusion_proof(place, len(self._blocks))
+        upper = Tree(blocks).inclusion_proof(place, len(blocks))
         return self._salts(place, len(leaves))[within].tobytes(), (*lower, *upper)
 
     def _leaves(self, states: States, place: int) -> list[bytes]:

@@ -15,7 +15,7 @@ from auditors.opened_rows import check_rows
 from clients.rowset import RowTree, open_row, rows_commitment, use_salt
 from policies.canonical import canonical_bytes, sha256_hex
 from policies.entries import EntryType, entry_bytes
-from policies.receipt import Receipt, sign_receipt
+from policies.receipt import Confinement, Receipt, sign_receipt
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
@@ -50,12 +50,13 @@ def receipt(number: int, **changes: Any) -> Receipt:
         "rows_without_consent": 234,
         "update": "d" * 64,
         "metrics": {},
-        "confinement": {
-            "network": "none",
-            "user": "nobody",
-            "no_new_privileges": True,
-            "memory_limit": True,
-        },
+        "confinement": Confinement.measured(
+            network="none",
+            user="nobody",
+            files="own",
+            no_new_privileges=True,
+            memory_limit=True,
+        ).to_json(),
         "started": TIME,
         "finished": TIME,
         "log_size": 3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,18 @@ def test_a_table_that_changed_is_read_anew_and_one_that_did_not_is_not(tmp_path:
     path.unlink()
     with pytest.raises(ConsentError):
         selector.select(one, purpose="medical-research", now=NOW)
+
+
+def test_uses_at_once_commit_each_to_their_own_states() -> None:
+    sets = [((np.arange(3000) + n) % 3).astype(np.uint8) for n in range(3)]
+    expected = [RowTree(b"k" * 32).root(one) for one in sets]
+    tree = RowTree(b"k" * 32)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(tree.root, sets * 20))
+        opened = list(pool.map(lambda one: open_row(tree, one, SALT, 1234), sets * 4))
+    assert found == expected * 20
+    for one, states in zip(opened, sets * 4, strict=True):
+        one.verify(rows_commitment(RowTree(b"k" * 32), states, SALT))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 700])
