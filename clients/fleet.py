@@ -13,7 +13,6 @@ SuperLink drops it then, and the sender's upload with it.
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import ConfigRecord, Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.config import get_fused_config_from_fab
-from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL
 from flwr.common.serde import (
     fab_from_proto,
     message_from_proto,
@@ -67,6 +66,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from clients.errors import ClientError
+from clients.fleet_errors import FleetUnavailable, problem_of
 from clients.messages import Instruction, make_instruction, refusal_message, reply_message
 from clients.vitals import Contact
 from policies.runconfig import ConfigValue
@@ -80,28 +80,9 @@ _CLOSE_S: Final = 2.0
 _PULL_BACKOFF_S: Final = 0.02
 _PULL_LIMIT_S: Final = 60.0
 _KEPT_RUNS: Final = 8
-_MAX_CAUSES: Final = 10
-# X509_V_ERR_*: signature failure, self-signed, self-signed in chain, no issuer, no leaf's issuer.
-_OTHER_CA: Final = frozenset({7, 18, 19, 20, 21})
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class FleetUnavailable(ClientError):
-    """The SuperLink cannot be reached or answered with an error; trying again may help."""
-
-
-class FleetUntrusted(FleetUnavailable):
-    """Whoever answers has no certificate of the space's CA."""
-
-
-class FleetNotAdmitted(FleetUnavailable):
-    """The SuperLink does not let this node in; why, it does not say (clients.joining)."""
-
-
-class FleetRejected(ClientError):
-    """The SuperLink does not know this node's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,38 +364,9 @@ class Fleet:
     def _call(self, method: Callable[[T], R], request: T) -> R:
         try:
             return self._asked(method, request)
-        except httpx.HTTPStatusError as error:
-            status = error.response.status_code
-            entering = isinstance(request, ActivateNodeRequest)
-            if status == httpx.codes.UNAUTHORIZED and entering:
-                # Whether it knows the key it tells otherwise: this is about the signed time.
-                raise FleetUnavailable(
-                    f"SuperLink {self._address}: it does not take the time that this node signed; "
-                    "set this machine's clock (at most five minutes off)"
-                ) from error
-            if status == httpx.codes.UNAUTHORIZED:
-                raise FleetRejected(
-                    f"SuperLink {self._address}: this node's Flower key is not registered there; "
-                    "enrol the node (tds node new) or ask the operator"
-                ) from error
-            if status == httpx.codes.PRECONDITION_FAILED and entering:
-                raise FleetNotAdmitted(
-                    f"SuperLink {self._address}: it does not let this node in: it still counts an "
-                    "earlier process of this node as running (for at most "
-                    f"{HEARTBEAT_PATIENCE * _HEARTBEAT_S} s after that ended), or it does not know "
-                    "this node's Flower key; if this goes on, ask the operator"
-                ) from error
-            raise FleetUnavailable(
-                f"SuperLink {self._address}: HTTP {status} on {error.request.url.path}"
-            ) from error
         except httpx.HTTPError as error:
-            text = f"no connection ({type(error).__name__}: {error})"
-            if _untrusted(error):
-                raise FleetUntrusted(
-                    f"SuperLink {self._address}: {text}; expected a certificate of this space's "
-                    "CA: another space answers there, or somebody stands between; ask the operator"
-                ) from error
-            raise FleetUnavailable(f"SuperLink {self._address}: {text}") from error
+            entering = isinstance(request, ActivateNodeRequest)
+            raise problem_of(error, address=self._address, entering=entering) from error
 
     def _asked(self, method: Callable[[T], R], request: T) -> R:
         try:
@@ -426,16 +378,3 @@ class Fleet:
         if self._contact is not None:
             self._contact.answered()
         return answer
-
-
-def _untrusted(error: BaseException) -> bool:
-    """Whether a handshake failed since the CA is another's; an expired certificate is waited for,
-    since the operator renews it."""
-    seen: BaseException | None = error
-    for _ in range(_MAX_CAUSES):
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return seen.verify_code in _OTHER_CA
-        if seen is None:
-            break
-        seen = seen.__cause__ or seen.__context__
-    return False

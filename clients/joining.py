@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 from clients.backoff import Backoff, Presence
 from clients.errors import GovernanceRefused, GovernanceUnavailable
-from clients.fleet import FleetNotAdmitted, FleetRejected, FleetUnavailable, FleetUntrusted
+from clients.fleet_errors import FleetNotAdmitted, FleetRejected, FleetUnavailable, FleetUntrusted
 from policies.canonical import parse_json
 from policies.errors import DocumentError
 

@@ -23,7 +23,8 @@ from flwr.app import Message
 
 from clients.backoff import Backoff, Presence
 from clients.desk import Desk
-from clients.fleet import FleetRejected, FleetUnavailable, RunInfo
+from clients.fleet import RunInfo
+from clients.fleet_errors import FleetRejected, FleetUnavailable
 from clients.messages import Instruction
 from clients.work import Done, Task
 from policies.canonical import sha256_hex

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from integration_faulty import Faulty
 
 from clients.errors import GovernanceRefused, GovernanceUnavailable, IdentityError
-from clients.fleet import Fleet, FleetNotAdmitted, FleetRejected, FleetUntrusted
+from clients.fleet import Fleet
+from clients.fleet_errors import FleetNotAdmitted, FleetRejected, FleetUntrusted
 from clients.governance import GovernanceClient
 from clients.identity import load_identity
 from commands.node_process import now

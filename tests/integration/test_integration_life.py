@@ -196,8 +196,8 @@ def said(faulty: Faulty, name: str, line: str) -> bool:
 
 def serve_a_round(faulty: Faulty) -> set[str]:
     """All of them are accepted in every round of a new run; returns the slow one's keys in it."""
-    run = faulty.open(faulty.consents(), rounds=1, deadline_s=30, slow_ms=0).run
-    assert ended(faulty.local, run).state == "COMPLETED"
+    run = faulty.open(faulty.consents(), rounds=1, deadline_s=60, slow_ms=0).run
+    assert ended(faulty.local, run, timeout_s=240).state == "COMPLETED"
     entries = read_log(faulty.log)
     closes = of_run(entries, run, "RoundClosed")
     assert closes

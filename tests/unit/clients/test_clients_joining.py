@@ -10,7 +10,7 @@ import pytest
 
 from clients.backoff import Backoff, Presence
 from clients.errors import GovernanceError, GovernanceRefused, GovernanceUnavailable
-from clients.fleet import FleetNotAdmitted, FleetRejected, FleetUnavailable, FleetUntrusted
+from clients.fleet_errors import FleetNotAdmitted, FleetRejected, FleetUnavailable, FleetUntrusted
 from clients.joining import Joining, NotEnrolled, flower_id
 from policies.canonical import canonical_bytes
 

@@ -12,7 +12,8 @@ from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 
 from clients.backoff import Backoff, Presence
 from clients.desk import Desk
-from clients.fleet import FleetRejected, FleetUnavailable, RunInfo
+from clients.fleet import RunInfo
+from clients.fleet_errors import FleetRejected, FleetUnavailable
 from clients.messages import Instruction, read_instruction
 from clients.node import NodeLoop, Pace
 from clients.tasks import Done, Task
