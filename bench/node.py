@@ -41,6 +41,8 @@ from test_clients_work import Node
 
 from bench.node_idle import idle_node
 from bench.node_memory import PeakOwn, alone, made_of
+from clients.appbundle import installed_declaration
+from clients.declared import Declaration
 from clients.product import Product, load_product
 from clients.sandbox import Sandbox
 from clients.selection import Selection, Selector
@@ -155,6 +157,10 @@ class Bed:
         """The one app."""
         return self._app
 
+    def declaration(self, app: str) -> Declaration:
+        """What it declares to return."""
+        return installed_declaration(self._app)
+
     def task(self, number: int, *, reads: bool = False) -> Task:
         """A permit of its own."""
         config = {"reads": reads}
@@ -164,7 +170,7 @@ class Bed:
             config=config_digest(config),
             cohort=[member("clinic-a", RECEIPT_KEY, max_rows=50_000_000, metered_s=600)],
             min_cohort=1,
-            limits={"wall_s": 600, "memory_bytes": 1 << 31},
+            limits={"wall_s": 600, "memory_bytes": 1 << 31, "accelerator": "none"},
         )
         envelope = sign_permit(permit, self.node.space.log(permit), PERMIT_KEY)
         return Task("77", permit.app, config, envelope, self._model)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -87,6 +88,8 @@ class OpenedRow(Document):
 class RowTree:
     """The tree over one version of the data; remembers the blocks of the last states it saw.
 
+    Threads wait for each other.
+
     Args:
         key: AES-256 key of the rows' salts.
     """
@@ -94,6 +97,7 @@ class RowTree:
     key: bytes = field(repr=False)
     _states: States | None = None
     _blocks: list[bytes] = field(default_factory=list)
+    _turn: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @classmethod
     def of(cls, *, node_salt: bytes, product_commitment: str) -> Self:
@@ -105,25 +109,30 @@ class RowTree:
         """Of all rows in these states."""
         if not len(states):
             return EMPTY_ROOT
+        with self._turn:
+            changed = self._changed(states)
+            self._states = None  # whoever is interrupted below begins anew
+            for place in changed:
+                self._blocks[place] = _top(self._leaves(states, place))
+            self._states = states.copy()
+            return _top(self._blocks)
+
+    def _changed(self, states: States) -> Sequence[int]:
+        """Which blocks are to be hashed again."""
         old = self._states
-        if old is None or len(old) != len(states):
-            changed = range(-(-len(states) // BLOCK))
-            self._blocks = [b""] * len(changed)
-            places: Sequence[int] = changed
-        else:
-            places = np.unique(np.flatnonzero(old != states) // BLOCK).tolist()
-        for place in places:
-            self._blocks[place] = _top(self._leaves(states, place))
-        self._states = states.copy()
-        return _top(self._blocks)
+        if old is not None and len(old) == len(states):
+            return [int(place) for place in np.unique(np.flatnonzero(old != states) // BLOCK)]
+        self._blocks = [b""] * -(-len(states) // BLOCK)
+        return range(len(self._blocks))
 
     def proof(self, states: States, row: int) -> tuple[bytes, tuple[bytes, ...]]:
         """The salt of a row, and its inclusion proof."""
-        self.root(states)
         place, within = divmod(row, BLOCK)
-        leaves = self._leaves(states, place)
+        with self._turn:
+            self.root(states)
+            leaves = self._leaves(states, place)
+            upper = Tree(self._blocks).inclusion_proof(place, len(self._blocks))
         lower = Tree(leaves).inclusion_proof(within, len(leaves))
-        upper = Tree(self._blocks).inclusion_proof(place, len(self._blocks))
         return self._salts(place, len(leaves))[within].tobytes(), (*lower, *upper)
 
     def _leaves(self, states: States, place: int) -> list[bytes]:
