@@ -26,6 +26,7 @@ bench: $(VENV)/bench ## measure decisions beside other engines, and rounds besid
 	$(BIN)/python bench/round_latency.py
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/replay_log.py
+	$(BIN)/python bench/node.py
 
 proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. policies/governance.proto

@@ -97,7 +97,7 @@ class RowTree:
     key: bytes = field(repr=False)
     _states: States | None = None
     _blocks: list[bytes] = field(default_factory=list)
-    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _turn: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @classmethod
     def of(cls, *, node_salt: bytes, product_commitment: str) -> Self:
@@ -107,33 +107,32 @@ class RowTree:
 
     def root(self, states: States) -> bytes:
         """Of all rows in these states."""
-        with self._turn:
-            return self._root(states)
-
-    def _root(self, states: States) -> bytes:
         if not len(states):
             return EMPTY_ROOT
+        with self._turn:
+            changed = self._changed(states)
+            self._states = None  # whoever is interrupted below begins anew
+            for place in changed:
+                self._blocks[place] = _top(self._leaves(states, place))
+            self._states = states.copy()
+            return _top(self._blocks)
+
+    def _changed(self, states: States) -> Sequence[int]:
+        """Which blocks are to be hashed again."""
         old = self._states
-        if old is None or len(old) != len(states):
-            changed = range(-(-len(states) // BLOCK))
-            self._blocks = [b""] * len(changed)
-            places: Sequence[int] = changed
-        else:
-            places = np.unique(np.flatnonzero(old != states) // BLOCK).tolist()
-        for place in places:
-            self._blocks[place] = _top(self._leaves(states, place))
-        self._states = states.copy()
-        return _top(self._blocks)
+        if old is not None and len(old) == len(states):
+            return [int(place) for place in np.unique(np.flatnonzero(old != states) // BLOCK)]
+        self._blocks = [b""] * -(-len(states) // BLOCK)
+        return range(len(self._blocks))
 
     def proof(self, states: States, row: int) -> tuple[bytes, tuple[bytes, ...]]:
         """The salt of a row, and its inclusion proof."""
         place, within = divmod(row, BLOCK)
-        leaves = self._leaves(states, place)
         with self._turn:
-            self._root(states)
-            blocks = list(self._blocks)
+            self.root(states)
+            leaves = self._leaves(states, place)
+            upper = Tree(self._blocks).inclusion_proof(place, len(self._blocks))
         lower = Tree(leaves).inclusion_proof(within, len(leaves))
-        upper = Tree(blocks).inclusion_proof(place, len(blocks))
         return self._salts(place, len(leaves))[within].tobytes(), (*lower, *upper)
 
     def _leaves(self, states: States, place: int) -> list[bytes]:

@@ -7,6 +7,7 @@ is refused.
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,6 +44,8 @@ from clients.vault import OpenProduct, Vault
 
 KEPT: Final = 32
 """Products whose last selection is remembered."""
+
+AHEAD_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +90,17 @@ class Selection:
     def without_consent(self) -> int:
         """How many rows no app sees."""
         return self.count - self.training - self.evaluation
+
+    def commit_ahead(self) -> None:
+        """Begin to hash the rows' states, in a thread of its own: many take a second a million.
+
+        `commitment` waits for it, and finds what did not change hashed already.
+        """
+        if self.count >= AHEAD_ROWS:
+            ahead = threading.Thread(
+                target=self.tree.root, args=(self.states,), name="commitment", daemon=True
+            )
+            ahead.start()
 
     def commitment(self, permit: str) -> str:
         """What the receipt under the permit of this digest states."""

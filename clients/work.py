@@ -347,6 +347,7 @@ class Worker:
             rows_evaluation=selected.evaluation,
             rows_without_consent=selected.without_consent,
         )
+        selected.commit_ahead()
         self._step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
         self._step("ran")

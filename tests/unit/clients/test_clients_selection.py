@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -236,3 +237,29 @@ def test_each_row_opens_alone_and_the_tree_is_rfc_6962(rows: int) -> None:
     changed[rows // 2] = (changed[rows // 2] + 1) % 3
     fresh = RowTree.of(node_salt=SALT, product_commitment="c" * 64)
     assert tree.root(changed) == fresh.root(changed) != Tree(leaves).root()
+
+
+def test_states_are_hashed_by_one_thread_at_a_time() -> None:
+    chance = np.random.default_rng(4)
+    sets = [chance.integers(0, 3, 5000).astype(np.uint8) for _ in range(3)]
+    expected = [RowTree(b"k" * 32).root(states) for states in sets]
+    tree = RowTree(b"k" * 32)
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(tree.root, sets * 6)) == expected * 6
+
+
+def test_a_commitment_made_ahead_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Selector(salt=SALT).select(plain_product(tmp_path), purpose="x", now=NOW)
+    expected = found.commitment("a" * 64)
+    monkeypatch.setattr("clients.selection.AHEAD_ROWS", 1)
+    fresh = Selector(salt=SALT).select(plain_product(tmp_path), purpose="x", now=NOW)
+    fresh.commit_ahead()
+    assert fresh.commitment("a" * 64) == expected
+
+
+def plain_product(folder: Path) -> Product:
+    """As `product`, without a table of consents."""
+    made = product(folder, [f"p{place % 3}" for place in range(700)])
+    return dataclasses.replace(made, consent=None, subject_consent="none")
