@@ -47,7 +47,7 @@ def enrolled(node: Path, *, join: Path, region: str) -> None:
 
 def main() -> None:
     """Entry point; SIGTERM ends the node as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     parser = argparse.ArgumentParser(prog="commands.container.node")
     parser.add_argument("--join", type=Path, required=True)
     parser.add_argument("--region", required=True)
@@ -60,7 +60,8 @@ def main() -> None:
         say("ended")
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def leave(_signal: int, _frame: FrameType | None) -> None:
+    """What SIGTERM does: unwind, so that everything that was started is ended."""
     raise KeyboardInterrupt
 
 
