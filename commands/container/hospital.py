@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -16,11 +15,10 @@ from typing import Final
 from clients.files import replace_file
 from clients.identity import load_identity
 from clients.owner import open_owner
-from commands.container.node import enrolled, leave
+from commands.container.node import become_node, enrolled
 from commands.contract_draft import draft_offer
 from commands.errors import BadInput
 from commands.hospitals import HOSPITALS, Hospital, split_data, write_hospital
-from commands.node_process import run_node
 from commands.output import say
 from commands.product_accept import publish_offer
 
@@ -55,20 +53,16 @@ def prepare(node: Path, hospital: Hospital) -> None:
 
 
 def main() -> None:
-    """Entry point; SIGTERM ends the node as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, leave)
+    """Entry point."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     found = [one for one in ENTERPRISES if one.name == name]
     if not found:
         known = ", ".join(one.name for one in ENTERPRISES)
         raise BadInput(f"{name!r}: expected one of {known}")
     node = Path(os.environ["TDS_NODE"])
-    try:
-        enrolled(node, join=JOIN, region=found[0].region)
-        prepare(node, found[0])
-        run_node(node, say=say)
-    except KeyboardInterrupt:
-        say("ended")
+    enrolled(node, join=JOIN, region=found[0].region)
+    prepare(node, found[0])
+    become_node()
 
 
 if __name__ == "__main__":
