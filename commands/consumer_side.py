@@ -92,6 +92,10 @@ class ConsumerSide:
         )
         return known
 
+    def asked(self, negotiation: str) -> bool:
+        """Whether this consumer has a record of what it asked for in the negotiation."""
+        return self._path(negotiation).exists()
+
     def counter(self, negotiation: str, terms: bytes) -> Negotiation:
         """Answer the provider's offer with the terms that this consumer would take.
 

@@ -21,6 +21,10 @@ PROXY: Final = "proxy"
 USER: Final = 10001
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
+_CHECK: Final = (
+    "exec 3<>/dev/tcp/127.0.0.1/9464; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3; "
+    "head -n 1 <&3 | grep -q ' 200 '"
+)
 _FILE: Final = """\
 # A node of space {space}, written by `tds node new --emit compose`.
 #   sudo chown {user} {join}; mkdir -p {name}-data and put your data there, readable and the folder
@@ -32,7 +36,7 @@ services:
     image: ${{TDS_IMAGE:-tdspace:local}}
     entrypoint: ["python", "-m", "commands.container.node"]
     command: ["--join", "/run/secrets/{name}-join", "--region", {region}]
-    environment: {{TDS_NODE: /node/home}}
+    environment: {{TDS_NODE: /node/home, TDS_HEALTH: "127.0.0.1:9464"}}
     user: "{user}:{user}"
     init: true
     read_only: true
@@ -48,8 +52,12 @@ services:
     networks: ["{name}"]
 {depends}    dns_opt: ["timeout:1", "attempts:1"]
     healthcheck:
-      # Connected to governance, as the kernel says: a look costs no Python.
-      test: ["CMD-SHELL", "grep -Eqs '[0-9A-F]+:{port:04X} 01 ' /proc/net/tcp /proc/net/tcp6"]
+      # `tds node health` without the cost of starting Python.
+      test:
+        - CMD
+        - bash
+        - -c
+        - {check}
       interval: 10s
       timeout: 3s
       retries: 6
@@ -87,8 +95,7 @@ def compose_file(folder: Path, *, join: Path, found: JoinFile, region: str) -> s
             f"{name!r}: expected a name of a-z, 0-9, - and _ (at most 40, not {PROXY}) for the "
             "service, got another"
         )
-    host, _, port = found.space.governance.rpartition(":")
-    local = host == PROXY
+    local = found.space.governance.rpartition(":")[0] == PROXY
     base = "-f docker-compose.yml " if local else ""
     depends = f"    depends_on: [{PROXY}]\n" if local else ""
     place = str(join) if join.is_absolute() else f"./{join}"
@@ -100,7 +107,7 @@ def compose_file(folder: Path, *, join: Path, found: JoinFile, region: str) -> s
         join=_text(place),
         region=_text(region),
         depends=depends,
-        port=int(port),
+        check=_CHECK,
         proxy=f"\n  {PROXY}:\n    networks: [{name}]\n" if local else "",
         network=_INTERNAL if local else _OUTWARD,
     )

@@ -13,9 +13,11 @@ from clients.files import read_file
 from commands.consumer_side import ConsumerSide
 from commands.errors import BadInput, CommandFailed
 from commands.output import say
+from commands.reading import objects
 from policies.canonical import Json, sha256_hex
 from policies.runconfig import ConfigValue, config_to_json
 
+OPEN: Final = frozenset({"REQUESTED", "AGREED"})
 ANSWERS: Final = frozenset({"AGREED", "OFFERED", "TERMINATED"})
 
 
@@ -53,6 +55,8 @@ def conclude_offers(side: ConsumerSide, have: Iterable[str], *, wait_s: float) -
     """Ask for the first offer of each product on offer, word for word, and verify what comes back.
 
     All are asked first, then each answer is awaited, `wait_s` seconds for all of them together.
+    Where an earlier call asked already, it goes on with that negotiation: an owner's node agrees to
+    each offer once.
 
     Args:
         have: products that an agreement stands for; nothing is asked about these.
@@ -61,10 +65,15 @@ def conclude_offers(side: ConsumerSide, have: Iterable[str], *, wait_s: float) -
         The agreements concluded. Whoever did not agree in time is named on standard output.
     """
     known = set(have)
+    open_ = _open_negotiations(side)
     asked = []
     for dataset in side.datasets():
         product, offers = str(dataset.get("@id")), dataset.get("hasPolicy") or []
-        if product not in known and isinstance(offers, Sequence) and offers:
+        if product in known or not isinstance(offers, Sequence) or not offers:
+            continue
+        if product in open_:
+            asked.append((product, side.contracts.negotiation(open_[product])))
+        else:
             asked.append((product, side.request(product, str(offers[0].get("@id")))))
     end = time.monotonic() + wait_s
     concluded = []
@@ -81,3 +90,12 @@ def conclude_offers(side: ConsumerSide, have: Iterable[str], *, wait_s: float) -
         say(f"{product}: agreed, {agreement.id}")
         concluded.append(agreement.id)
     return concluded
+
+
+def _open_negotiations(side: ConsumerSide) -> dict[str, str]:
+    """The consumer's own negotiations that wait for the owner's yes or its own, by product."""
+    return {
+        str(one["product"]): str(one["negotiation"])
+        for one in objects(side.governance.list("negotiations"))
+        if one["state"] in OPEN and side.asked(str(one["negotiation"]))
+    }

@@ -43,6 +43,20 @@ def serve(
             help="Keep Flower's state in memory: its runs are gone once it is restarted.",
         ),
     ] = False,
+    listen: Annotated[
+        str,
+        typer.Option(
+            help="Address to bind instead of those of the space's card, on the same ports: behind "
+            "a proxy, 0.0.0.0."
+        ),
+    ] = "",
+    superlink: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT of a SuperLink that runs elsewhere, with the executor of ServerApps "
+            "beside it (docker-compose.yml); neither is started then."
+        ),
+    ] = "",
     two_keys: Annotated[
         bool,
         typer.Option(
@@ -64,20 +78,25 @@ def serve(
     with ExitStack() as stack:
         children = stack.enter_context(Children(logs=loaded.folder / "logs"))
         kept = database or loaded.superlink_folder / "flower.db"
-        start_superlink(children, loaded, database=None if in_memory else kept)
-        control = FlowerSuperLink(address=card.superlink, ca_pem=card.ca_pem.encode())
+        if not superlink:
+            start_superlink(children, loaded, database=None if in_memory else kept)
+        control = FlowerSuperLink(address=superlink or card.superlink, ca_pem=card.ca_pem.encode())
         stack.callback(control.close)
         running = serve_governance(
             loaded,
             superlink=control,
             edge=Edge(clock=now, random_bytes=secrets.token_bytes),
             second_key=CedarKey() if two_keys else None,
+            governance_listen=bound(listen, card.governance),
+            enrolment_listen=bound(listen, card.enrolment),
+            contracts_listen=bound(listen, card.contracts),
         )
         stack.callback(running.stop)
         forgotten = running.governance.enrolment.register_again()
         if forgotten:
             say(f"the SuperLink did not know {forgotten} enrolled nodes; it does now")
-        start_executor(children, loaded, log_format)
+        if not superlink:
+            start_executor(children, loaded, log_format)
         told(
             f"space {card.name} is up: governance {card.governance}, "
             f"enrolment {card.enrolment}, SuperLink {card.superlink}"
@@ -86,6 +105,11 @@ def serve(
         while True:
             time.sleep(0.5)
             children.check()
+
+
+def bound(listen: str, address: str | None) -> str | None:
+    """Where to listen for what others reach at `address`; None is there."""
+    return f"{listen}:{address.rpartition(':')[2]}" if listen and address else None
 
 
 def start_superlink(children: Children, space: Space, *, database: Path | None) -> Child:

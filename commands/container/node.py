@@ -1,25 +1,23 @@
 """A node in a container: it enrols when it first starts, then runs.
 
 `python -m commands.container.node --join FILE --region CODE`; TDS_NODE names the node's folder, in
-a volume of its own. Keys are made there and leave it never.
+a volume of its own, and TDS_HEALTH and the like are `tds node run`'s. Keys are made there and
+leave it never.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
+from typing import NoReturn
 
 from clients.enrol import enrol
 from clients.errors import GovernanceUnavailable
 from clients.folder import NodePaths
-from clients.health import parse_health_address
-from commands.logs import FORMAT_VARIABLE, LogFormat, configure_logs
-from commands.node_process import run_node
 from commands.output import say
 
 RETRY_S = 2.0
@@ -47,25 +45,19 @@ def enrolled(node: Path, *, join: Path, region: str) -> None:
         time.sleep(RETRY_S)
 
 
+def become_node() -> NoReturn:
+    """`tds node run` in place of this process, whose memory held keys; the environment says how."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "commands", "node", "run"])  # noqa: S606
+
+
 def main() -> None:
-    """Entry point; SIGTERM ends the node as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _leave)
+    """Entry point."""
     parser = argparse.ArgumentParser(prog="commands.container.node")
     parser.add_argument("--join", type=Path, required=True)
     parser.add_argument("--region", required=True)
     asked = parser.parse_args()
-    configure_logs(LogFormat(os.environ.get(FORMAT_VARIABLE, LogFormat.TEXT)))
-    health = os.environ.get("TDS_HEALTH", "")
-    node = Path(os.environ["TDS_NODE"])
-    try:
-        enrolled(node, join=asked.join, region=asked.region)
-        run_node(node, say=say, health=parse_health_address(health) if health else None)
-    except KeyboardInterrupt:
-        say("ended")
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    enrolled(Path(os.environ["TDS_NODE"]), join=asked.join, region=asked.region)
+    become_node()
 
 
 if __name__ == "__main__":

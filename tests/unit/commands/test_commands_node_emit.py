@@ -19,6 +19,7 @@ from commands.node_unit import quoted, systemd_unit
 from policies.canonical import parse_json
 from policies.space import JoinFile
 
+ROOT = Path(__file__).parents[3]
 ANALYZE = shutil.which("systemd-analyze")
 MAX_EXPOSURE = 20  # tenths
 
@@ -109,11 +110,15 @@ def _compose(desk: Path, governance: str, name: str = "clinic-2") -> dict[str, A
 def test_in_a_local_space_it_meets_the_proxy_only(desk: Path) -> None:
     file = _compose(desk, "proxy:9443")
     service = file["services"]["clinic-2"]
+    assert file["secrets"] == {"clinic-2-join": {"file": "./a $$b.join"}}
     assert service["networks"] == file["services"]["proxy"]["networks"] == ["clinic-2"]
     assert file["networks"]["clinic-2"]["internal"] is True
     assert service["depends_on"] == ["proxy"]
-    assert "24E3" in service["healthcheck"]["test"][1]  # port 9443
-    assert file["secrets"] == {"clinic-2-join": {"file": "./a $$b.join"}}
+    host, _, port = service["environment"]["TDS_HEALTH"].rpartition(":")
+    check = service["healthcheck"]["test"]
+    assert f"/dev/tcp/{host}/{port};" in check[3]
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert check == file["x-node"]["healthcheck"]["test"]
 
 
 def test_elsewhere_it_reaches_out(desk: Path) -> None:

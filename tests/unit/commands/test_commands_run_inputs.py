@@ -56,7 +56,21 @@ class Side:
 
     answers: dict[str, str]
     after: str = "FINALIZED"
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requested: list[tuple[str, str]] = field(default_factory=list)
+    before: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def governance(self) -> Any:
+        return SimpleNamespace(list=lambda _: self.before)
+
+    @property
+    def contracts(self) -> Any:
+        return SimpleNamespace(
+            negotiation=lambda pid: replace(_NEGOTIATION, provider_pid=pid, state="REQUESTED")
+        )
+
+    def asked(self, negotiation: str) -> bool:
+        return not negotiation.endswith("-other")
 
     def datasets(self) -> list[dict[str, Any]]:
         return [
@@ -65,7 +79,7 @@ class Side:
         ]
 
     def request(self, product: str, offer: str) -> Negotiation:
-        self.asked.append((product, offer))
+        self.requested.append((product, offer))
         return replace(_NEGOTIATION, provider_pid=product, state="REQUESTED")
 
     def wait(self, known: Negotiation, states: set[str], wait_s: float) -> Negotiation:
@@ -82,10 +96,22 @@ _NEGOTIATION = Negotiation(provider_pid="", consumer_pid="", state="REQUESTED")
 def test_all_on_offer_are_asked_but_what_stands(capsys: pytest.CaptureFixture[str]) -> None:
     side: Any = Side({"a": "AGREED", "b": "REQUESTED", "c": "AGREED", "d": "TERMINATED"})
     assert conclude_offers(side, ["c"], wait_s=0) == ["agreement-a"]
-    assert side.asked == [("a", "a-1"), ("b", "b-1"), ("d", "d-1")]
+    assert side.requested == [("a", "a-1"), ("b", "b-1"), ("d", "d-1")]
     told = capsys.readouterr().out
     assert "b: not agreed yet, b is REQUESTED" in told
     assert "d: not agreed yet, d is TERMINATED" in told
+
+
+def test_what_was_asked_before_is_not_asked_again() -> None:
+    before = [
+        {"negotiation": "a", "product": "a", "state": "REQUESTED"},
+        {"negotiation": "b", "product": "b", "state": "TERMINATED"},
+        {"negotiation": "c-other", "product": "c", "state": "AGREED"},
+    ]
+    side: Any = Side({"a": "AGREED", "b": "AGREED", "c": "AGREED"}, before=before)
+    concluded = conclude_offers(side, [], wait_s=0)
+    assert concluded == ["agreement-a", "agreement-b", "agreement-c"]
+    assert side.requested == [("b", "b-1"), ("c", "c-1")]
 
 
 def test_what_does_not_hold_once_verified_is_said() -> None:
