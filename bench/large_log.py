@@ -397,6 +397,7 @@ class LargeLog:
                     files="own",
                     no_new_privileges=True,
                     memory_limit=True,
+                    scratch="bounded",
                 ),
                 started=started,
                 finished=instant(self._now - timedelta(milliseconds=300)),

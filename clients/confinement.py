@@ -5,7 +5,10 @@
     processes  the same filter refuses fork, exec, ptrace and their like: an app is one process
     files      Landlock: reads under the given roots, writes in the scratch folder, nothing else
     user       `nobody` where we are root; no new privileges; not dumpable; dies with its parent
-    memory     RLIMIT_AS above what the process already maps; no core dumps, bounded files
+    memory     RLIMIT_AS above what the process already maps; no core dumps; no memory that has a
+               descriptor instead of an address (memfd)
+    time       RLIMIT_CPU, should the node be too slow to end it
+    scratch    bounded in bytes and files (clients.scratch)
 
 seccomp is required (the child fails without it); Landlock is used where the kernel has it, and what
 holds on this host is measured by a probe child, never assumed (`policies.receipt.Confinement`).
@@ -36,12 +39,13 @@ from clients.kernel import (
     prctl,
 )
 from clients.landlock import restrict_files
+from clients.scratch import SCRATCH_BYTES
 from clients.seccomp import install_filter
 
 CAP_DAC_READ_SEARCH: Final = 1 << 2
 CLONE_NEWNET: Final = 0x40000000
 
-MAX_FILE_BYTES: Final = 1 << 28
+MAX_FILE_BYTES: Final = SCRATCH_BYTES
 MAX_OPEN_FILES: Final = 256
 MAX_THREADS: Final = 512
 """Counted by the kernel over all processes of the user, so that it leaves room for other nodes."""
@@ -82,6 +86,7 @@ def confine(
     *,
     parent: int,
     memory_bytes: int,
+    cpu_s: int,
     user: User | None,
     searching: bool,
     readable: Sequence[Path],
@@ -93,6 +98,7 @@ def confine(
     Args:
         parent: pid that must be alive and is the parent; with it this process dies.
         memory_bytes: address space on top of what is mapped now; with devices, private data.
+        cpu_s: seconds of processor time, of all threads together; then the kernel kills it.
         searching: keep the capability to read what others may not, for an interpreter that lies in
             root's home; Landlock must then hold, and limits it to `readable`.
         readable: roots below which files may be read.
@@ -105,7 +111,7 @@ def confine(
     Raises:
         OSError: a restriction that is always required could not be put on.
     """
-    _limit(memory_bytes, threads=user is not None, devices=bool(devices))
+    _limit(memory_bytes, cpu_s, threads=user is not None, devices=bool(devices))
     if user is not None:
         _become(user, searching=searching)
     _die_with(parent)
@@ -145,13 +151,14 @@ def has_no_new_privileges() -> bool:
     return bool(libc().prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
 
 
-def _limit(memory_bytes: int, *, threads: bool, devices: bool) -> None:
+def _limit(memory_bytes: int, cpu_s: int, *, threads: bool, devices: bool) -> None:
     # proc(5), statm: all that is mapped comes first, data and stack sixth, in pages.
     sizes = Path("/proc/self/statm").read_text(encoding="ascii").split()
     mapped = int(sizes[5 if devices else 0]) * resource.getpagesize()
     bounds = {
         resource.RLIMIT_DATA if devices else resource.RLIMIT_AS: mapped + memory_bytes,
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
     }

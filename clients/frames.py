@@ -4,7 +4,8 @@ One job at a time over a SOCK_SEQPACKET socket, JSON with descriptors beside it:
 
     node → zygote    {"op": "run", …} + [model, rows, state, result, output]
                      {"op": "kill" | "close"}
-    zygote → node    {"event": "ready"}      {"event": "ended", "status": wait status}
+    zygote → node    {"event": "ready"}      {"event": "ended", "status": wait status,
+                      "why": "" | "cpu" | "scratch"}
 
 The child writes one frame to `result`: `FRAME` (magic; how many bytes of JSON, of update, of
 state), then these three.

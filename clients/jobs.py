@@ -6,6 +6,7 @@ Nothing that a child wrote is believed beyond its form: the app may have written
 from __future__ import annotations
 
 import builtins
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from clients.appcall import AppResultError, parse_metric
 from clients.appstate import MAX_STATE_BYTES, unpack_state
 from clients.errors import AppFailed, AppTimeout, SandboxCancelled, SandboxUnavailable
 from clients.launcher import UPDATE_SLACK_BYTES, Ended, describe_status
+from clients.scratch import SCRATCH_BYTES, SCRATCH_FILES
 from clients.sdk import Rows, SdkError
 from policies.errors import DocumentError
 from policies.permit import Kind
@@ -64,6 +66,15 @@ class JobResult:
     state: bytes = b""
 
 
+def cpu_seconds(wall_s: float) -> int:
+    """Processor time that a job of so many seconds may take, of all its threads together.
+
+    The libraries of a child are told to use one thread (clients.launcher): whoever starts more and
+    keeps several processors busy for the whole of it takes more than the permit speaks of.
+    """
+    return math.ceil(wall_s) + 1
+
+
 class Runner(Protocol):
     """`clients.sandbox.Sandbox`, or a fake."""
 
@@ -82,6 +93,14 @@ def read_result(job: Job, ended: Ended) -> JobResult:
         raise SandboxCancelled("the job was ended from outside; nothing of it was kept")
     if ended.stopped == "timeout":
         raise AppTimeout(f"the app was ended: expected a result within {job.timeout_s:g} s")
+    if ended.stopped == "cpu":
+        allowed = cpu_seconds(job.timeout_s)
+        raise AppTimeout(f"the app was ended: expected at most {allowed} s of processor time")
+    if ended.stopped == "scratch":
+        raise AppFailed(
+            f"the app was ended: expected at most {SCRATCH_FILES} files and {SCRATCH_BYTES} bytes "
+            "in its scratch folder"
+        )
     if ended.stopped == "too-large":
         raise AppFailed(
             f"expected a reply about as large as the model ({len(job.model)} bytes), and a state "

@@ -38,7 +38,7 @@ _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fc
 
 _TOLD_SIGNALS: Final = ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS")
 
-Stop = Literal["", "cancelled", "timeout", "too-large"]
+Stop = Literal["", "cancelled", "timeout", "too-large", "cpu", "scratch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,8 @@ class Zygote:
             while ended.status is None:
                 for key, _ in selector.select(POLL_S):
                     if key.fileobj is self.control:
-                        ended.status = self._status()
+                        ended.status, why = self._status()
+                        ended.stopped = ended.stopped or why
                     elif not _drain(key.fd, ended, result, limit):
                         selector.unregister(key.fd)
                 stop = _reason(ended, deadline, limit, signals)
@@ -223,11 +224,13 @@ class Zygote:
             ended.stopped = "cancelled"
         return ended
 
-    def _status(self) -> int:
+    def _status(self) -> tuple[int, Stop]:
+        """The child's wait status, and for what the zygote or the kernel ended it."""
         data = self.control.recv(MAX_MESSAGE_BYTES)
         if not data:
             raise SandboxUnavailable("its process ended")
-        return int(json.loads(data)["status"])
+        told = json.loads(data)
+        return int(told["status"]), told["why"]
 
 
 def describe_status(status: int | None) -> tuple[str, str]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from clients.appcall import Call, call_app, parse_metric, public_type
 from clients.errors import AppFailed, SandboxCancelled, SandboxUnavailable
-from clients.jobs import Job, JobResult, read_result
+from clients.jobs import Job, JobResult, cpu_seconds, read_result
 from clients.launcher import START_TIMEOUT_S, Ended, Zygote
 from clients.rowfile import MappedRows, RowFile
 from clients.sdk import Rows
@@ -136,6 +136,7 @@ class Sandbox:
                     "run_config": config_to_json(job.run_config),
                     "round": job.round,
                     "memory_bytes": job.memory_bytes,
+                    "cpu_s": cpu_seconds(job.timeout_s),
                     "devices": [str(device) for device in job.devices],
                     "keeps_state": job.state is not None,
                 }
@@ -191,6 +192,7 @@ class Sandbox:
             "kind": "probe",
             "app_dir": str(self._base / "apps"),
             "memory_bytes": PROBE_MEMORY_BYTES,
+            "cpu_s": cpu_seconds(START_TIMEOUT_S),
             "devices": [],
         }
         empty = np.zeros((0, 1), dtype=np.float32)
@@ -222,6 +224,7 @@ class Sandbox:
             user="nobody" if found["root"] and found["uid"] != os.getuid() else "same",
             no_new_privileges=bool(found["no_new_privileges"]),
             memory_limit=bool(found["memory"]),
+            scratch="bounded" if found["scratch"] else "watched",
         )
 
 

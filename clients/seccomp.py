@@ -50,6 +50,8 @@ class Machine:
             fsmount, fspick, mount_setattr, open_by_handle_at, name_to_handle_at, fanotify_init.
         shared: shared memory, semaphores and message queues (System V and POSIX), which reach
             other processes: those that exist are found by number, without asking for one first.
+        memory: memfd_create, memfd_secret: memory that lies in files, where no limit of a process
+            counts it. An accelerator's library may need it.
     """
 
     audit_arch: int
@@ -63,6 +65,7 @@ class Machine:
     kernel: tuple[int, ...]
     mounts: tuple[int, ...]
     shared: tuple[int, ...]
+    memory: tuple[int, ...]
     clone3: int = 435
 
     @property
@@ -87,6 +90,7 @@ MACHINES: Final = {
         ),
         mounts=(165, 166, 155, 161, 428, 429, 430, 431, 432, 433, 442, 304, 303, 300),
         shared=(29, 30, 31, 64, 65, 66, 220, 68, 69, 70, 71, 240, 241),
+        memory=(319, 447),
     ),
     "aarch64": Machine(
         audit_arch=0xC00000B7,
@@ -103,6 +107,7 @@ MACHINES: Final = {
         ),
         mounts=(40, 39, 41, 51, 428, 429, 430, 431, 432, 433, 442, 265, 264, 262),
         shared=(194, 196, 195, 190, 193, 191, 192, 186, 189, 188, 187, 180, 181),
+        memory=(279, 447),
     ),
 }
 
@@ -140,7 +145,7 @@ def filter_program(machine: Machine, *, own_pid: int, devices: bool = False) -> 
         ]
     for number in machine.network:
         program += [_op(_JEQ, number, 0, 1), _op(_RET, _ERRNO | errno.ENETUNREACH)]
-    for number in machine.refused:
+    for number in (*machine.refused, *(() if devices else machine.memory)):
         program += [_op(_JEQ, number, 0, 1), refuse]
     # The C library falls back to clone, whose flags a filter can read.
     program += [_op(_JEQ, machine.clone3, 0, 1), _op(_RET, _ERRNO | errno.ENOSYS)]

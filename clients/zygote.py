@@ -10,7 +10,6 @@ torch without its compiler (clients.deferral). What it hears and says: clients.f
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import gc
 import importlib
@@ -43,6 +42,7 @@ from clients.confinement import (
 from clients.deferral import defer_compiler
 from clients.frames import DESCRIPTORS, FRAME, MAGIC, MAX_MESSAGE_BYTES
 from clients.probe import measure, python_folders
+from clients.scratch import ScratchSpace
 from clients.sdk import Rows
 from clients.warmup import warm_up
 from policies.runconfig import config_from_json
@@ -90,6 +90,7 @@ class _Child:
     scratch: Path
     memory_bytes: int | None
     """What it may hold, where no limit of the kernel's says so: looked at while it runs."""
+    cpu_s: int
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -109,27 +110,33 @@ def main(arguments: Sequence[str]) -> None:
     host = _Host.here()
     if host.user is not None:
         enter_empty_network()
+    space = ScratchSpace.make(base)
     # What is there now is shared by all children: the collector must not touch (copy) it.
     gc.collect()
     gc.freeze()
     control.send(b'{"event":"ready"}')
-    _serve(control, base, host)
+    _serve(control, base, host, space)
 
 
-def _serve(control: socket.socket, base: Path, host: _Host) -> None:
+def _serve(control: socket.socket, base: Path, host: _Host, space: ScratchSpace) -> None:
     child: _Child | None = None
+    why = ""
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
         while True:
-            watched = child is not None and child.memory_bytes is not None
+            watched = child is not None and not (space.bounded and child.memory_bytes is None)
             ready = {key.fd for key, _ in selector.select(WATCH_S if watched else None)}
             if child is not None and _holds_too_much(child):
                 signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+            if child is not None and not why and space.over(child.scratch):
+                why = "scratch"
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
             if child is not None and child.pidfd in ready:
                 selector.unregister(child.pidfd)
-                status = _bury(child)
-                child = None
-                control.send(json.dumps({"event": "ended", "status": status}).encode())
+                status, out_of_time = _bury(child, space)
+                told = {"event": "ended", "status": status, "why": why or out_of_time}
+                child, why = None, ""
+                control.send(json.dumps(told).encode())
             if control.fileno() not in ready:
                 continue
             try:
@@ -138,13 +145,14 @@ def _serve(control: socket.socket, base: Path, host: _Host) -> None:
                 data, fds = b"", []
             request = json.loads(data) if data else {"op": "orphaned"}
             if request["op"] == "run":
-                child = _start(control, request, fds, base, host)
+                child = _start(control, request, fds, space, host)
                 selector.register(child.pidfd, selectors.EVENT_READ)
             elif child is not None:
                 signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
             if request["op"] in ("close", "orphaned"):
                 if child is not None:
-                    _bury(child)
+                    _bury(child, space)
+                space.close()
                 if request["op"] == "orphaned":
                     shutil.rmtree(base, ignore_errors=True)
                 return
@@ -154,17 +162,17 @@ def _start(
     control: socket.socket,
     request: Mapping[str, Any],
     fds: Sequence[int],
-    base: Path,
+    space: ScratchSpace,
     host: _Host,
 ) -> _Child:
-    scratch = Path(tempfile.mkdtemp(prefix="job-", dir=base))
+    scratch = space.folder()
     if host.user is not None:
         os.chown(scratch, host.user.uid, host.user.gid)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         control.close()
-        _child(request, fds, scratch, parent, host)
+        _child(request, fds, scratch, parent, host, space)
     for descriptor in fds:
         os.close(descriptor)
     return _Child(
@@ -172,6 +180,7 @@ def _start(
         pidfd=os.pidfd_open(pid),
         scratch=scratch,
         memory_bytes=request["memory_bytes"] if request["devices"] else None,
+        cpu_s=request["cpu_s"],
     )
 
 
@@ -180,13 +189,15 @@ def _holds_too_much(child: _Child) -> bool:
     return limit is not None and held_bytes(child.pid) > held_bytes(os.getpid()) + limit
 
 
-def _bury(child: _Child) -> int:
-    _, status = os.waitpid(child.pid, 0)
+def _bury(child: _Child, space: ScratchSpace) -> tuple[int, str]:
+    """Its wait status, and "cpu" where it was killed for the time that it took."""
+    _, status, used = os.wait4(child.pid, 0)
     os.close(child.pidfd)
-    # An app may nest folders without end; the node removes the base folder when it closes.
-    with contextlib.suppress(RecursionError):
-        shutil.rmtree(child.scratch, ignore_errors=True)
-    return status
+    space.remove(child.scratch)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    # The kernel looks at whole seconds, and a little before they are full.
+    spent = used.ru_utime + used.ru_stime > child.cpu_s - 0.1
+    return status, "cpu" if killed and spent else ""
 
 
 # -- the child ---------------------------------------------------------------------------------
@@ -198,6 +209,7 @@ def _child(
     scratch: Path,
     parent: int,
     host: _Host,
+    space: ScratchSpace,
 ) -> None:
     """Confine, run, report, exit: never returns."""
     stage = "confinement"
@@ -208,6 +220,7 @@ def _child(
         files = _confine(request, app_dir, scratch, parent, host)
         if request["kind"] == "probe":
             found = measure(app_dir, memory_bytes=request["memory_bytes"], files=files)
+            found["scratch"] = space.bounded
             _report({"ok": True, "metrics": {}, "probe": found})
         else:
             stage = "app"
@@ -233,6 +246,7 @@ def _confine(
     return confine(
         parent=parent,
         memory_bytes=request["memory_bytes"],
+        cpu_s=request["cpu_s"],
         user=host.user,
         readable=(app_dir, *host.readable, *(READABLE if devices else ())),
         devices=(*devices, OWN_THREADS) if devices else (),

@@ -340,4 +340,5 @@ def _describe(held: Confinement) -> str:
     files = _FILES[held.files]
     memory = "memory limit" if held.memory_limit else "no memory limit"
     privileges = "no new privileges" if held.no_new_privileges else "privileges not bounded"
-    return ", ".join((network, user, files, memory, privileges)) + f": {held.level}"
+    scratch = f"scratch folder {held.scratch}"
+    return ", ".join((network, user, files, memory, privileges, scratch)) + f": {held.level}"

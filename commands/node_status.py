@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clients.attempts import LOOKED_AT, Attempt, last_attempts
 from clients.identity import load_identity
 from clients.owner import open_owner
 from clients.room import GIB
@@ -26,6 +28,7 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     with open_owner(node) as owner:
         found = owner.status()
     identity = load_identity(node)
+    attempts = last_attempts(node / "log", identity.log_signer.verifier)
     log_key, witness_key = identity.log_signer.verifier_key, identity.cosigner.verifier.text
     if as_json:
         forks = [fork.to_json() for fork in found.forks]
@@ -33,6 +36,7 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
         record = found.running.record
         running = {"up": found.running.up, "record": record and record.to_json()}
         told = {**keys, **_plain(asdict(found)), "forks": forks, "running": running}
+        told["attempts"] = [asdict(one) for one in attempts]
         print_json(told)
         return
     for fork in found.forks:
@@ -102,11 +106,21 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
             for u in found.uses
         ],
     )
+    _print_attempts(attempts)
     if found.untold:
         say(
             f"{len(found.untold)} withdrawals are not yet confirmed by governance; "
             "the running node goes on telling it"
         )
+
+
+def _print_attempts(attempts: Sequence[Attempt]) -> None:
+    """What was tried here and came to nothing, as far back as the log's end goes."""
+    print_table(
+        f"last refusals and failures, in the last {LOOKED_AT} entries of the own log",
+        ["time", "what", "code", "what was sent back"],
+        [[one.time, one.kind, one.code, one.text] for one in attempts],
+    )
 
 
 def _say_how_it_runs(found: NodeStatus) -> None:

@@ -46,7 +46,12 @@ from server.space import init_space
 PURPOSE = "medical-research"
 METRICS = ("train_loss", "eval_loss", "eval_accuracy", "num-examples")
 NOT_ISOLATED = Confinement.measured(
-    network="host", user="same", files="host", no_new_privileges=False, memory_limit=False
+    network="host",
+    user="same",
+    files="host",
+    no_new_privileges=False,
+    memory_limit=False,
+    scratch="watched",
 )
 
 

@@ -34,6 +34,8 @@ class Confinement(Document):
     Attributes:
         files: what the child can open: `own` is the app, the interpreter and its scratch folder,
             `devices` an accelerator's besides, `host` what its user can.
+        scratch: `bounded` is a file system of its own, whose bytes and files the kernel bounds;
+            `watched` is looked at while the child runs.
         level: what follows from the others; another is refused.
     """
 
@@ -42,6 +44,7 @@ class Confinement(Document):
     files: Literal["own", "devices", "host"]
     no_new_privileges: bool
     memory_limit: bool
+    scratch: Literal["bounded", "watched"]
     level: Level
 
     @classmethod
@@ -53,6 +56,7 @@ class Confinement(Document):
         files: Literal["own", "devices", "host"],
         no_new_privileges: bool,
         memory_limit: bool,
+        scratch: Literal["bounded", "watched"],
     ) -> Self:
         """With the level that these give."""
         bounded = network == "none" and no_new_privileges and memory_limit
@@ -62,6 +66,7 @@ class Confinement(Document):
             files=files,
             no_new_privileges=no_new_privileges,
             memory_limit=memory_limit,
+            scratch=scratch,
             level=_level(bounded=bounded, strict=user == "nobody" and files == "own"),
         )
 
@@ -82,6 +87,7 @@ class Confinement(Document):
             files=files,
             no_new_privileges=self.no_new_privileges,
             memory_limit=self.memory_limit,
+            scratch=self.scratch,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,12 @@ def test_a_node_that_cannot_give_the_level_that_is_demanded_refuses(place: Path)
         assert texts
         assert all("the execution environment" in text and "confined" in text for text in texts)
         assert not any(entry.type == "UseStarted" for entry in own)
+
+        status = python("-m", "commands", "node", "status", "--json", "--node")
+        folder = str(local.nodes["south"].folder)
+        told = json.loads(subprocess.check_output([*status, folder], timeout=60))["attempts"]
+        assert [one["text"] for one in reversed(told)] == texts
+        assert {(one["kind"], one["code"]) for one in told} == {("refused", "agreement-denies")}
 
         run = local.open_run(spec(app, lenient, rounds=1)).run
         assert ended(local, run).state == "COMPLETED"

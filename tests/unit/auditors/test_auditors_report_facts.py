@@ -72,7 +72,7 @@ def test_who_used_whose_data_for_what_and_at_what_cost(facts: Facts, story: Stor
     assert story[alpha.first_entry].type == story[alpha.last_entry].type == "ReceiptAccepted"
     assert alpha.environments == [
         "files: own, level: isolated, memory_limit: yes, network: none, no_new_privileges: yes, "
-        "user: nobody"
+        "scratch: bounded, user: nobody"
     ]
 
 

@@ -125,7 +125,12 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "metrics": {},
         "clip_norm": "",
         "confinement": Confinement.measured(
-            network="none", user="nobody", files="own", no_new_privileges=True, memory_limit=True
+            network="none",
+            user="nobody",
+            files="own",
+            no_new_privileges=True,
+            memory_limit=True,
+            scratch="bounded",
         ),
         "started": TIME,
         "finished": TIME,

@@ -44,8 +44,8 @@ def call(*arguments):
     done = LIBC.syscall(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))
     return ctypes.get_errno() if done == -1 else 0
 
-def execute_memory():
-    descriptor = os.memfd_create("tool")
+def execute_file():
+    descriptor = os.open("tool", os.O_RDWR | os.O_CREAT, 0o700)
     os.write(descriptor, open(sys.executable, "rb").read(4096))
     return call(322, descriptor, b"", 0, 0, 0x1000)
 
@@ -126,6 +126,46 @@ def noise():
     warnings.warn(secret())
     raise RuntimeError(secret())
 
+def fill_files():
+    made = 0
+    try:
+        for made in range(1_000_000):
+            open(f"f{made}", "wb").close()
+    except OSError:
+        pass
+    return made
+
+def fill_folders():
+    made = 0
+    try:
+        for made in range(1_000_000):
+            os.mkdir("d")
+            os.chdir("d")
+    except OSError:
+        pass
+    return made
+
+def fill_bytes():
+    # In files of 64 MiB that have no name any more.
+    held, block = [], bytes(1 << 20)
+    try:
+        while True:
+            held.append(open("x", "wb", buffering=0))
+            os.unlink("x")
+            for _ in range(64):
+                if held[-1].write(block) < len(block):
+                    raise OSError
+    except OSError:
+        return sum(os.fstat(file.fileno()).st_size for file in held)
+
+def burn():
+    import hashlib
+    work = lambda: [hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000) for _ in range(10_000)]
+    many = [threading.Thread(target=work) for _ in range(16)]
+    for thread in many:
+        thread.start()
+    many[0].join()
+
 def remember():
     found = sum(len(glob.glob(os.path.join(place, "kept-*")))
                 for place in (".", os.environ["HOME"], tempfile.gettempdir(), "/tmp", "/dev/shm"))
@@ -171,7 +211,7 @@ REACH = {
     "io_uring": lambda c: call(425, 8, bytes(120)),
     "ptrace": lambda c: call(101, 16, os.getppid(), 0, 0),
     "process_vm_readv": lambda c: call(310, int(c["pid"]), bytes(16), 1, bytes(16), 1, 0),
-    "memfd-execveat": lambda c: execute_memory(),
+    "execveat": lambda c: execute_file(),
     "userfaultfd": lambda c: call(323, 0),
     "keyctl": lambda c: call(250, 0, -3, 1),
     "bpf": lambda c: call(321, 0, bytes(64), 64),
@@ -194,6 +234,10 @@ REACH = {
     "proc-node-files": lambda c: number(lambda: os.listdir(f"/proc/{c['pid']}/fd")),
     "proc-self-root": lambda c: number(lambda: open("/proc/self/root/etc/passwd").read()),
     "forks": lambda c: forks(),
+    "fill-files": lambda c: fill_files(),
+    "fill-folders": lambda c: fill_folders(),
+    "fill-bytes": lambda c: fill_bytes(),
+    "memfd": lambda c: number(lambda: os.memfd_create("hoard")),
     "threads": lambda c: threads(),
     "daemon": lambda c: daemon(),
     "remember": lambda c: remember(),
@@ -201,6 +245,7 @@ REACH = {
 
 ENDS = {
     "spin": spin,
+    "burn": burn,
     "stubborn": stubborn,
     "sleep": lambda: time.sleep(600),
     "hundred-gigabytes": lambda: np.ones(100 << 30, dtype=np.uint8),
@@ -258,7 +303,7 @@ def train(message, context):
     elif do.startswith("state"):
         metrics = {"loss": keep(context, do)}
     content = {"metrics": MetricRecord(metrics)}
-    incoming = message.content["arrays"]["weight"].numpy()
+    incoming = next(iter(message.content["arrays"].values())).numpy()
     content["arrays"] = ArrayRecord({n: Array(a) for n, a in arrays(do, incoming).items()})
     if do == "config-record":
         content["config"] = ConfigRecord({secret(): secret(), "rows": row()})

@@ -20,6 +20,7 @@ from hostile_app import PILOT
 from hostile_node import LEAKS, SECRET, HostileNode, hostile_node, receipt_of
 from test_clients_work import MODEL
 
+from clients.scratch import SCRATCH_BYTES, SCRATCH_FILES
 from clients.tasks import Done
 from policies.tensors import pack_tensors, unpack_tensors
 from policies.wire import Refusal
@@ -88,7 +89,7 @@ needs_numbers = pytest.mark.skipif(
 @pytest.mark.parametrize(
     "do",
     [
-        *("io_uring", "ptrace", "process_vm_readv", "memfd-execveat", "userfaultfd", "keyctl"),
+        *("io_uring", "ptrace", "process_vm_readv", "execveat", "userfaultfd", "keyctl"),
         *("bpf", "perf", "unshare", "mount", "pidfd", "limit-parent"),
     ],
 )
@@ -204,6 +205,32 @@ def test_ten_thousand_forks_or_threads_end_with_the_job(node: HostileNode, do: s
 
 def test_a_daemon_is_not_left_behind(node: HostileNode) -> None:
     assert node.figure("daemon") == errno.EPERM
+
+
+@pytest.mark.parametrize(
+    ("do", "most"),
+    [("fill-files", SCRATCH_FILES), ("fill-folders", SCRATCH_FILES), ("fill-bytes", SCRATCH_BYTES)],
+)
+def test_a_million_files_or_a_full_disk_end_at_the_scratch_folders_bounds(
+    node: HostileNode, do: str, most: int
+) -> None:
+    """Unlinked files count, too; and the next job finds the folder empty."""
+    if node.sandbox.confinement.scratch != "bounded":
+        pytest.skip("no mounts here: the folder is watched, see test_clients_scratch.py")
+    assert 0.9 * most < node.figure(do) <= most
+    assert 0.9 * most < node.figure(do) <= most
+
+
+def test_memory_in_files_without_a_folder_is_refused(node: HostileNode) -> None:
+    """A limit of address space would not count it."""
+    assert node.figure("memfd") == errno.EPERM
+
+
+def test_many_threads_take_no_more_than_the_permits_time(node: HostileNode) -> None:
+    """Either the processor's seconds run out or the wall's, whichever comes first here."""
+    reply = node.attack("burn", wall_s=2)
+    assert (isinstance(reply, Refusal), node.last_entry()) == (True, ("UseFailed", "app-timeout"))
+    lives_on(node)
 
 
 @pytest.mark.parametrize("do", ["spin", "stubborn"])

@@ -50,8 +50,10 @@ def test_every_named_call_is_refused(machine: Machine) -> None:
     arch = machine.audit_arch
     for number in machine.network:
         assert verdict(machine, arch=arch, number=number) == refused(errno.ENETUNREACH)
-    for number in machine.refused:
+    for number in (*machine.refused, *machine.memory):
         assert verdict(machine, arch=arch, number=number) == refused(errno.EPERM)
+    for number in machine.memory:
+        assert verdict(machine, arch=arch, number=number, devices=True) == ALLOW
     assert verdict(machine, arch=arch, number=machine.clone3) == refused(errno.ENOSYS)
 
 

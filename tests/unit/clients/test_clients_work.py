@@ -63,7 +63,12 @@ MODEL = pack_tensors({"weight": np.zeros((2, 3), dtype=np.float32)})
 CONFIG = {"lr": 0.1, "epochs": 1}
 UPDATE = {"weight": np.ones((2, 3), dtype=np.float32)}
 CONFINEMENT = Confinement.measured(
-    network="none", user="nobody", files="own", no_new_privileges=True, memory_limit=True
+    network="none",
+    user="nobody",
+    files="own",
+    no_new_privileges=True,
+    memory_limit=True,
+    scratch="bounded",
 )
 
 

@@ -20,6 +20,7 @@ CONFINEMENT: dict[str, Any] = {
     "files": "own",
     "no_new_privileges": True,
     "memory_limit": True,
+    "scratch": "bounded",
     "level": "isolated",
 }
 RECEIPT: dict[str, Any] = {
@@ -103,6 +104,7 @@ def test_a_permit_never_passes_as_a_receipt() -> None:
         ({"confinement": CONFINEMENT | {"user": "root"}}, "$.confinement.user"),
         ({"confinement": CONFINEMENT | {"memory_limit": 1}}, "$.confinement.memory_limit"),
         ({"confinement": CONFINEMENT | {"files": "some"}}, "$.confinement.files"),
+        ({"confinement": CONFINEMENT | {"scratch": "full"}}, "$.confinement.scratch"),
         ({"confinement": CONFINEMENT | {"level": "perfect"}}, "$.confinement.level"),
         ({"confinement": CONFINEMENT | {"level": "confined"}}, "$.confinement"),
         ({"confinement": CONFINEMENT | {"files": "host"}}, "$.confinement"),
@@ -139,6 +141,7 @@ def test_a_float_cannot_even_be_signed() -> None:
         ({}, "isolated"),
         ({"files": "devices"}, "confined"),
         ({"files": "host"}, "confined"),
+        ({"scratch": "watched"}, "isolated"),
         ({"user": "same"}, "confined"),
         ({"network": "host"}, "process"),
         ({"no_new_privileges": False}, "process"),

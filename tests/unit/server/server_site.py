@@ -341,6 +341,7 @@ class Site:
                 "files": "own",
                 "no_new_privileges": True,
                 "memory_limit": True,
+                "scratch": "bounded",
                 "level": "isolated",
             },
             "started": instant(self.now),

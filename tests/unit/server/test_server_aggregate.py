@@ -74,7 +74,12 @@ def _receipt(*, used: int, held: int, metrics: dict[str, str]) -> Receipt:
         metrics=metrics,
         clip_norm="",
         confinement=Confinement.measured(
-            network="none", user="nobody", files="own", no_new_privileges=True, memory_limit=True
+            network="none",
+            user="nobody",
+            files="own",
+            no_new_privileges=True,
+            memory_limit=True,
+            scratch="bounded",
         ),
         started="2026-01-01T00:00:00.000Z",
         finished="2026-01-01T00:00:01.000Z",

@@ -72,6 +72,7 @@ def receipt(*, rows: int, update: bytes) -> bytes:
                 files="own",
                 no_new_privileges=True,
                 memory_limit=True,
+                scratch="bounded",
             ),
             started="2026-01-01T00:00:00.000Z",
             finished="2026-01-01T00:00:01.000Z",
