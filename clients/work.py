@@ -24,6 +24,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.egress import carried, check_metrics, leaving_update
+from clients.environments import Environment
 from clients.errors import (
     AppFailed,
     EgressRefused,
@@ -93,6 +94,7 @@ class Worker:
         devices: an accelerator's files that the owner opens to apps whose permit allows it.
         observer: told of each task.
         states: seals what apps keep between rounds; without it they keep nothing.
+        environment_of: the packages that an app was approved with; without it, none.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -114,6 +116,7 @@ class Worker:
         devices: tuple[Path, ...] = (),
         observer: Observer = NOBODY,
         states: StateVault | None = None,
+        environment_of: Callable[[str], Environment | None] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -133,6 +136,7 @@ class Worker:
         self._devices = devices
         self._observer = observer
         self._states = states
+        self._environment_of = environment_of if environment_of is not None else _none
         self._test_step = on_step if on_step is not None else _ignore
         self._turn = threading.Lock()
         self._current: _Current | None = None
@@ -284,6 +288,7 @@ class Worker:
             memory_bytes=body.limits.memory_bytes,
             devices=self._opened(body),
             state=None if kept is None else kept.data,
+            environment=self._environment_of(body.app),
         )
         current.end = replace(
             current.end,
@@ -405,4 +410,8 @@ def _end(reply: Reply, current: _Current | None) -> TaskEnd:
 
 
 def _ignore(_told: object) -> None:
+    pass
+
+
+def _none(_app: str) -> None:
     pass
