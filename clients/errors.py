@@ -16,6 +16,7 @@ ClientError
 ├── VaultError             the product's data cannot be read; names file, column, row, no value
 ├── ConsentError           the table of consents cannot be read; names file, column, row, no value
 ├── BundleError            a Flower app bundle was refused
+├── EnvironmentRefused     an environment of packages for apps was refused
 ├── AppStateRefused        what an app kept between rounds is not what this node sealed
 ├── EgressRefused          what the app returned may not leave
 └── SandboxError
@@ -111,6 +112,10 @@ class ConsentError(ClientError):
 
 class BundleError(ClientError):
     """A Flower app bundle is not what was expected, or not safe to unpack."""
+
+
+class EnvironmentRefused(ClientError):
+    """Packages for apps are not what was locked or built, or do not fit beside our own."""
 
 
 class AppStateRefused(ClientError):

@@ -18,6 +18,7 @@ The folder (0700) and what lies in it; keys are files of mode 0600 and never lea
     pending/<id>.json     newer versions that governance has not logged yet
     offers/<id>.json      offers that the owner published, as it signed them
     apps/                 bundles that the owner looked at
+    envs/<name>/          packages for apps that the owner built (clients.environments)
     witness-policy        whose cosignatures a permit's checkpoint must carry; optional
     failures/             what apps said when they failed (clients.failures)
     running.json .lock    what the node's process tells of itself (clients.running)
@@ -130,6 +131,11 @@ class NodePaths:
     def failures(self) -> Path:
         """What apps said when they failed."""
         return self.root / "failures"
+
+    @property
+    def environments(self) -> Path:
+        """Packages for apps."""
+        return self.root / "envs"
 
     @property
     def evidence(self) -> Path:

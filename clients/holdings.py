@@ -6,7 +6,7 @@ the journal in the same transaction (clients.journal).
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -22,17 +22,29 @@ from policies.entries import EntryType, entry_bytes
 class Holdings(Database):
     """The part of a node's database that its owner changes."""
 
-    def approve_app(self, sha256: str, *, time: str) -> bool:
-        """The owner's yes to a bundle, also after a revocation; False if it stood already."""
+    def approve_app(
+        self, sha256: str, *, time: str, environment: str = "", environment_digest: str = ""
+    ) -> bool:
+        """The owner's yes to a bundle, also after a revocation; False if it stood already.
+
+        Args:
+            environment, environment_digest: the packages that it may use; a yes with others takes
+                the place of the one before.
+        """
         with self._transaction() as connection:
-            if is_approved(connection, sha256):
+            query = select(APPS).where(APPS.c.sha256 == sha256)
+            row = connection.execute(query).first()
+            packages = {"environment": environment, "environment_digest": environment_digest}
+            asked = AppRecord(sha256=sha256, approved=time, revoked=None, **packages)
+            if row is not None and replace(AppRecord(**row._mapping), approved=time) == asked:
                 return False
-            values = {"sha256": sha256, "approved": time, "revoked": None}
+            values = asdict(asked)
             statement = insert(APPS).values(values)
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["sha256"], set_=values)
             )
-            _enqueue(connection, "AppApproved", time, {"app": sha256})
+            body = {"app": sha256} | ({k: v for k, v in packages.items() if v})
+            _enqueue(connection, "AppApproved", time, body)
             return True
 
     def revoke_app(self, sha256: str, *, time: str) -> bool:
@@ -44,6 +56,11 @@ class Holdings(Database):
             drop_states(connection, app=sha256)
             _enqueue(connection, "AppRevoked", time, {"app": sha256})
             return True
+
+    def app(self, sha256: str) -> AppRecord | None:
+        """The owner's word on a bundle, if there ever was one."""
+        row = self._one(select(APPS).where(APPS.c.sha256 == sha256))
+        return None if row is None else AppRecord(**row._mapping)
 
     def apps(self) -> list[AppRecord]:
         """Every bundle the owner ever approved."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from clients.appcall import AppResultError, parse_metric
 from clients.appstate import MAX_STATE_BYTES, unpack_state
+from clients.environments import Environment
 from clients.errors import AppFailed, AppTimeout, SandboxCancelled, SandboxUnavailable
 from clients.launcher import UPDATE_SLACK_BYTES, Ended, describe_status
 from clients.scratch import SCRATCH_BYTES, SCRATCH_FILES
@@ -36,6 +37,7 @@ class Job:
         memory_bytes: address space that the app may use on top of the interpreter's.
         devices: files of an accelerator that it may open (clients.accelerator).
         state: what the app kept after the last round of this run; None where it may keep nothing.
+        environment: packages that it was approved with; None for this program's own only.
     """
 
     app_dir: Path
@@ -48,6 +50,7 @@ class Job:
     memory_bytes: int
     devices: tuple[Path, ...] = ()
     state: bytes | None = None
+    environment: Environment | None = None
 
 
 @dataclass(frozen=True, slots=True)

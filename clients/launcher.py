@@ -92,21 +92,31 @@ class Zygote:
     control: socket.socket
 
     @classmethod
-    def start(cls, base: Path, preload: Sequence[str]) -> Zygote:
+    def start(cls, base: Path, preload: Sequence[str], *, site: Path | None = None) -> Zygote:
         """Start it and wait until it has imported what it should.
 
         Args:
             base: folder for its log and the children's scratch folders.
+            site: folder of packages that apps find behind this program's own.
 
         Raises:
             SandboxUnavailable: it did not get ready; the text ends with its last words.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        log = base / "zygote.log"
+        log = base / f"zygote-{ours.fileno()}.log"
         modules = ("flwr.clientapp", *preload)
+        place = "" if site is None else str(site)
         with theirs, log.open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "clients.zygote", str(theirs.fileno()), base, *modules],
+                [
+                    sys.executable,
+                    "-m",
+                    "clients.zygote",
+                    str(theirs.fileno()),
+                    base,
+                    place,
+                    *modules,
+                ],
                 cwd=Path(__file__).parents[1],
                 env=_environment(base),
                 stdin=subprocess.DEVNULL,

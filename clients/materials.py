@@ -9,6 +9,7 @@ from typing import Protocol
 
 from clients.appbundle import MAX_BUNDLE_BYTES, install_bundle, installed_declaration
 from clients.declared import Declaration
+from clients.environments import Environment, open_environment
 from clients.errors import BundleError, FileRefused, ProductError, refused
 from clients.files import read_file
 from clients.identity import NodeIdentity
@@ -55,6 +56,7 @@ class OwnMaterials:
         self._state = state
         self._selector = Selector(salt=identity.keys.salt, spool=identity.paths.root)
         self._installed: dict[str, Path] = {}
+        self._environments: dict[tuple[str, str], Environment] = {}
         self._products: dict[str, Product] = {}
         self._turn = threading.RLock()
 
@@ -98,3 +100,19 @@ class OwnMaterials:
     def declaration(self, app: str) -> Declaration:
         """See `Materials`."""
         return installed_declaration(self.app_folder(app))
+
+    def app_environment(self, app: str) -> Environment | None:
+        """The packages that the owner approved this app with; None for this program's own only.
+
+        Raises:
+            EnvironmentRefused: they are not there, or were changed since this node started.
+        """
+        record = self._state.app(app)
+        if record is None or not record.environment:
+            return None
+        key = (record.environment, record.environment_digest)
+        known = self._environments.get(key)
+        if known is None:
+            known = open_environment(self._identity.paths.environments, *key)
+            self._environments[key] = known
+        return known

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from clients.appbundle import verify_bundle
+from clients.environments import open_environment, read_environment
 from clients.errors import ClientError, GovernanceError
 from clients.files import replace_file
 from clients.governance import GovernanceClient, OwnerPort, Registered
@@ -80,19 +81,49 @@ class Owner:
         self._governance = governance
         self._clock = clock
 
-    def approve_app(self, bundle: bytes) -> str:
+    def approve_app(self, bundle: bytes, *, environment: str = "") -> str:
         """Keep a bundle that the owner looked at, and allow it to run; returns its SHA-256.
+
+        Args:
+            environment: name of the packages that it may use besides this program's own.
 
         Raises:
             BundleError: no Flower bundle that this node could run.
+            EnvironmentRefused: none of that name, or it was changed.
             FileRefused, StateUnavailable
         """
         app = sha256_hex(bundle)
         verify_bundle(bundle, expected_sha256=app)
         # The bundle first: an approval without it could not be acted on.
+        digest = self._environment_digest(environment)
         replace_file(self._identity.paths.bundle(app), bundle)
-        self._state.approve_app(app, time=instant(self._clock()))
+        self._state.approve_app(
+            app,
+            time=instant(self._clock()),
+            environment=environment,
+            environment_digest=digest,
+        )
         return app
+
+    def use_environment(self, app: str, environment: str) -> None:
+        """Approve an app again, with other packages; "" for this program's own only.
+
+        Raises:
+            ClientError: it is not approved now.
+            EnvironmentRefused: as `approve_app`.
+        """
+        known = self._state.app(app)
+        if known is None or known.revoked is not None:
+            raise ClientError(
+                f"app {app}: expected one that is approved, got one that is not; look at it and "
+                "approve it: tds app approve"
+            )
+        self._state.approve_app(
+            app,
+            time=instant(self._clock()),
+            environment=environment,
+            environment_digest=self._environment_digest(environment),
+        )
 
     def fetch_app(self, app: str) -> bytes:
         """The bundle that governance registered under this SHA-256, for the owner to look at.
@@ -230,6 +261,13 @@ class Owner:
     def status(self) -> NodeStatus:
         """Everything the node's database knows, for people."""
         return read_status(self._identity, self._state)
+
+    def _environment_digest(self, name: str) -> str:
+        if not name:
+            return ""
+        folder = self._identity.paths.environments
+        digest = read_environment(folder, name).digest
+        return open_environment(folder, name, digest).digest
 
     def _own_agreement(self, document: bytes) -> Agreement:
         try:

@@ -99,11 +99,18 @@ class ProductRecord:
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
-    """The owner's word on a bundle; approved means `revoked` is None."""
+    """The owner's word on a bundle; approved means `revoked` is None.
+
+    Attributes:
+        environment, environment_digest: the packages that it was approved with
+            (clients.environments); "" for this program's own only.
+    """
 
     sha256: str
     approved: str
     revoked: str | None
+    environment: str = ""
+    environment_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from clients.errors import (
     ClientError,
     ConsentError,
     EgressRefused,
+    EnvironmentRefused,
     GateRefused,
     ProductError,
     VaultError,
@@ -76,5 +77,8 @@ def _fixed(error: ClientError | LedgerError, *, product: str, app: str) -> Refus
         return refusal("product-unreadable", text + _WHERE)
     if isinstance(error, BundleError):
         text = f"the bundle of app {app} is not there as it was approved"
+        return refusal("app-failed", text + _WHERE)
+    if isinstance(error, EnvironmentRefused):
+        text = f"the packages of app {app} are not there as it was approved with them"
         return refusal("app-failed", text + _WHERE)
     return refusal("node-unavailable", "the node cannot work at the moment" + _WHERE)

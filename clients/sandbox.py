@@ -21,9 +21,10 @@ import numpy as np
 from clients.appcall import Call, call_app, parse_metric, public_type
 from clients.errors import AppFailed, SandboxCancelled, SandboxUnavailable
 from clients.jobs import Job, JobResult, cpu_seconds, read_result
-from clients.launcher import START_TIMEOUT_S, Ended, Zygote
+from clients.launcher import START_TIMEOUT_S, Ended
 from clients.rowfile import MappedRows, RowFile
 from clients.sdk import Rows
+from clients.zygotes import Zygotes
 from policies.receipt import Confinement
 from policies.runconfig import config_to_json
 from policies.tensors import pack_tensors, unpack_tensors
@@ -69,12 +70,11 @@ class Sandbox:
 
     def __init__(self, base: Path, preload: Sequence[str]) -> None:
         self._base = base
-        self._preload = preload
         self._apps: dict[Path, Path] = {}
         self._packed = _PackedRows()
         self._lock = threading.Lock()
         self._kill: threading.Event | None = None
-        self._zygote = Zygote.start(base, preload)
+        self._zygotes = Zygotes(base, preload)
 
     @classmethod
     def start(cls, *, preload: Sequence[str] = PRELOAD) -> Self:
@@ -110,11 +110,11 @@ class Sandbox:
     @property
     def pid(self) -> int:
         """The zygote's process id."""
-        return self._zygote.process.pid
+        return self._zygotes.plain.process.pid
 
     def alive(self) -> bool:
         """Whether the zygote's process is there; a job that finds none starts another."""
-        return self._zygote.alive()
+        return self._zygotes.plain.alive()
 
     def run(self, job: Job, *, cancelled: threading.Event | None = None) -> JobResult:
         """Run one job to its end; a second caller waits.
@@ -156,7 +156,7 @@ class Sandbox:
         """End the running job and the zygote; no process and no folder is left behind."""
         self.kill_current()
         with self._lock:
-            self._zygote.close()
+            self._zygotes.close()
             self._packed.close()
             shutil.rmtree(self._base, ignore_errors=True)
 
@@ -166,14 +166,12 @@ class Sandbox:
         job: Job,
         signals: Sequence[threading.Event],
     ) -> Ended:
-        if not self._zygote.alive():
-            self._zygote.close()
-            self._zygote = Zygote.start(self._base, self._preload)
+        zygote = self._zygotes.of(job.environment)
         try:
             rows = self._packed.file(job.rows)
-            return self._zygote.run(head, job.model, rows, job.state, job.timeout_s, signals)
+            return zygote.run(head, job.model, rows, job.state, job.timeout_s, signals)
         except (OSError, SandboxUnavailable) as error:
-            self._zygote.close()
+            zygote.close()
             raise SandboxUnavailable(f"the sandbox was lost during a job: {error}") from error
 
     def _staged(self, app_dir: Path) -> Path:
@@ -244,6 +242,8 @@ class InProcessUnsafeRunner:
         folder = str(job.app_dir.resolve())
         if folder not in sys.path:
             sys.path.insert(0, folder)
+        if job.environment is not None and str(job.environment.site) not in sys.path:
+            sys.path.append(str(job.environment.site))
         call = Call(
             app_dir=job.app_dir,
             kind=job.kind,

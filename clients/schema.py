@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, text
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 METADATA = MetaData()
 SEEN = Table(
@@ -56,6 +56,8 @@ APPS = Table(
     Column("sha256", String, primary_key=True),
     Column("approved", String, nullable=False),
     Column("revoked", String),
+    Column("environment", String, nullable=False, server_default=""),
+    Column("environment_digest", String, nullable=False, server_default=""),
 )
 USES = Table(
     "uses",
@@ -164,6 +166,10 @@ UPGRADES: Final[Mapping[int, tuple[str | Callable[[Connection], None], ...]]] = 
             " agreement VARCHAR NOT NULL, app VARCHAR NOT NULL, round INTEGER NOT NULL,"
             " rows VARCHAR NOT NULL, size INTEGER NOT NULL, kept VARCHAR NOT NULL,"
             " sealed BLOB NOT NULL, PRIMARY KEY (run, product, agreement, app))",
+        ),
+        5: (
+            "ALTER TABLE apps ADD COLUMN environment VARCHAR NOT NULL DEFAULT ''",
+            "ALTER TABLE apps ADD COLUMN environment_digest VARCHAR NOT NULL DEFAULT ''",
         ),
     }
 )

@@ -25,6 +25,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from clients.egress import carried, check_metrics, leaving_update
+from clients.environments import Environment
 from clients.errors import (
     AppFailed,
     EgressRefused,
@@ -113,6 +114,7 @@ class Worker:
         prepare: called with the number of tasks in work, before a task is checked; raises what
             keeps the runner from running so many at once.
         states: seals what apps keep between rounds; without it they keep nothing.
+        environment_of: the packages that an app was approved with; without it, none.
         on_step: called after each step with its name; tests crash there.
     """
 
@@ -136,6 +138,7 @@ class Worker:
         room: Room | None = None,
         prepare: Callable[[int], None] | None = None,
         states: StateVault | None = None,
+        environment_of: Callable[[str], Environment | None] | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -155,6 +158,7 @@ class Worker:
         self._devices = devices
         self._observer = observer
         self._states = states
+        self._environment_of = environment_of if environment_of is not None else _none
         self._test_step = on_step if on_step is not None else _ignore
         self._room = room or Room(memory_bytes=0, alone=True)
         self._prepare = prepare if prepare is not None else _ignore
@@ -340,6 +344,7 @@ class Worker:
             memory_bytes=body.limits.memory_bytes,
             devices=self._opened(body),
             state=None if kept is None else kept.data,
+            environment=self._environment_of(body.app),
         )
         current.end = replace(
             current.end,
@@ -477,4 +482,8 @@ def _end(reply: Reply, current: _Current | None) -> TaskEnd:
 
 
 def _ignore(_told: object) -> None:
+    pass
+
+
+def _none(_app: str) -> None:
     pass

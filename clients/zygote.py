@@ -73,13 +73,18 @@ class _Host:
     searching: bool
 
     @classmethod
-    def here(cls) -> _Host:
-        """As this process finds it."""
+    def here(cls, packages: Sequence[Path]) -> _Host:
+        """As this process finds it.
+
+        Args:
+            packages: folders on `sys.path` besides the interpreter's.
+        """
         user = unprivileged_user()
+        needed = (*python_folders(), *packages)
         return cls(
             user=user,
-            readable=(*python_folders(), *map(Path, _SYSTEM_READABLE)),
-            searching=user is not None and not all(map(open_to_others, python_folders())),
+            readable=(*needed, *map(Path, _SYSTEM_READABLE)),
+            searching=user is not None and not all(map(open_to_others, needed)),
         )
 
 
@@ -97,17 +102,21 @@ def main(arguments: Sequence[str]) -> None:
     """Run until the node closes its end.
 
     Args:
-        arguments: descriptor of the socket, base folder, names of modules to import ahead.
+        arguments: descriptor of the socket, base folder, folder of further packages or "", names
+            of modules to import ahead.
     """
     control = socket.socket(fileno=int(arguments[0]))
     base = Path(arguments[1])
     os.chdir("/")
-    for name in arguments[2:]:
+    packages = [Path(arguments[2])] if arguments[2] else []
+    # Behind ours, which nothing there can hide; `.pth` files there do nothing.
+    sys.path += map(str, packages)
+    for name in arguments[3:]:
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             importlib.import_module(name)
     defer_compiler()
     warm_up()
-    host = _Host.here()
+    host = _Host.here(packages)
     if host.user is not None:
         enter_empty_network()
     space = ScratchSpace.make(base)

@@ -10,6 +10,7 @@ import typer
 from clients.appbundle import MAX_BUNDLE_BYTES, build_bundle, verify_bundle
 from clients.files import read_file, replace_file
 from clients.owner import open_owner
+from commands import app_env
 from commands.app_show import Bundle, read_bundle, show
 from commands.app_state import forget, states
 from commands.errors import BadInput
@@ -26,6 +27,7 @@ from server.governance_client import GovernanceClient
 from server.space import load_space
 
 cli = typer.Typer(no_args_is_help=True, help="Flower apps, each known by its bundle's SHA-256.")
+cli.add_typer(app_env.cli, name="env")
 cli.command("show")(show)
 cli.command("states")(states)
 cli.command("forget")(forget)
@@ -101,7 +103,13 @@ def list_apps(node: NodeFolder, as_json: JsonFlag = False) -> None:
 
 
 @cli.command("approve")
-def approve(bundle: Bundle, node: NodeFolder) -> None:
+def approve(
+    bundle: Bundle,
+    node: NodeFolder,
+    env: Annotated[
+        str, typer.Option(help="Packages that it may use, built before (tds app env build).")
+    ] = "",
+) -> None:
     """Allow an app to run on this node, under permits; look at it first (tds app show).
 
     Example: tds app approve 3b2f… --node ./clinic
@@ -109,7 +117,8 @@ def approve(bundle: Bundle, node: NodeFolder) -> None:
     data = read_bundle(bundle, node)
     verify_bundle(data, expected_sha256=sha256_hex(data))
     with open_owner(node) as owner:
-        say(f"approved {owner.approve_app(data)}")
+        app = owner.approve_app(data, environment=env)
+    say(f"approved {app}" + (f" with the environment {env}" if env else ""))
 
 
 @cli.command("revoke")

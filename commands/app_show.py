@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import asdict
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,8 +13,10 @@ import typer
 from clients.appbundle import MAX_BUNDLE_BYTES, bundle_config, verify_bundle
 from clients.appreading import AppReading, read_app, source_lines
 from clients.declared import UNDECLARED, Declaration
+from clients.environments import open_environment, read_environment
 from clients.figures import metric_bits
 from clients.files import read_file
+from clients.identity import load_identity
 from clients.owner import open_owner
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_json, print_table, say
@@ -37,6 +40,7 @@ MAX_SHOWN_NAME: Final = 200
 def show(
     bundle: Bundle,
     node: ReadingNode = None,
+    env: Annotated[str, typer.Option(help="Look with the packages of this environment.")] = "",
     source: Annotated[str, typer.Option(help="Print this file of the app instead.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -49,7 +53,8 @@ def show(
     if source:
         _print_source(files, source, as_json=as_json)
         return
-    reading = read_app(sha256_hex(data), files, installed=_installed)
+    site = _site(env, node) if env else None
+    reading = read_app(sha256_hex(data), files, installed=lambda name: _installed(name, site))
     config = bundle_config(data)
     if as_json:
         found = asdict(reading)
@@ -156,9 +161,18 @@ def _print_declared(declared: Declaration) -> None:
         say(f"declares to return at most {declared.max_bytes} bytes of arrays")
 
 
-def _installed(module: str) -> bool:
-    """Whether the node's environment has this top-level module; looking imports nothing of it."""
+def _site(env: str, node: Path | None) -> str:
+    if node is None:
+        raise BadInput("--env: expected the node that has it (--node), got none")
+    folder = load_identity(node).paths.environments
+    return str(open_environment(folder, env, read_environment(folder, env).digest).site)
+
+
+def _installed(module: str, site: str | None) -> bool:
+    """Whether there is this top-level module for apps; looking imports nothing of it."""
     try:
+        if site is not None and PathFinder.find_spec(module, [site]) is not None:
+            return True
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False

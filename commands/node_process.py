@@ -129,13 +129,15 @@ def open_node(
     alarm.settle()
     policy = read_witness_policy(identity.paths, identity.space_log)
     log_turn = threading.Lock()
+    materials = OwnMaterials(identity=identity, state=state)
     worker = Worker(
         keys=GateKeys.of(identity, environment=environment, policy=policy),
         receipt_key=identity.keys.receipt,
         confinement=confinement,
         state=state,
         journal=journal,
-        materials=OwnMaterials(identity=identity, state=state),
+        materials=materials,
+        environment_of=materials.app_environment,
         runner=runner,
         fetch_consistency=governance.get_consistency,
         clock=now,

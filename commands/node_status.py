@@ -75,8 +75,8 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     )
     print_table(
         "approved apps",
-        ["SHA-256", "approved", "revoked"],
-        [[a.sha256, a.approved, a.revoked or ""] for a in found.apps],
+        ["SHA-256", "approved", "revoked", "environment"],
+        [[a.sha256, a.approved, a.revoked or "", a.environment] for a in found.apps],
     )
     print_table(
         "runs served",

@@ -152,6 +152,7 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     state.close()
     connection = sqlite3.connect(path)
     for table, columns in {
+        "apps": ("environment", "environment_digest"),
         "agreements": ("metered_s", "epsilon", "paid", "first_use"),
         "uses": ("metered_s",),
         "products": ("opening",),

@@ -19,6 +19,7 @@ from test_clients_selection import product as subjects_product
 from test_clients_selection import table
 
 from clients.declared import UNDECLARED, Declaration
+from clients.environments import Environment
 from clients.errors import (
     AppFailed,
     AppTimeout,
@@ -169,6 +170,7 @@ class Node:
         self.room: Room | None = None
         self.prepare: Callable[[int], None] | None = None
         self.forks: list[Fork] = []
+        self.environment: Environment | None = None
         self.now = NOW
         self.devices: tuple[Path, ...] = ()
         self._stack = ExitStack()
@@ -204,6 +206,7 @@ class Node:
             prepare=self.prepare,
             on_fork=self.forks.append,
             devices=self.devices,
+            environment_of=lambda app: self.environment,
             states=StateVault(key=b"k" * 32, participant="clinic-a", states=self.state),
             on_step=self._step,
         )
@@ -306,6 +309,15 @@ def test_an_update_leaves_within_the_permits_norm(node: Node) -> None:
     assert b"clipped" not in reply.receipt
     egress = node.entries()[-1].body["egress"]
     assert (egress["clip_norm"], egress["clipped"]) == ("0.5", True)
+
+
+def test_an_app_runs_with_the_packages_it_was_approved_with(node: Node) -> None:
+    node.environment = Environment(name="one", digest="0" * 64, site=Path("/nonexistent"))
+    node.worker.handle(node.task())
+    node.environment = None
+    node.worker.handle(node.task(2))
+    names = [job.environment and job.environment.name for job in node.runner.jobs]
+    assert names == ["one", None]
 
 
 def test_who_withdraws_between_rounds_is_left_out_of_the_next(node: Node, tmp_path: Path) -> None:
