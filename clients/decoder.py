@@ -46,6 +46,8 @@ MAX_MEMORY_BYTES: Final = 1 << 30
 MAX_TEXT_BYTES: Final = 400
 MAX_SECONDS: Final = 60.0
 """For one file, and for the child to get ready."""
+MAX_CPU_SECONDS: Final = 86_400
+"""Processor time for all files of a product."""
 _READY: Final = b"ready"
 _MODULES: Final = {
     # Pillow imports some of them only when a file asks for it, which the child then cannot do.
@@ -182,6 +184,7 @@ def main(arguments: Sequence[str]) -> None:
     confine(
         parent=int(arguments[0]),
         memory_bytes=MAX_MEMORY_BYTES,
+        cpu_s=MAX_CPU_SECONDS,
         user=unprivileged_user(),
         searching=False,
         readable=(),
