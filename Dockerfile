@@ -4,7 +4,7 @@
 #   docker build --target tds -t tdspace .
 #
 # Where the default index has only torch with CUDA, name one that has the CPU build:
-#   docker build --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .
+#   docker build --build-arg PIP_EXTRA_INDEX_URL=ADDRESS .
 
 FROM python:3.11-slim-bookworm AS dependencies
 ARG PIP_EXTRA_INDEX_URL
