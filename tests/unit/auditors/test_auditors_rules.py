@@ -14,10 +14,10 @@ from auditors.receipts import Receipts
 from auditors.rules import Rules, Violation, malformed
 from policies.canonical import digest_of
 from policies.entries import EntryType, entry_bytes, parse_entry
-from policies.envelope import key_id
+from policies.envelope import key_id, sign_envelope, unverified_payload
 from policies.errors import PolicyError
 from policies.permit import CohortMember, Limits, PermitBody
-from policies.receipt import Confinement, Receipt, sign_receipt
+from policies.receipt import RECEIPT_TYPE, Confinement, Receipt, sign_receipt
 
 TIME = "2026-01-01T00:00:00.000Z"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -153,6 +153,15 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "receipt": digest_of(made.to_json()),
         "envelope": base64.b64encode(sign_receipt(made, key)).decode(),
     }
+
+
+def boasting(answers: PermitBody) -> dict[str, Any]:
+    """A signed receipt whose level is more than its measures give."""
+    good = receipt(answers)
+    payload: Any = unverified_payload(base64.b64decode(good["envelope"]), payload_type=RECEIPT_TYPE)
+    payload["confinement"]["files"] = "host"
+    envelope = sign_envelope(payload, payload_type=RECEIPT_TYPE, key=KEY)
+    return good | {"envelope": base64.b64encode(envelope).decode()}
 
 
 def close(answers: PermitBody, previous: int | None, rows: int = 80) -> dict[str, Any]:
@@ -306,6 +315,12 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
             5,
             "receipt-permitted",
             "accelerator: expected none",
+        ),
+        (
+            edit(5, lambda _: boasting(permit(1))),
+            5,
+            "entry-readable",
+            "the level that follows",
         ),
         (
             edit(5, lambda _: receipt(permit(1), clip_norm="2")),

@@ -15,6 +15,9 @@ SECURITY = Path(clients.__path__[0]).parent / "docs" / "security.md"
 SUITE = ("test_clients_hostile.py", "test_clients_hostile_kills.py")
 
 
+NO_ATTACKS = {"test_the_table_has_every_step_of_the_worker"}
+
+
 def section() -> str:
     text = SECURITY.read_text(encoding="utf-8")
     return text[text.index("**Apps that cheat.**") : text.index("**Who must be trusted")]
@@ -26,6 +29,7 @@ def suite() -> set[str]:
         for file in SUITE
         for item in ast.parse((HERE / file).read_text(encoding="utf-8")).body
         if isinstance(item, ast.FunctionDef) and item.name.startswith("test_")
+        if item.name not in NO_ATTACKS
     }
 
 
