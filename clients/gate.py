@@ -31,6 +31,7 @@ from clients.own_values import Sources, own_values
 from clients.records import AgreementRecord, ProductRecord, SeenCheckpoint
 from ledger.note import NoteVerifier
 from ledger.tlogpolicy import UNWITNESSED, Policy
+from policies.canonical import sha256_hex
 from policies.errors import DocumentError, SignatureError
 from policies.evaluate import Effect, Report, Request, evaluate
 from policies.fields import instant, parse_instant
@@ -83,6 +84,7 @@ class GateKeys:
         region: where this node processes data.
         environment: what confines apps here, as measured (`executionEnvironment`); "" if unknown.
         policy: whose cosignatures a permit's checkpoint must carry; nobody's by default.
+        former: ids of receipt keys that the node replaced; none of them is good any more.
     """
 
     space: str
@@ -93,6 +95,7 @@ class GateKeys:
     space_log: NoteVerifier
     environment: str = ""
     policy: Policy = UNWITNESSED
+    former: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -108,6 +111,7 @@ class GateKeys:
             space_log=identity.space_log,
             environment=environment,
             policy=policy,
+            former=frozenset(sha256_hex(bytes.fromhex(key)) for key in identity.keys.former),
         )
 
 
@@ -196,6 +200,12 @@ def _check_binding(body: PermitBody, facts: MessageFacts, keys: GateKeys) -> Coh
         if member.participant == keys.participant or member.key == keys.receipt_key
     ]
     # One enterprise, one node, one part: a second mention under either name is no permit for us.
+    if len(mine) == 1 and mine[0].key in keys.former:
+        raise refused(
+            "permit-wrong-node",
+            f"the permit names the receipt key {mine[0].key[:16]}…, which {keys.participant} "
+            "replaced after it was issued; the next round's names the new one",
+        )
     if len(mine) != 1 or mine[0].participant != keys.participant or mine[0].key != keys.receipt_key:
         raise refused(
             "permit-wrong-node",

@@ -264,6 +264,19 @@ def test_a_permit_for_something_else_is_refused(changes: dict[str, Any], code: s
     assert world.refusal(world.permit(**changes)) == code
 
 
+def test_a_permit_under_a_key_that_was_replaced_says_so() -> None:
+    world = World()
+    world.keys = replace(KEYS, former=frozenset({OTHER_KEY}))
+    with pytest.raises(GateRefused, match="clinic-a replaced after it was issued") as caught:
+        world.check(world.permit(cohort=[member("clinic-a", OTHER_KEY)]))
+    assert caught.value.refusal.code == "permit-wrong-node"
+    for cohort in (
+        [member("clinic-a", OTHER_KEY), member("clinic-a", RECEIPT_KEY)],
+        [member("clinic-b", OTHER_KEY)],
+    ):
+        assert world.refusal(world.permit(cohort=cohort)) == "permit-wrong-node"
+
+
 def test_the_clock_of_governance_may_be_a_little_ahead() -> None:
     world = World()
     permit = world.permit(issued=instant(NOW + timedelta(seconds=4)))
