@@ -214,7 +214,8 @@ class Selector:
 
 def states_of(opened: OpenProduct, mask: Mask) -> States:
     """The state of each row (clients.rowset), where the rows of `mask` may be used."""
-    states = np.where(opened.held_back, EVALUATION, TRAINING).astype(np.uint8)
+    states = np.full(opened.count, TRAINING, dtype=np.uint8)
+    states[opened.held_back] = EVALUATION
     states[~mask] = LEFT_OUT
     states.setflags(write=False)
     return states
