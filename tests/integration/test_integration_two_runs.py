@@ -13,11 +13,13 @@ from integration_space import (
     ALLOWED,
     descendants,
     ended,
+    has,
     of_run,
     read_log,
     sign_anew,
     slow_bundle,
     spec,
+    wait_for,
     write_product,
 )
 
@@ -130,6 +132,29 @@ def test_each_agreement_counted_its_own_uses(two: Two, name: str) -> None:
     assert sorted(budget["uses"] for budget in found["budgets"]) == sorted(counted)
     assert {run["run"] for run in found["runs"]} == {run.run for run in two.runs}
     assert (found["running"]["record"]["tasks"], found["running"]["up"]) == (2, True)
+
+
+def test_a_node_that_is_ended_in_a_task_says_so_and_logs_it(two: Two) -> None:
+    local, east = two.local, two.local.processes["east"]
+    agreements = [sign_anew(local, name) for name in NODES]
+    app = next(iter(local.nodes.values())).folder / "apps"
+    (bundle,) = app.glob("*.fab")
+    run = local.open_run(spec(bundle.stem, agreements, rounds=1, deadline_s=60, slow_ms=60_000))
+    log = local.nodes["east"].folder / "log"
+    wait_for("the task", has(log, run.run, "UseStarted"), timeout_s=60)
+    local.children.stop(east, timeout_s=30)
+    assert east.process.returncode == 130
+    (started,) = of_run(read_log(log), run.run, "UseStarted")
+    last = read_log(log)[-1]
+    assert (last.type, last.body["permit_id"]) == ("UseFailed", started.body["permit_id"])
+    assert last.body["code"] == "node-unavailable"
+    said = east.output()
+    assert "refused: node-unavailable: the task was ended on the node" in said
+    assert "CRITICAL" not in said
+    entries = local.space.log_folder
+    wait_for("the refusal", has(entries, run.run, "RoundClosed"), timeout_s=90)
+    left_out = of_run(read_log(entries), run.run, "RoundClosed")[0].body["left_out"]
+    assert ("east", "node-unavailable") in {(o["participant"], o["code"]) for o in left_out}
 
 
 def tds(*arguments: str) -> dict[str, Any]:
