@@ -56,6 +56,7 @@ def receipt(number: int, **changes: Any) -> Receipt:
             files="own",
             no_new_privileges=True,
             memory_limit=True,
+            scratch="bounded",
         ).to_json(),
         "started": TIME,
         "finished": TIME,
