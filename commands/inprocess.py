@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from clients.errors import GovernanceRefused
 from clients.governance import Registered, signed_request
-from commands.node_process import now
+from commands.node_wiring import now
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes
 from policies.runconfig import ConfigValue

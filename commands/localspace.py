@@ -13,7 +13,7 @@ from clients.enrol import enrol
 from clients.owner import Withdrawn, open_owner
 from commands.children import Child, Children, free_ports, python
 from commands.contract_draft import draft_offer
-from commands.node_process import now
+from commands.node_wiring import now
 from policies import governance_pb2 as pb
 from policies.canonical import Json, canonical_bytes
 from policies.odrl import agreement_from_offer, parse_offer

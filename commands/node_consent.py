@@ -13,7 +13,7 @@ from clients.identity import load_identity
 from clients.product import load_product
 from clients.state import NodeState
 from commands.errors import BadInput
-from commands.node_process import now
+from commands.node_wiring import now
 from commands.output import JsonFlag, print_json, print_table, say
 from policies.relations import PURPOSES
 

@@ -16,7 +16,7 @@ import typer
 from commands.children import Child, Children, port_answers, python
 from commands.errors import CommandFailed
 from commands.logs import FORMAT_VARIABLE, LogFormat, LogFormatOption, configure_logs
-from commands.node_process import now
+from commands.node_wiring import now
 from commands.output import say
 from commands.space_people import SpaceFolder
 from server.edge import Edge

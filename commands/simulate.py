@@ -30,7 +30,7 @@ from commands.errors import BadInput, CommandFailed
 from commands.hospitals import Hospital, Split, split_data, write_hospital
 from commands.inprocess import FLOWER_RUN, LocalGovernance, LocalSuperLink
 from commands.localspace import draft_agreement, run_spec
-from commands.node_process import OpenNode, now, open_node
+from commands.node_wiring import OpenNode, now, open_node
 from commands.output import STDERR, JsonFlag, print_json, print_table, say
 from commands.rounds_table import rounds_of
 from policies.receipt import Confinement

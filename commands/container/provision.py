@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from commands.node_process import now
+from commands.node_wiring import now
 from commands.output import say
 from server.files import write_public, write_secret
 from server.pki import issue_server

@@ -20,7 +20,7 @@ from clients.appbundle import build_bundle
 from clients.owner import open_owner
 from commands.contract_draft import draft_offer
 from commands.localspace import LocalSpace
-from commands.node_process import now
+from commands.node_wiring import now
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes
 from policies.entries import Entry, parse_entry

@@ -17,7 +17,7 @@ from clients.fleet import Fleet
 from clients.fleet_errors import FleetNotAdmitted, FleetRejected, FleetUntrusted
 from clients.governance import GovernanceClient
 from clients.identity import load_identity
-from commands.node_process import now
+from commands.node_wiring import now
 from commands.reading import objects
 from policies import governance_pb2 as pb
 from policies.governance_pb2_grpc import EnrolmentStub

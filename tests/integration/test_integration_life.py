@@ -20,7 +20,7 @@ from clients.renewal import Validity
 from clients.rotation import begin
 from clients.state import NodeState
 from commands.children import python
-from commands.node_process import now
+from commands.node_wiring import now
 from server.pki import CLIENT_VALID, Identity, issue_client
 
 pytestmark = pytest.mark.process

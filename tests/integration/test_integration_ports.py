@@ -12,7 +12,7 @@ import pytest
 from integration_space import cmdline
 
 from commands.children import free_ports, python
-from commands.node_process import now
+from commands.node_wiring import now
 from server.space import Space, init_space
 
 pytestmark = pytest.mark.process

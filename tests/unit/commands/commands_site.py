@@ -14,7 +14,7 @@ from clients.enrol import enrol
 from clients.sandbox import InProcessUnsafeRunner
 from commands.inprocess import LocalGovernance, LocalSuperLink
 from commands.localspace import draft_agreement
-from commands.node_process import OpenNode, now, open_node
+from commands.node_wiring import OpenNode, now, open_node
 from commands.simulate import NOT_ISOLATED
 from server.files import write_secret
 from server.space import Space, init_space

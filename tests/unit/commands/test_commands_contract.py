@@ -24,7 +24,7 @@ from commands import consumer_join, consumer_side
 from commands.children import free_ports
 from commands.contract_draft import draft_offer
 from commands.inprocess import LocalSuperLink
-from commands.node_process import now
+from commands.node_wiring import now
 from policies.canonical import Json, canonical_bytes
 from policies.fields import instant
 from policies.odrl import parse_offer

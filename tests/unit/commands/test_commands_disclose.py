@@ -22,7 +22,7 @@ from clients.owner import open_owner
 from commands.children import free_ports
 from commands.inprocess import LocalSuperLink
 from commands.localspace import draft_agreement
-from commands.node_process import now
+from commands.node_wiring import now
 from policies.pseudonym import is_pseudonym
 from server.edge import Edge
 from server.service import serve

@@ -18,7 +18,7 @@ from clients.owner import open_owner
 from commands.children import free_ports
 from commands.errors import CommandFailed
 from commands.inprocess import LocalSuperLink
-from commands.node_process import now
+from commands.node_wiring import now
 from commands.product import _checked
 from policies.canonical import sha256_hex
 from policies.space import SpaceCard

@@ -15,7 +15,7 @@ from clients.records import SeenCheckpoint, Use
 from clients.rolls import codes_of, packed_states, roll_id, roll_of, subject_key
 from clients.state import NodeState
 from clients.used_rows import UseRows
-from commands.node_process import now
+from commands.node_wiring import now
 from policies.canonical import sha256_hex
 from policies.fields import instant
 from policies.permit import CohortMember
