@@ -157,7 +157,7 @@ def test_a_negotiation_by_hand(place: Place) -> None:
     shown = place.done("contract", "show", agreement, *consumer).json()
     assert shown["negotiation"] == negotiation
     assert shown["document"]["assignee"] == "consortium"
-    assert agreement in place.done("node", "status", *node).out
+    assert agreement in place.done("node", "status", *node, "--json").out
     ran = place.tds("contract", "terminate", negotiation, *consumer)
     assert (ran.code, "FINALIZED" in ran.err) == (1, True)
 
