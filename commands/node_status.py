@@ -56,55 +56,50 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
             [p.id, str(p.rows), "no" if p.registered is None else f"entry {p.registered}"]
             for p in found.products
         ],
+        whole=1,
     )
     print_table(
         "agreements",
-        ["agreement", "product", "uses", "seconds", "epsilon", "until", "consent"],
+        ["agreement, its product", "uses", "seconds", "ε", "until", "consent"],
         [
             [
-                record.id,
-                record.product,
+                f"{record.id}\n{record.product}",
                 _of(budget.uses, budget.uses_left),
                 _of(budget.metered_s, budget.metered_left_s),
                 _of(budget.epsilon, budget.epsilon_left),
-                budget.until or "",
-                f"withdrawn {record.withdrawn}" if record.withdrawn else "stands",
+                _moment(budget.until),
+                f"withdrawn {_moment(record.withdrawn)}" if record.withdrawn else "stands",
             ]
             for record, budget in zip(found.agreements, found.budgets, strict=True)
         ],
+        whole=1,
     )
     print_table(
         "approved apps",
         ["SHA-256", "approved", "revoked", "environment"],
-        [[a.sha256, a.approved, a.revoked or "", a.environment] for a in found.apps],
+        [[a.sha256, _moment(a.approved), _moment(a.revoked), a.environment] for a in found.apps],
+        whole=1,
     )
     print_table(
         "runs served",
-        [
-            "run",
-            "product",
-            "permits",
-            "receipts",
-            "last round",
-            "last permit",
-            "it ends",
-            "outcome",
-        ],
+        ["run", "product", "permits", "receipts", "round", "its permit ends", "outcome"],
         [
             [
                 *(run.run, run.product, str(run.permits), str(run.receipts), str(run.round)),
-                *(run.permit, run.expires, run.outcome or "in progress"),
+                *(_moment(run.expires), run.outcome or "in progress"),
             ]
             for run in found.runs
         ],
+        whole=1,
     )
     print_table(
         "last uses",
         ["run", "round", "product", "began", "outcome"],
         [
-            [u.run, str(u.round), u.product, u.started, u.outcome or "in progress"]
+            [u.run, str(u.round), u.product, _moment(u.started), u.outcome or "in progress"]
             for u in found.uses
         ],
+        whole=1,
     )
     _print_attempts(attempts)
     if found.untold:
@@ -119,7 +114,7 @@ def _print_attempts(attempts: Sequence[Attempt]) -> None:
     print_table(
         f"last refusals and failures, in the last {LOOKED_AT} entries of the own log",
         ["time", "what", "code", "what was sent back"],
-        [[one.time, one.kind, one.code, one.text] for one in attempts],
+        [[_moment(one.time), one.kind, one.code, one.text] for one in attempts],
     )
 
 
@@ -132,7 +127,7 @@ def _say_how_it_runs(found: NodeStatus) -> None:
     else:
         say(f"NOT RUNNING; it was started last at {record.started}")
     if record is not None:
-        say(f"apps are confined: {record.environment} ({record.confinement})")
+        say(f"apps are confined: {record.confinement}")
         tasks = "1 task" if record.tasks == 1 else f"{record.tasks} tasks"
         say(f"room: {tasks} at once, {record.memory_bytes / GIB:.1f} GiB for their apps together")
         if record.health:
@@ -143,6 +138,11 @@ def _say_how_it_runs(found: NodeStatus) -> None:
         known = record is not None and record.seen_size == found.seen_size
         seen = f", accepted {record.seen}" if known and record is not None and record.seen else ""
         say(f"last checkpoint of the space's log: {found.seen_size} entries{seen}")
+
+
+def _moment(instant: str | None) -> str:
+    """To the second, which is enough to read; `--json` has it whole."""
+    return "" if instant is None else instant[:19].replace("T", " ")
 
 
 def _of(spent: object, left: object) -> str:

@@ -33,12 +33,18 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table for people; says so when there is nothing to show."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int = 0
+) -> None:
+    """A table for people; says so when there is nothing to show.
+
+    Args:
+        whole: so many columns at the left are not broken, so that an id in them can be copied.
+    """
     title = plain(title)
     table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place < whole)
     for row in rows:
         table.add_row(*(plain(cell) for cell in row))
     if table.row_count == 0:
