@@ -180,6 +180,27 @@ def read_app(
     )
 
 
+def modules_named(files: Mapping[str, bytes]) -> list[str]:
+    """The modules that sources import, in the order of their names, without the bundle's own.
+
+    Of `from a import b` it names both `a` and `a.b`, which need not be a module.
+    """
+    own = _own_modules(files)
+    found: set[str] = set()
+    parsed = 0
+    for path, content in sorted(files.items()):
+        if not path.endswith(".py"):
+            continue
+        parsed += len(content)
+        tree = None if parsed > MAX_PARSED_BYTES else _parsed(content)
+        for node in () if tree is None else ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return sorted(name for name in found if name.partition(".")[0] not in own)
+
+
 def _own_modules(files: Iterable[str]) -> frozenset[str]:
     tops = (PurePosixPath(path).parts[0] for path in files if path.endswith(".py"))
     return frozenset(top.removesuffix(".py") for top in tops)

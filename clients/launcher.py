@@ -30,6 +30,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 UPDATE_SLACK_BYTES: Final = 1 << 20
 TAIL_BYTES: Final = 8 * 1024
 START_TIMEOUT_S: Final = 120.0
+WARM_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.02
 PIPE_BYTES: Final = 1 << 20
@@ -142,6 +143,22 @@ class Zygote:
     def alive(self) -> bool:
         """Whether it can take a job."""
         return self.control.fileno() >= 0 and self.process.poll() is None
+
+    def warm(self, modules: Sequence[str]) -> bool:
+        """Have it import these ahead of all jobs; no job may be running.
+
+        Returns:
+            False if it did not answer in time, ended, or has threads now: it must be closed.
+        """
+        self.control.settimeout(WARM_TIMEOUT_S)
+        try:
+            self.control.send(json.dumps({"op": "warm", "modules": [*modules]}).encode())
+            answer = self.control.recv(MAX_MESSAGE_BYTES)
+        except OSError:
+            return False
+        finally:
+            self.control.settimeout(START_TIMEOUT_S)
+        return bool(answer) and json.loads(answer) == {"event": "warm", "threads": 1}
 
     def close(self) -> None:
         """It and its child are gone."""

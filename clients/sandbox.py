@@ -13,15 +13,18 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 
 from clients.appcall import Call, call_app, parse_metric, public_type
+from clients.environments import Environment
 from clients.errors import AppFailed, SandboxCancelled, SandboxUnavailable
 from clients.jobs import Job, JobResult, cpu_seconds, read_result
 from clients.launcher import START_TIMEOUT_S, Ended
+from clients.preloading import MAX_MODULES
 from clients.rowfile import MappedRows, RowFile
 from clients.sdk import Rows
 from clients.zygotes import Zygotes
@@ -35,6 +38,7 @@ PRELOAD: Final = ("torch",)
 """What the zygote imports ahead of all jobs, where it is installed."""
 
 PROBE_MEMORY_BYTES: Final = 1 << 28
+READING_TIMEOUT_S: Final = 20.0
 
 
 class _PackedRows:
@@ -58,6 +62,14 @@ class _PackedRows:
         self._rows = self._file = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """An app's copy for its children, and what the zygote should import ahead of it."""
+
+    folder: Path
+    modules: tuple[str, ...]
+
+
 class Sandbox:
     """Runs jobs one after another in confined children of a zygote.
 
@@ -70,7 +82,7 @@ class Sandbox:
 
     def __init__(self, base: Path, preload: Sequence[str]) -> None:
         self._base = base
-        self._apps: dict[Path, Path] = {}
+        self._apps: dict[tuple[Path, Environment | None], _Staged] = {}
         self._packed = _PackedRows()
         self._lock = threading.Lock()
         self._kill: threading.Event | None = None
@@ -130,9 +142,11 @@ class Sandbox:
         with self._lock:
             kill = self._kill = threading.Event()
             try:
+                signals = [kill] if cancelled is None else [kill, cancelled]
+                staged = self._staged(job, signals)
                 head = {
                     "kind": job.kind,
-                    "app_dir": str(self._staged(job.app_dir)),
+                    "app_dir": str(staged.folder),
                     "run_config": config_to_json(job.run_config),
                     "round": job.round,
                     "memory_bytes": job.memory_bytes,
@@ -140,8 +154,7 @@ class Sandbox:
                     "devices": [str(device) for device in job.devices],
                     "keeps_state": job.state is not None,
                 }
-                signals = [kill] if cancelled is None else [kill, cancelled]
-                ended = self._exchange(head, job, signals)
+                ended = self._exchange(head, job, signals, staged.modules)
             finally:
                 self._kill = None
         return read_result(job, ended)
@@ -165,8 +178,9 @@ class Sandbox:
         head: Mapping[str, object],
         job: Job,
         signals: Sequence[threading.Event],
+        modules: Sequence[str] = (),
     ) -> Ended:
-        zygote = self._zygotes.of(job.environment)
+        zygote = self._zygotes.of(job.environment, modules)
         try:
             rows = self._packed.file(job.rows)
             return zygote.run(head, job.model, rows, job.state, job.timeout_s, signals)
@@ -174,39 +188,36 @@ class Sandbox:
             zygote.close()
             raise SandboxUnavailable(f"the sandbox was lost during a job: {error}") from error
 
-    def _staged(self, app_dir: Path) -> Path:
+    def _staged(self, job: Job, signals: Sequence[threading.Event]) -> _Staged:
         """A copy that the child's user can read, whatever folder the original lies in."""
-        known = self._apps.get(app_dir)
+        key = (job.app_dir, job.environment)
+        known = self._apps.get(key)
         if known is None:
-            known = self._base / "apps" / str(len(self._apps))
-            shutil.copytree(app_dir, known, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-            for place in (known, *known.rglob("*")):
-                place.chmod(0o755 if place.is_dir() else 0o644)
-            self._apps[app_dir] = known
+            place = self._base / "apps" / str(len(self._apps))
+            shutil.copytree(job.app_dir, place, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+            for part in (place, *place.rglob("*")):
+                part.chmod(0o755 if part.is_dir() else 0o644)
+            reading = replace(
+                _NO_JOB, app_dir=place, environment=job.environment, timeout_s=READING_TIMEOUT_S
+            )
+            known = self._apps[key] = _Staged(place, self._modules(reading, signals))
         return known
 
+    def _modules(self, reading: Job, signals: Sequence[threading.Event]) -> tuple[str, ...]:
+        """What the app's sources name, read by a child without rows; nothing if that fails.
+
+        Not read in this process: what a parser makes of a hostile source ends with the child.
+        """
+        frame = self._exchange(_reading_head("modules", reading), reading, signals).parsed()
+        named = None if frame is None else frame.head.get("modules")
+        if not isinstance(named, list):
+            return ()
+        return tuple(name for name in named if isinstance(name, str))[:MAX_MODULES]
+
     def _probe(self) -> None:
-        request = {
-            "kind": "probe",
-            "app_dir": str(self._base / "apps"),
-            "memory_bytes": PROBE_MEMORY_BYTES,
-            "cpu_s": cpu_seconds(START_TIMEOUT_S),
-            "devices": [],
-        }
-        empty = np.zeros((0, 1), dtype=np.float32)
-        none = np.zeros(0, dtype=np.int64)
-        probe = Job(
-            app_dir=self._base / "apps",
-            kind="evaluate",
-            model=pack_tensors({"x": none}),
-            rows=Rows(empty, none, empty, none, ("x",), ("0", "1")),
-            run_config={},
-            round=1,
-            timeout_s=START_TIMEOUT_S,
-            memory_bytes=PROBE_MEMORY_BYTES,
-        )
+        probe = replace(_NO_JOB, app_dir=self._base / "apps")
         with self._lock:
-            ended = self._exchange(request, probe, [])
+            ended = self._exchange(_reading_head("probe", probe), probe, [])
         frame = ended.parsed()
         head = {} if frame is None else frame.head
         found = head.get("probe")
@@ -264,6 +275,31 @@ class InProcessUnsafeRunner:
             stderr_tail="",
             state=reply.state,
         )
+
+
+_NONE: Final = np.zeros(0, dtype=np.int64)
+_EMPTY: Final = np.zeros((0, 1), dtype=np.float32)
+_NO_JOB: Final = Job(
+    app_dir=Path("/"),
+    kind="evaluate",
+    model=pack_tensors({"x": _NONE}),
+    rows=Rows(_EMPTY, _NONE, _EMPTY, _NONE, ("x",), ("0", "1")),
+    run_config={},
+    round=1,
+    timeout_s=START_TIMEOUT_S,
+    memory_bytes=PROBE_MEMORY_BYTES,
+)
+"""Of a child that runs no app: it has no rows."""
+
+
+def _reading_head(kind: str, job: Job) -> dict[str, object]:
+    return {
+        "kind": kind,
+        "app_dir": str(job.app_dir),
+        "memory_bytes": job.memory_bytes,
+        "cpu_s": cpu_seconds(job.timeout_s),
+        "devices": [],
+    }
 
 
 def _stop_if(cancelled: threading.Event | None) -> None:

@@ -4,8 +4,9 @@ It is started before the node loads its keys, by exec with a clean environment a
 so that no child can inherit a secret: a fork carries its parent's memory. It never runs an app's
 code, stays single-threaded, and ends when the node's end of its socket closes, however that ended.
 
-What it shares with its children it makes ready once: imports, first uses (clients.warmup), and
-torch without its compiler (clients.deferral). What it hears and says: clients.frames.
+What it shares with its children it makes ready once: imports (what apps name: clients.preloading),
+first uses (clients.warmup), and torch without its compiler (clients.deferral). What it hears and
+says: clients.frames.
 """
 
 from __future__ import annotations
@@ -41,6 +42,13 @@ from clients.confinement import (
 )
 from clients.deferral import defer_compiler
 from clients.frames import DESCRIPTORS, FRAME, MAGIC, MAX_MESSAGE_BYTES
+from clients.preloading import (
+    forget_own,
+    import_ahead,
+    read_modules,
+    trusted_packages,
+    wanted,
+)
 from clients.probe import measure, python_folders
 from clients.scratch import ScratchSpace
 from clients.sdk import Rows
@@ -66,11 +74,13 @@ class _Host:
         user: whom it becomes, if not the node's own user.
         readable: what it may read besides its app.
         searching: whether that user needs help to reach the interpreter.
+        trusted: packages that may be imported ahead of an app.
     """
 
     user: User | None
     readable: tuple[Path, ...]
     searching: bool
+    trusted: frozenset[str]
 
     @classmethod
     def here(cls, packages: Sequence[Path]) -> _Host:
@@ -85,6 +95,7 @@ class _Host:
             user=user,
             readable=(*needed, *map(Path, _SYSTEM_READABLE)),
             searching=user is not None and not all(map(open_to_others, needed)),
+            trusted=trusted_packages(packages),
         )
 
 
@@ -153,7 +164,10 @@ def _serve(control: socket.socket, base: Path, host: _Host, space: ScratchSpace)
             except ConnectionResetError:  # the node died before it read what it was sent
                 data, fds = b"", []
             request = json.loads(data) if data else {"op": "orphaned"}
-            if request["op"] == "run":
+            if request["op"] == "warm":
+                threads = import_ahead(wanted(request["modules"], host.trusted))
+                control.send(json.dumps({"event": "warm", "threads": threads}).encode())
+            elif request["op"] == "run":
                 child = _start(control, request, fds, space, host)
                 selector.register(child.pidfd, selectors.EVENT_READ)
             elif child is not None:
@@ -231,8 +245,12 @@ def _child(
             found = measure(app_dir, memory_bytes=request["memory_bytes"], files=files)
             found["scratch"] = space.bounded
             _report({"ok": True, "metrics": {}, "probe": found})
+        elif request["kind"] == "modules":
+            named = wanted(read_modules(app_dir), host.trusted)
+            _report({"ok": True, "metrics": {}, "modules": named})
         else:
             stage = "app"
+            forget_own(app_dir, host.trusted)
             _run(request, app_dir, sent)
         code = 0
     except BaseException as error:  # noqa: BLE001 the process's edge: everything is reported

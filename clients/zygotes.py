@@ -31,9 +31,29 @@ class Zygotes:
         self._preload = preload
         self.plain = Zygote.start(base, preload)
         self._others: dict[Environment, Zygote] = {}
+        self._warm: dict[int, set[str]] = {}
+        self._cold: set[str] = set()
 
-    def of(self, environment: Environment | None) -> Zygote:
-        """One that can take a job of an app with this environment."""
+    def of(self, environment: Environment | None, modules: Sequence[str] = ()) -> Zygote:
+        """One that can take a job of an app with this environment.
+
+        Args:
+            modules: what it should have imported ahead (clients.preloading); where that does not
+                go well, another takes its place and they are left to the app.
+        """
+        zygote = self._running(environment)
+        warm = self._warm.setdefault(zygote.process.pid, set())
+        missing = [name for name in modules if name not in warm and name not in self._cold]
+        if not missing:
+            return zygote
+        if zygote.warm(missing):
+            warm.update(missing)
+            return zygote
+        zygote.close()
+        self._cold.update(missing)
+        return self._running(environment)
+
+    def _running(self, environment: Environment | None) -> Zygote:
         if environment is None:
             if not self.plain.alive():
                 self.plain.close()

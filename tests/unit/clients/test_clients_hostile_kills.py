@@ -120,6 +120,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileNode]:
 def test_a_killed_child_or_zygote_fails_its_use_alone(
     node: HostileNode, who: str, code: str
 ) -> None:
+    node.attack("nothing")  # the child that reads the app's sources came and went
     task = node.task("sleep")
     replies: list[Reply] = []
     worker = threading.Thread(target=lambda: replies.append(node.node.worker.handle(task)))
