@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import ConfigRecord, Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.config import get_fused_config_from_fab
-from flwr.common.constant import HEARTBEAT_MIN_INTERVAL
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 from flwr.common.serde import (
     fab_from_proto,
     message_from_proto,
@@ -76,6 +76,7 @@ LOGGER = logging.getLogger(__name__)
 
 # Twice so long the SuperLink counts a node that died as online, and does not let it in again.
 _HEARTBEAT_S: Final = HEARTBEAT_MIN_INTERVAL
+_PATIENCE_S: Final = HEARTBEAT_PATIENCE * _HEARTBEAT_S
 _CLOSE_S: Final = 2.0
 _PULL_BACKOFF_S: Final = 0.02
 _PULL_LIMIT_S: Final = 60.0
@@ -366,7 +367,9 @@ class Fleet:
             return self._asked(method, request)
         except httpx.HTTPError as error:
             entering = isinstance(request, ActivateNodeRequest)
-            raise problem_of(error, address=self._address, entering=entering) from error
+            raise problem_of(
+                error, address=self._address, entering=entering, patience_s=_PATIENCE_S
+            ) from error
 
     def _asked(self, method: Callable[[T], R], request: T) -> R:
         try:
