@@ -164,15 +164,11 @@ def test_a_node_that_was_emitted_joins_beside_it(
     (tmp_path / "clinic.yml").write_text(
         emitted.replace("./clinic-data", str(tmp_path / "clinic-data")), encoding="utf-8"
     )
-    try:
-        space.compose("up", "-d", "clinic")
-        space.wait_healthy(["clinic", "proxy"], timeout_s=HEALTHY_S)
-        words = ["product", "add", "/data/biopsies.csv", "--purpose", "medical-research"]
-        assert "registered p-" in space.tds("clinic", *words, "--accept")
-        space.wait_healthy(STAYING, timeout_s=HEALTHY_S)
-    finally:
-        space.attempt("rm", "-sfv", "clinic")
-        space.files.clear()
+    space.compose("up", "-d", "clinic")  # its volume and network go with the others, by `down`
+    space.wait_healthy(["clinic", "proxy"], timeout_s=HEALTHY_S)
+    words = ["product", "add", "/data/biopsies.csv", "--purpose", "medical-research"]
+    assert "registered p-" in space.tds("clinic", *words, "--accept")
+    space.wait_healthy(STAYING, timeout_s=HEALTHY_S)
 
 
 def test_everything_of_the_build_is_named() -> None:
