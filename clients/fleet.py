@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import ConfigRecord, Message
 from flwr.app.message import remove_content_from_message
 from flwr.common.config import get_fused_config_from_fab
-from flwr.common.constant import HEARTBEAT_MIN_INTERVAL
+from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 from flwr.common.serde import (
     fab_from_proto,
     message_from_proto,
@@ -366,7 +366,12 @@ class Fleet:
             return self._asked(method, request)
         except httpx.HTTPError as error:
             entering = isinstance(request, ActivateNodeRequest)
-            raise problem_of(error, address=self._address, entering=entering) from error
+            raise problem_of(
+                error,
+                address=self._address,
+                entering=entering,
+                counted_s=HEARTBEAT_PATIENCE * _HEARTBEAT_S,
+            ) from error
 
     def _asked(self, method: Callable[[T], R], request: T) -> R:
         try:

@@ -6,7 +6,6 @@ import ssl
 from typing import Final
 
 import httpx
-from flwr.common.constant import HEARTBEAT_MIN_INTERVAL, HEARTBEAT_PATIENCE
 
 from clients.errors import ClientError
 
@@ -31,14 +30,17 @@ class FleetRejected(ClientError):
     """The SuperLink does not know this node's key."""
 
 
-def problem_of(error: httpx.HTTPError, *, address: str, entering: bool) -> ClientError:
+def problem_of(
+    error: httpx.HTTPError, *, address: str, entering: bool, counted_s: int
+) -> ClientError:
     """What an HTTP error means.
 
     Args:
         entering: whether the node asked to be let in.
+        counted_s: how long the SuperLink counts a node that ended as running.
     """
     if isinstance(error, httpx.HTTPStatusError):
-        return _of_status(error, address, entering)
+        return _of_status(error, address, entering, counted_s)
     text = f"SuperLink {address}: no connection ({type(error).__name__}: {error})"
     if _untrusted(error):
         return FleetUntrusted(
@@ -48,7 +50,9 @@ def problem_of(error: httpx.HTTPError, *, address: str, entering: bool) -> Clien
     return FleetUnavailable(text)
 
 
-def _of_status(error: httpx.HTTPStatusError, address: str, entering: bool) -> ClientError:
+def _of_status(
+    error: httpx.HTTPStatusError, address: str, entering: bool, counted_s: int
+) -> ClientError:
     status = error.response.status_code
     if status == httpx.codes.UNAUTHORIZED and entering:
         # Whether it knows the key it tells otherwise: this is about the signed time.
@@ -64,9 +68,8 @@ def _of_status(error: httpx.HTTPStatusError, address: str, entering: bool) -> Cl
     if status == httpx.codes.PRECONDITION_FAILED and entering:
         return FleetNotAdmitted(
             f"SuperLink {address}: it does not let this node in: it still counts an earlier "
-            "process of this node as running (for at most "
-            f"{HEARTBEAT_PATIENCE * HEARTBEAT_MIN_INTERVAL} s after that ended), or it does not "
-            "know this node's Flower key; if this goes on, ask the operator"
+            f"process of this node as running (for at most {counted_s} s after that ended), or it "
+            "does not know this node's Flower key; if this goes on, ask the operator"
         )
     return FleetUnavailable(f"SuperLink {address}: HTTP {status} on {error.request.url.path}")
 

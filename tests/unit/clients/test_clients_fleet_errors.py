@@ -52,7 +52,7 @@ def handshake(verify_code: int) -> httpx.HTTPError:
 def test_what_it_means(
     error: httpx.HTTPError, entering: bool, expected: type[ClientError], text: str
 ) -> None:
-    found = problem_of(error, address="space.example:9092", entering=entering)
+    found = problem_of(error, address="space.example:9092", entering=entering, counted_s=60)
     assert type(found) is expected
     assert text in str(found)
     assert str(found).startswith("SuperLink space.example:9092: ")
@@ -62,4 +62,4 @@ def test_causes_that_go_round_end() -> None:
     error = httpx.ConnectError("round", request=REQUEST)
     other = OSError("and round")
     error.__context__, other.__context__ = other, error
-    assert type(problem_of(error, address="a:1", entering=True)) is FleetUnavailable
+    assert type(problem_of(error, address="a:1", entering=True, counted_s=60)) is FleetUnavailable
