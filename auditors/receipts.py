@@ -80,9 +80,15 @@ class Receipts:
         body = read.body
         issued = self._permits.get(body["permit"])
         member = issued.members.get(body["participant"]) if issued is not None else None
-        key = self._keys.get((member.participant, member.key)) if member is not None else None
-        if issued is None or member is None or key is None:
+        if issued is None or member is None:
             return  # named by `auditors.rules`
+        key = self._keys.get((member.participant, member.key))
+        if key is None:
+            yield (
+                "receipt-permitted",
+                f"{member.participant}: its permit names a key that it never enrolled",
+            )
+            return
         try:
             receipt, digest = open_receipt_and_digest(decoded(body["envelope"]), key)
         except SignatureError as error:

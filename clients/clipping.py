@@ -29,7 +29,10 @@ CHUNK: Final = 1 << 14
 """Numbers of an array that are looked at together: so much float64 memory, whatever the model."""
 
 _SLACK: Final = 1 - 2.0**-40
-"""By so much less than the norm is aimed at: far more than float64 loses in the sum."""
+"""What is within the norm by so much leaves as it is: far more than float64 loses in the sum."""
+
+_AIM: Final = 1 - 2.0**-39
+"""To what an update is scaled down: what was clipped once is not clipped again."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -56,7 +59,7 @@ def clip(
         raise EgressRefused("update: expected a difference from the model that can be clipped")
     if found <= bound * _SLACK:
         return held, False
-    factor = bound * _SLACK / found
+    factor = bound * _AIM / found
     return {name: _scaled(held[name], incoming[name], factor) for name in held}, True
 
 

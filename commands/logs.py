@@ -53,7 +53,7 @@ def configure_logs(
     Args:
         stream: standard error if None.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream is not None else _StandardError()
     handler.setFormatter(JsonLines() if form is LogFormat.JSON else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -72,6 +72,18 @@ def configure_logs(
 def in_json() -> bool:
     """Whether this process's log is one for programs."""
     return any(isinstance(one.formatter, JsonLines) for one in logging.getLogger().handlers)
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Standard error as it is when a line is written."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """See `logging.StreamHandler`."""
+        return sys.stderr
 
 
 class TextLines(logging.Formatter):

@@ -114,7 +114,7 @@ def test_a_killed_demo_leaves_no_process(demo: Demo) -> None:
     _wait_for(demo, _rounds_run, 13)
     demo.process.kill()
     demo.process.wait()
-    wait_for("its processes to end", lambda: demo.left() == [], timeout_s=15)
+    wait_for("its processes to end", lambda: demo.left() == [], timeout_s=60)
     assert demo.left() == []
 
 

@@ -25,7 +25,7 @@ from server.pki import CLIENT_VALID, Identity, issue_client
 
 pytestmark = pytest.mark.process
 
-WAITING = "waiting for the SuperLink: SuperLink"
+WAITING = "\nwaiting for the SuperLink: SuperLink"
 BACK = "the SuperLink is there again after"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from clients import confinement
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o755, True), (0o750, False), (0o751, False)])
 def test_open_to_others_reads_the_modes(tmp_path: Path, mode: int, expected: bool) -> None:
-    for place in (tmp_path, *tmp_path.parents[:2]):
+    for place in (tmp_path, *tmp_path.parents):
+        if place == Path(tempfile.gettempdir()):
+            break
         place.chmod(0o755)
     folder = tmp_path / "python"
     folder.mkdir()

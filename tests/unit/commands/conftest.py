@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +37,21 @@ def tds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     yield run
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Verbs that stay up set how their process logs; a test leaves it as it was."""
+    root, flower = logging.getLogger(), logging.getLogger("flwr")
+    kept = [(one, one.handlers[:], one.level, one.propagate) for one in (root, flower)]
+    thread_failed = threading.excepthook
+    yield
+    for logger, handlers, level, propagate in kept:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
+    logging.captureWarnings(False)
+    threading.excepthook = thread_failed
 
 
 @pytest.fixture(scope="session")

@@ -87,8 +87,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def desk(served: Path, tmp_path: Path, tds: Tds) -> Desk:
+def desk(served: Path, tmp_path: Path, tds: Tds, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A node of its own for each test; keys and files in `tmp_path`."""
+    monkeypatch.setenv("COLUMNS", "1000")  # tables are not wrapped
     join, node = tmp_path / "riverside.join", tmp_path / "riverside"
     invited = tds(
         *("space", "invite", "--space", str(served / "space"), "--out", str(join)),
