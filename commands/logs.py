@@ -67,6 +67,7 @@ def configure_logs(
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     threading.excepthook = _thread_failed
+    sys.unraisablehook = _unraisable
 
 
 def in_json() -> bool:
@@ -135,3 +136,9 @@ def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
     name = arguments.thread.name if arguments.thread is not None else "?"
     told = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
     logging.getLogger(__name__).critical("thread %s ended", name, exc_info=told)  # type: ignore[arg-type]
+
+
+def _unraisable(failed: sys.UnraisableHookArgs) -> None:
+    """What goes wrong where nobody can be told, such as while an object is taken away."""
+    told = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+    logging.getLogger(__name__).warning("ignored", exc_info=told)  # type: ignore[arg-type]

@@ -275,7 +275,7 @@ def sandbox_child(node_pid: int) -> psutil.Process | None:
     return children[0] if children else None
 
 
-def running_child(node_pid: int, *, timeout_s: float = 10.0) -> psutil.Process:
+def running_child(node_pid: int, *, timeout_s: float = 60.0) -> psutil.Process:
     """The process that runs an app for this node, once it has been there for 0.3 s."""
     found: psutil.Process | None = None
     since = 0.0

@@ -44,14 +44,14 @@ def _logs_as_before() -> Iterator[None]:
     """Verbs that stay up set how their process logs; a test leaves it as it was."""
     root, flower = logging.getLogger(), logging.getLogger("flwr")
     kept = [(one, one.handlers[:], one.level, one.propagate) for one in (root, flower)]
-    thread_failed = threading.excepthook
+    thread_failed, unraisable = threading.excepthook, sys.unraisablehook
     yield
     for logger, handlers, level, propagate in kept:
         logger.handlers[:] = handlers
         logger.setLevel(level)
         logger.propagate = propagate
     logging.captureWarnings(False)
-    threading.excepthook = thread_failed
+    threading.excepthook, sys.unraisablehook = thread_failed, unraisable
 
 
 @pytest.fixture(scope="session")

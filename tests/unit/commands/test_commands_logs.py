@@ -175,3 +175,16 @@ def test_a_process_that_cannot_start_says_so_in_the_same_form(tmp_path: Path) ->
     record = json.loads(ran.stderr.splitlines()[-1])
     assert record["level"] == "ERROR"
     assert "expected an enrolled node's folder" in record["text"]
+
+
+def test_what_fails_where_nobody_can_be_told_is_one_record(log: Log) -> None:
+    class Failing:
+        def __del__(self) -> None:
+            raise ValueError("a cell's value")
+
+    log.start(LogFormat.JSON)
+    thing = Failing()
+    del thing
+    (record,) = log.records
+    assert record["text"].startswith("ignored (ValueError at test_commands_logs.py:")
+    assert "cell" not in record["text"]
