@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -35,10 +35,11 @@ from clients.errors import (
     refused,
 )
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
+from clients.inhand import Hand, InHand, UseInHand, end_of, facts_of
 from clients.jobs import Job, JobResult, Runner
 from clients.logcheck import FetchConsistency
 from clients.materials import Materials, OwnMaterials
-from clients.observing import NOBODY, Observer, TaskEnd, TaskFacts
+from clients.observing import NOBODY, Observer, TaskEnd
 from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
@@ -66,27 +67,6 @@ __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "W
 BUSY_WAIT_S: Final = 5.0
 
 Clock = Callable[[], datetime]
-
-
-@dataclass(slots=True)
-class _Current:
-    """A use in hand; other threads only set `cancelled`."""
-
-    permit: str
-    agreement: str
-    app: str
-    started: datetime
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    receipted: bool = False
-    end: TaskEnd = field(default_factory=TaskEnd)
-
-
-@dataclass(slots=True)
-class _Hand:
-    """What a task took and has to give back: memory for its app, and its use once that began."""
-
-    memory_bytes: int = 0
-    current: _Current | None = None
 
 
 class Worker:
@@ -162,8 +142,7 @@ class Worker:
         self._test_step = on_step if on_step is not None else _ignore
         self._room = room or Room(memory_bytes=0, alone=True)
         self._prepare = prepare if prepare is not None else _ignore
-        self._looking = threading.Lock()
-        self._in_hand: dict[str, _Current] = {}
+        self._in_hand = InHand()
         self._stopping = threading.Event()
 
     def handle(self, task: Task) -> Reply:
@@ -173,14 +152,14 @@ class Worker:
             text = f"the node works on other tasks, at most {self._room.tasks} at once"
             busy = self._refuse(task, refusal("node-busy", text))
             self._observer.begun(task.flower_run)
-            self._observer.ended(_end(busy, None))
+            self._observer.ended(end_of(busy, None))
             return busy
-        hand = _Hand()
+        hand = Hand()
         self._observer.begun(task.flower_run)
         self._room.begin_run(task.flower_run)
         try:
             reply = self._answer(task, hand, in_work)
-            self._observer.ended(_end(reply, hand.current))
+            self._observer.ended(end_of(reply, hand.use))
             return reply
         finally:
             self._over(hand)
@@ -189,7 +168,7 @@ class Worker:
 
     def recheck(self) -> None:
         """End each task whose consent or approval was taken back; cheap, from any thread."""
-        for current in self._all_in_hand():
+        for current in self._in_hand.all():
             try:
                 self._state.require_allowed(agreement=current.agreement, app=current.app)
             except GateRefused:
@@ -198,7 +177,7 @@ class Worker:
     def stop(self) -> None:
         """End the running tasks and refuse all others from now on."""
         self._stopping.set()
-        for current in self._all_in_hand():
+        for current in self._in_hand.all():
             current.cancelled.set()
 
     def recover(self) -> int:
@@ -212,9 +191,9 @@ class Worker:
 
     def _recover(self) -> int:
         # No use begins meanwhile; what ends after this look has its outcome by the next.
-        return self._book.recover(running={current.permit for current in self._all_in_hand()})
+        return self._book.recover(running={current.permit for current in self._in_hand.all()})
 
-    def _answer(self, task: Task, hand: _Hand, in_work: int) -> Reply:
+    def _answer(self, task: Task, hand: Hand, in_work: int) -> Reply:
         try:
             if self._stopping.is_set():
                 raise refused("node-unavailable", "the node is shutting down")
@@ -233,7 +212,7 @@ class Worker:
 
     # -- 6: check, record --------------------------------------------------------------------
 
-    def _begun(self, task: Task, hand: _Hand) -> tuple[Admission, Tensors, _Current]:
+    def _begun(self, task: Task, hand: Hand) -> tuple[Admission, Tensors, UseInHand]:
         with self._log_turn:
             self._recover()
             admission, incoming = self._admit(task)
@@ -277,13 +256,13 @@ class Worker:
             incoming, _ = unpack_model(task.model)
         except DocumentError as error:
             raise refused("permit-wrong-model", f"the model: {error}") from error
-        self._observer.admitted(_facts(admission))
+        self._observer.admitted(facts_of(admission))
         self._step("admitted")
         return admission, incoming
 
-    def _begin(self, admission: Admission, hand: _Hand) -> _Current:
+    def _begin(self, admission: Admission, hand: Hand) -> UseInHand:
         body, member = admission.permit.body, admission.member
-        current = hand.current = _Current(
+        current = hand.use = UseInHand(
             permit=body.id,
             agreement=member.agreement,
             app=body.app,
@@ -291,8 +270,7 @@ class Worker:
             end=TaskEnd(uses=admission.uses + 1),
         )
         # Before the transaction: a withdrawal after it must find what it has to end.
-        with self._looking:
-            self._in_hand[body.id] = current
+        self._in_hand.begin(current)
         self._state.begin_use(
             Use(
                 permit_id=body.id,
@@ -316,7 +294,7 @@ class Worker:
 
     # -- 7: use ------------------------------------------------------------------------------
 
-    def _use(self, admission: Admission, current: _Current, task: Task, incoming: Tensors) -> Done:
+    def _use(self, admission: Admission, current: UseInHand, task: Task, incoming: Tensors) -> Done:
         body, member = admission.permit.body, admission.member
         self._book.started(admission)
         self._step("started")
@@ -366,7 +344,7 @@ class Worker:
     def _release(
         self,
         admission: Admission,
-        current: _Current,
+        current: UseInHand,
         selected: Selection,
         kept: UseState | None,
         result: JobResult,
@@ -432,7 +410,7 @@ class Worker:
         self,
         error: Exception,
         admission: Admission | None = None,
-        current: _Current | None = None,
+        current: UseInHand | None = None,
     ) -> Refusal:
         if isinstance(error, SandboxCancelled) and current is not None:
             return self._why_cancelled(current)
@@ -442,43 +420,17 @@ class Worker:
             return explain(error)
         return explain(error, product=admission.member.product, app=admission.permit.body.app)
 
-    def _why_cancelled(self, current: _Current) -> Refusal:
+    def _why_cancelled(self, current: UseInHand) -> Refusal:
         try:
             self._state.require_allowed(agreement=current.agreement, app=current.app)
         except GateRefused as error:
             return error.refusal
         return refusal("node-unavailable", "the task was ended on the node, by its owner")
 
-    # -- what is in hand ---------------------------------------------------------------------
-
-    def _all_in_hand(self) -> list[_Current]:
-        with self._looking:
-            return list(self._in_hand.values())
-
-    def _over(self, hand: _Hand) -> None:
-        if hand.current is not None:
-            with self._looking:
-                self._in_hand.pop(hand.current.permit, None)
+    def _over(self, hand: Hand) -> None:
+        if hand.use is not None:
+            self._in_hand.over(hand.use)
         self._room.give_back(hand.memory_bytes)
-
-
-def _facts(admission: Admission) -> TaskFacts:
-    body, member = admission.permit.body, admission.member
-    return TaskFacts(
-        run=body.run,
-        flower_run=body.flower_run,
-        round=body.round,
-        kind=body.kind,
-        permit=body.id,
-        product=member.product,
-        agreement=member.agreement,
-        app=body.app,
-    )
-
-
-def _end(reply: Reply, current: _Current | None) -> TaskEnd:
-    end = TaskEnd() if current is None else current.end
-    return replace(end, code=reply.code, text=reply.text) if isinstance(reply, Refusal) else end
 
 
 def _ignore(_told: object) -> None:

@@ -31,13 +31,7 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     attempts = last_attempts(node / "log", identity.log_signer.verifier)
     log_key, witness_key = identity.log_signer.verifier_key, identity.cosigner.verifier.text
     if as_json:
-        forks = [fork.to_json() for fork in found.forks]
-        keys = {"log_key": log_key, "witness_key": witness_key}
-        record = found.running.record
-        running = {"up": found.running.up, "record": record and record.to_json()}
-        told = {**keys, **_plain(asdict(found)), "forks": forks, "running": running}
-        told["attempts"] = [asdict(one) for one in attempts]
-        print_json(told)
+        _print_json(found, log_key, witness_key, attempts)
         return
     for fork in found.forks:
         say(
@@ -49,6 +43,34 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
     say(f"as a witness of the space's log: {witness_key}")
     _say_how_it_runs(found)
     say(f"certificate valid until {found.certificate_expires:%Y-%m-%d %H:%M} UTC")
+    _print_holdings(found)
+    _print_runs(found)
+    _print_attempts(attempts)
+    if found.untold:
+        say(
+            f"{len(found.untold)} withdrawals are not yet confirmed by governance; "
+            "the running node goes on telling it"
+        )
+
+
+def _print_json(
+    found: NodeStatus, log_key: str, witness_key: str, attempts: Sequence[Attempt]
+) -> None:
+    record = found.running.record
+    print_json(
+        {
+            "log_key": log_key,
+            "witness_key": witness_key,
+            **_plain(asdict(found)),
+            "forks": [fork.to_json() for fork in found.forks],
+            "running": {"up": found.running.up, "record": record and record.to_json()},
+            "attempts": [asdict(one) for one in attempts],
+        }
+    )
+
+
+def _print_holdings(found: NodeStatus) -> None:
+    """What the owner has said: products, agreements, apps."""
     print_table(
         "data products",
         ["product", "rows", "registered"],
@@ -80,6 +102,10 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
         [[a.sha256, _moment(a.approved), _moment(a.revoked), a.environment] for a in found.apps],
         whole=1,
     )
+
+
+def _print_runs(found: NodeStatus) -> None:
+    """What came of it: runs, and their last uses."""
     print_table(
         "runs served",
         ["run", "product", "permits", "receipts", "round", "its permit ends", "outcome"],
@@ -101,12 +127,6 @@ def node_status(node: NodeFolder, as_json: JsonFlag = False) -> None:
         ],
         whole=1,
     )
-    _print_attempts(attempts)
-    if found.untold:
-        say(
-            f"{len(found.untold)} withdrawals are not yet confirmed by governance; "
-            "the running node goes on telling it"
-        )
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:

@@ -18,6 +18,9 @@ from rich.table import Table
 STDOUT = Console(highlight=False, markup=False, emoji=False)
 STDERR = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
+WIDE = 100
+"""Columns of a terminal on which a table may keep an id whole."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -39,12 +42,13 @@ def print_table(
     """A table for people; says so when there is nothing to show.
 
     Args:
-        whole: so many columns at the left are not broken, so that an id in them can be copied.
+        whole: so many columns at the left are not broken, so that an id in them can be copied;
+            not on a terminal so narrow that the others would suffer.
     """
     title = plain(title)
     table = Table()
     for place, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=place < whole)
+        table.add_column(column, overflow="fold", no_wrap=place < whole and STDOUT.width >= WIDE)
     for row in rows:
         table.add_row(*(plain(cell) for cell in row))
     if table.row_count == 0:
