@@ -77,7 +77,7 @@ def _participant(space: Project, name: str) -> str:
 @pytest.mark.parametrize("name", NODES)
 def test_apps_are_confined(space: Project, name: str) -> None:
     held = json.loads(space.tds(name, "node", "doctor", "--json"))["confinement"]
-    assert (held["environment"], held["files"], held["network"]) == ("confined", "own", "none")
+    assert (held["level"], held["files"], held["network"]) == ("confined", "own", "none")
 
 
 @pytest.mark.parametrize("name", STAYING)
