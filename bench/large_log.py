@@ -317,6 +317,7 @@ class LargeLog:
                     epsilon=spec.epsilon,
                     pays=spec.pays,
                     duties=list(agreement.post_duties),
+                    sealing="",
                 )
             )
         return PermitBody(
@@ -335,8 +336,11 @@ class LargeLog:
             app=spec.app,
             config=digest_of({"epochs": 1}),
             model=model,
+            architecture=sha256_hex(b"architecture"),
             metrics=list(spec.metrics),
             clip_norm=spec.clip_norm,
+            secure_sum=None,
+            privacy=None,
             cohort=cohort,
             min_cohort=spec.min_cohort,
             voucher=spec.voucher,
@@ -391,6 +395,8 @@ class LargeLog:
                 update=update,
                 metrics={"train_loss": "0.51234", "num-examples": "8000"},
                 clip_norm="",
+                mask_key="",
+                noise="",
                 confinement=Confinement.measured(
                     network="none",
                     user="nobody",

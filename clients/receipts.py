@@ -49,6 +49,8 @@ def use_receipt(
         update=sha256_hex(update),
         metrics=dict(metrics),
         clip_norm=body.clip_norm,
+        mask_key="",
+        noise="",
         confinement=confinement,
         accelerator=accelerator,
         started=instant(started),

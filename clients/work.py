@@ -59,7 +59,7 @@ from policies.permit import PermitBody
 from policies.provenance import unpack_model
 from policies.receipt import Confinement, sign_receipt
 from policies.runconfig import config_digest
-from policies.tensors import Tensors
+from policies.tensors import Tensors, architecture_digest
 from policies.wire import Refusal
 
 __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "Worker"]
@@ -256,6 +256,9 @@ class Worker:
             incoming, _ = unpack_model(task.model)
         except DocumentError as error:
             raise refused("permit-wrong-model", f"the model: {error}") from error
+        if architecture_digest(incoming) != admission.permit.body.architecture:
+            text = "the model: its arrays are not those that the permit was given for"
+            raise refused("permit-wrong-model", text)
         self._observer.admitted(facts_of(admission))
         self._step("admitted")
         return admission, incoming

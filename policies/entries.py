@@ -31,6 +31,7 @@ EntryType = Literal[
     "PermitIssued",
     "ReceiptAccepted",
     "ReceiptRefused",
+    "MasksReleased",
     "RoundClosed",
     "RoundAbandoned",
     "BaselineAdopted",

@@ -285,7 +285,7 @@ class Run(_message.Message):
     def __init__(self, run: _Optional[str] = ..., flower_run: _Optional[str] = ..., state: _Optional[str] = ..., spec_json: _Optional[bytes] = ..., config_json: _Optional[bytes] = ..., closed_rounds: _Optional[int] = ..., model: _Optional[str] = ..., consumer: _Optional[str] = ..., rounds_json: _Optional[_Iterable[bytes]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AuthorizeRoundRequest(_message.Message):
-    __slots__ = ("run", "flower_run", "round", "kind", "model", "online", "request_id")
+    __slots__ = ("run", "flower_run", "round", "kind", "model", "online", "request_id", "architecture", "floats")
     RUN_FIELD_NUMBER: _ClassVar[int]
     FLOWER_RUN_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -293,6 +293,8 @@ class AuthorizeRoundRequest(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ONLINE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    FLOATS_FIELD_NUMBER: _ClassVar[int]
     run: str
     flower_run: str
     round: int
@@ -300,7 +302,9 @@ class AuthorizeRoundRequest(_message.Message):
     model: str
     online: _containers.RepeatedCompositeFieldContainer[NodeRef]
     request_id: str
-    def __init__(self, run: _Optional[str] = ..., flower_run: _Optional[str] = ..., round: _Optional[int] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., online: _Optional[_Iterable[_Union[NodeRef, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    architecture: str
+    floats: int
+    def __init__(self, run: _Optional[str] = ..., flower_run: _Optional[str] = ..., round: _Optional[int] = ..., kind: _Optional[str] = ..., model: _Optional[str] = ..., online: _Optional[_Iterable[_Union[NodeRef, _Mapping]]] = ..., request_id: _Optional[str] = ..., architecture: _Optional[str] = ..., floats: _Optional[int] = ...) -> None: ...
 
 class NodeRef(_message.Message):
     __slots__ = ("node_id", "fleet_key_pem")
@@ -407,6 +411,22 @@ class LeftOut(_message.Message):
     product: str
     reason: Reason
     def __init__(self, node_id: _Optional[str] = ..., participant: _Optional[str] = ..., product: _Optional[str] = ..., reason: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+
+class ReleaseMasksRequest(_message.Message):
+    __slots__ = ("permit_id",)
+    PERMIT_ID_FIELD_NUMBER: _ClassVar[int]
+    permit_id: str
+    def __init__(self, permit_id: _Optional[str] = ...) -> None: ...
+
+class MaskSums(_message.Message):
+    __slots__ = ("release_json", "group", "words")
+    RELEASE_JSON_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    release_json: bytes
+    group: int
+    words: bytes
+    def __init__(self, release_json: _Optional[bytes] = ..., group: _Optional[int] = ..., words: _Optional[bytes] = ...) -> None: ...
 
 class CloseRoundRequest(_message.Message):
     __slots__ = ("permit_id", "model", "metrics", "quorum_met", "duties")

@@ -235,6 +235,11 @@ class GovernanceStub:
                 request_serializer=policies_dot_governance__pb2.SubmitReceiptsRequest.SerializeToString,
                 response_deserializer=policies_dot_governance__pb2.SubmitReceiptsResponse.FromString,
                 _registered_method=True)
+        self.ReleaseMasks = channel.unary_stream(
+                '/tdspace.governance.v1.Governance/ReleaseMasks',
+                request_serializer=policies_dot_governance__pb2.ReleaseMasksRequest.SerializeToString,
+                response_deserializer=policies_dot_governance__pb2.MaskSums.FromString,
+                _registered_method=True)
         self.CloseRound = channel.unary_unary(
                 '/tdspace.governance.v1.Governance/CloseRound',
                 request_serializer=policies_dot_governance__pb2.CloseRoundRequest.SerializeToString,
@@ -451,6 +456,13 @@ class GovernanceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseMasks(self, request, context):
+        """step 9, with secure sums
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseRound(self, request, context):
         """step 10
         """
@@ -637,6 +649,11 @@ def add_GovernanceServicer_to_server(servicer, server):
                     servicer.SubmitReceipts,
                     request_deserializer=policies_dot_governance__pb2.SubmitReceiptsRequest.FromString,
                     response_serializer=policies_dot_governance__pb2.SubmitReceiptsResponse.SerializeToString,
+            ),
+            'ReleaseMasks': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReleaseMasks,
+                    request_deserializer=policies_dot_governance__pb2.ReleaseMasksRequest.FromString,
+                    response_serializer=policies_dot_governance__pb2.MaskSums.SerializeToString,
             ),
             'CloseRound': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseRound,
@@ -1360,6 +1377,33 @@ class Governance:
             '/tdspace.governance.v1.Governance/SubmitReceipts',
             policies_dot_governance__pb2.SubmitReceiptsRequest.SerializeToString,
             policies_dot_governance__pb2.SubmitReceiptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseMasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tdspace.governance.v1.Governance/ReleaseMasks',
+            policies_dot_governance__pb2.ReleaseMasksRequest.SerializeToString,
+            policies_dot_governance__pb2.MaskSums.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,7 @@ from policies.fields import (
     Version,
 )
 from policies.parts import log_lines
+from policies.privacy import MaybeKey, PermitSum, Privacy
 
 PERMIT_TYPE = "application/vnd.tdspace.permit+json"
 
@@ -63,6 +64,8 @@ class CohortMember(Document):
             seconds, privacy loss, voucher units; a receipt of more seconds is refused.
         duties: what the agreement obliges to after the use, ascending; the round's close declares
             each of them fulfilled.
+        sealing: its enrolled X25519 public key, to which peers seal their shares; "" unless masks
+            are pairwise.
     """
 
     participant: ParticipantId
@@ -75,6 +78,7 @@ class CohortMember(Document):
     epsilon: Amount
     pays: Amount
     duties: Annotated[list[Id], Field(max_length=8)]
+    sealing: MaybeKey
 
     @property
     def amounts(self) -> Amounts:
@@ -105,9 +109,13 @@ class PermitBody(Document):
         consumer_sector, consumer_region: of who receives the result, as registered; "" is unknown.
         attempt: counts the permits of one round; a cut-off round gets a fresh permit.
         app, config, model: of the app bundle, of the fused run config, of the incoming model.
+        architecture: digest of the incoming model's names, shapes and types, the same in all of
+            the run's permits (`policies.tensors.architecture_digest`).
         metrics: names of the only figures that may leave with the update.
         clip_norm: L2 norm of what an update may differ from `model` by; the node's egress scales
             it down to that. "" is no bound.
+        secure_sum: how updates are masked and added; None leaves each as it is.
+        privacy: the differential privacy that nodes perform; None is none.
         decision: digest of the decision's report, which stands in the entry before.
         min_cohort: how many enterprises had to remain.
         voucher: from which the cohort is paid; "" where the run pays nothing.
@@ -128,8 +136,11 @@ class PermitBody(Document):
     app: Sha256
     config: Sha256
     model: Sha256
+    architecture: Sha256
     metrics: Annotated[list[Id], Field(max_length=16)]
     clip_norm: MaybeNorm
+    secure_sum: PermitSum | None
+    privacy: Privacy | None
     cohort: Annotated[list[CohortMember], Field(min_length=1, max_length=10_000)]
     min_cohort: Annotated[int, Field(ge=1, le=10_000)]
     voucher: MaybeId

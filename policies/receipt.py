@@ -20,6 +20,7 @@ from policies.fields import (
     Sha256,
     Version,
 )
+from policies.privacy import MaybeKey
 
 RECEIPT_TYPE = "application/vnd.tdspace.receipt+json"
 
@@ -112,6 +113,10 @@ class Receipt(Document):
         accelerator: whose devices the app could open; more than "none" only if the permit says so.
         clip_norm: the permit's, to which the update was held; "" is none. Whether it had to be
             scaled down depends on the data, and is told to the owner only.
+        mask_key: the node's one-time X25519 public key, with which its mask was made; "" where the
+            update is not masked. Under a mask figures leave within the update only.
+        noise: the permit's noise multiplier, of which the update holds the node's share, or which
+            governance adds; "" is none.
         log_size, log_root: head of the node's own log before this receipt.
     """
 
@@ -130,6 +135,8 @@ class Receipt(Document):
     update: Sha256
     metrics: Annotated[dict[Id, Decimal], Field(max_length=16)]
     clip_norm: MaybeNorm
+    mask_key: MaybeKey
+    noise: MaybeNorm
     confinement: Confinement
     accelerator: Accelerator
     started: Instant

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal as Number
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from policies.canonical import Json, digest_of
@@ -29,6 +30,7 @@ from policies.fields import (
     Version,
 )
 from policies.places import Jurisdiction
+from policies.privacy import Groups, Privacy, SecureSum
 
 PRODUCT_TYPE = "application/vnd.tdspace.product+json"
 AGREEMENT_TYPE = "application/vnd.tdspace.agreement+json"
@@ -220,6 +222,10 @@ class RunSpec(Document):
         accelerator: what nodes may train on besides their processors, where their owners allow it.
         clip_norm: L2 norm that no update may differ from its round's model by; the node scales down
             what does. "" states none, and a limit of `clipNorm` is then not met.
+        secure_sum: how updates are added; every way but `none` needs a `clip_norm`, which bounds
+            what is summed.
+        groups: of how many groups of the cohort the sums are opened, one by one.
+        privacy: the differential privacy of each use; None states none.
     """
 
     version: Version
@@ -238,6 +244,29 @@ class RunSpec(Document):
     voucher: MaybeId = ""
     accelerator: Accelerator = "none"
     clip_norm: MaybeNorm = ""
+    secure_sum: SecureSum = "none"
+    groups: Groups = 1
+    privacy: Privacy | None = None
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.secure_sum != "none" and not self.clip_norm:
+            raise ValueError("a clip_norm with a secure sum: it bounds what is summed")
+        if self.groups > 1 and self.secure_sum != "governance":
+            raise ValueError("groups of 1, or a secure_sum of governance")
+        if self.groups > self.min_cohort:
+            raise ValueError("no more groups than min_cohort")
+        if self.privacy is not None:
+            self._private(self.privacy)
+        return self
+
+    def _private(self, privacy: Privacy) -> None:
+        if self.secure_sum == "none":
+            raise ValueError("a secure_sum with privacy: noise is shared out under masks")
+        if privacy.by == "governance" and self.secure_sum != "governance":
+            raise ValueError("privacy by governance only with a secure_sum of governance")
+        if privacy.tolerated >= self.min_cohort // self.groups:
+            raise ValueError("fewer tolerated than a group has members at least")
 
 
 class RoundItem(Document):

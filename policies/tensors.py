@@ -17,6 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from policies.canonical import digest_of
 from policies.errors import DocumentError
 
 MAX_MODEL_BYTES = 1 << 30
@@ -91,6 +92,18 @@ def unpack_tensors(
         raise DocumentError("$", "safetensors", str(error)[:200]) from error
     expected = "arrays in canonical order " + ("with one note" if noted else "without metadata")
     raise DocumentError("$", expected, "another spelling")
+
+
+def architecture_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of what a model's arrays are, whatever their numbers: names, types and shapes."""
+    return digest_of(
+        [[name, tensors[name].dtype.name, list(tensors[name].shape)] for name in sorted(tensors)]
+    )
+
+
+def float_count(tensors: Mapping[str, Tensor]) -> int:
+    """How many numbers the float arrays have together."""
+    return sum(array.size for array in tensors.values() if array.dtype.kind == "f")
 
 
 def _canonical(data: Buffer, noted: bool) -> Tensors | None:

@@ -41,6 +41,7 @@ ROLES_BY_RPC: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "FindRun": _CONSUMER,
         "AuthorizeRound": _CONSUMER,
         "SubmitReceipts": _CONSUMER,
+        "ReleaseMasks": _CONSUMER,
         "CloseRound": _CONSUMER,
         "GetSpace": _EVERYBODY,
         "GetRun": _EVERYBODY,

@@ -146,8 +146,11 @@ class Hearing:
             app=spec.app,
             config=digest_of(json.loads(run.config)),
             model=ask.model,
+            architecture=ask.architecture,
             metrics=list(spec.metrics),
             clip_norm=spec.clip_norm,
+            secure_sum=None,
+            privacy=spec.privacy,
             cohort=[self._member(by_product[one.product], one) for one in decision.permitted],
             min_cohort=spec.min_cohort,
             voucher=spec.voucher if spec.pays != "0" else "",
@@ -198,6 +201,7 @@ class Hearing:
             epsilon=self.spec.epsilon,
             pays=self.spec.pays,
             duties=list(self.agreements[claim.agreement].post_duties),
+            sealing="",
         )
 
 

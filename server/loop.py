@@ -23,7 +23,13 @@ from policies.errors import DocumentError
 from policies.provenance import Mark, pack_model, unpack_model
 from policies.receipt import RECEIPT_TYPE, Receipt
 from policies.statements import RunSpec
-from policies.tensors import Tensors, pack_tensors, unpack_tensors
+from policies.tensors import (
+    Tensors,
+    architecture_digest,
+    float_count,
+    pack_tensors,
+    unpack_tensors,
+)
 from server.aggregate import UpdateMalformed, average, average_metrics, check_shapes
 from server.duties import declare
 from server.errors import ServerError
@@ -141,7 +147,7 @@ class Loop:
     ) -> bytes:
         """One round; the model after it (the same when it was an evaluation or missed quorum)."""
         watch = Watch()
-        answer = self._ask(run, number, kind, sha256_hex(model), watch)
+        answer = self._ask(run, number, kind, model, watch)
         # Step 5 (6 to 8 happen at the nodes).
         with watch.exchange:
             replies = send_round(
@@ -207,21 +213,24 @@ class Loop:
         return _Outcome(model=after, metrics=metrics, quorum_met=quorum_met, duties=duties)
 
     def _ask(
-        self, run: pb.Run, number: int, kind: str, model: str, watch: Watch
+        self, run: pb.Run, number: int, kind: str, model: bytes, watch: Watch
     ) -> pb.AuthorizeRoundResponse:
         """Step 2: which of the nodes online may take part."""
         online = [
             pb.NodeRef(node_id=str(node.node_id), fleet_key_pem=node.public_key)
             for node in self.grid.get_nodes()
         ]
+        arrays, _ = unpack_model(model)
         request = pb.AuthorizeRoundRequest(
             run=run.run,
             flower_run=run.flower_run,
             round=number,
             kind=kind,
-            model=model,
+            model=sha256_hex(model),
             online=online,
             request_id=secrets.token_hex(16),
+            architecture=architecture_digest(arrays),
+            floats=float_count(arrays),
         )
         with watch.governance:
             answer = self.governance.authorize_round(request)

@@ -16,6 +16,7 @@ from server.rows import ENDED, RoundRow, RunRow
 from server.runs import check_request_id
 
 MAX_NODES: Final = 20_000
+MAX_FLOATS: Final = 1 << 28
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _KINDS: Final = frozenset(get_args(Kind))
 
@@ -30,7 +31,13 @@ class OnlineNode:
 
 @dataclass(frozen=True, slots=True)
 class RoundAsk:
-    """What the ServerApp asks before a round (step 2)."""
+    """What the ServerApp asks before a round (step 2).
+
+    Attributes:
+        model: digest of the incoming model.
+        architecture, floats: digest of what its arrays are, and how many numbers those of floats
+            have (`policies.tensors`); each node checks the first.
+    """
 
     run: str
     flower_run: str
@@ -39,11 +46,23 @@ class RoundAsk:
     model: str
     online: tuple[OnlineNode, ...]
     request_id: str
+    architecture: str
+    floats: int
 
     @property
     def digest(self) -> str:
         """Of what a request id stands for; who is online may differ when it is sent again."""
-        return digest_of([self.run, self.flower_run, self.round, self.kind, self.model])
+        return digest_of(
+            [
+                self.run,
+                self.flower_run,
+                self.round,
+                self.kind,
+                self.model,
+                self.architecture,
+                self.floats,
+            ]
+        )
 
 
 def nodes_by_key(nodes: Sequence[OnlineNode]) -> dict[str, str]:
@@ -65,6 +84,12 @@ def check_ask(ask: RoundAsk) -> None:
         raise BadInput(f"kind: expected train or evaluate, got {ask.kind!r:.40}")
     if not _SHA256.fullmatch(ask.model):
         raise BadInput(f"model: expected a SHA-256 in hexadecimal, got {ask.model!r:.80}")
+    if not _SHA256.fullmatch(ask.architecture):
+        raise BadInput(
+            f"architecture: expected a SHA-256 in hexadecimal, got {ask.architecture!r:.80}"
+        )
+    if not 0 <= ask.floats <= MAX_FLOATS:
+        raise BadInput(f"floats: expected 0 to {MAX_FLOATS}, got {ask.floats}")
     if not 1 <= ask.round <= 1_000_000:
         raise BadInput(f"round: expected 1 to 1000000, got {ask.round}")
     if len(ask.online) > MAX_NODES or any(len(node.node_id) > 20 for node in ask.online):

@@ -68,6 +68,8 @@ class RunCalls(Guarded):
             model=request.model,
             online=tuple(OnlineNode(one.node_id, one.fleet_key_pem) for one in request.online),
             request_id=request.request_id,
+            architecture=request.architecture,
+            floats=request.floats,
         )
         rounds = self._governance.rounds
         return self._call(

@@ -63,6 +63,8 @@ def receipt(number: int, **changes: Any) -> Receipt:
         "log_size": 3,
         "log_root": "e" * 64,
         "clip_norm": "",
+        "mask_key": "",
+        "noise": "",
         "accelerator": "none",
     }
     return Receipt.from_json(fields | changes)

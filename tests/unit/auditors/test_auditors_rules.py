@@ -80,8 +80,11 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
         "app": ZERO,
         "config": ZERO,
         "model": ZERO,
+        "architecture": ZERO,
         "metrics": [],
         "clip_norm": "",
+        "secure_sum": None,
+        "privacy": None,
         "cohort": [
             CohortMember(
                 participant="clinic",
@@ -94,6 +97,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
                 epsilon="0",
                 pays="0",
                 duties=["delete"],
+                sealing="",
             )
         ],
         "min_cohort": 1,
@@ -124,6 +128,8 @@ def receipt(answers: PermitBody, key: Ed25519PrivateKey = KEY, **changes: Any) -
         "update": ZERO,
         "metrics": {},
         "clip_norm": "",
+        "mask_key": "",
+        "noise": "",
         "confinement": Confinement.measured(
             network="none",
             user="nobody",

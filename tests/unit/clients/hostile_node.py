@@ -28,6 +28,7 @@ from policies.fields import instant
 from policies.permit import sign_permit
 from policies.receipt import Receipt, open_receipt
 from policies.runconfig import ConfigValue, config_digest
+from policies.tensors import architecture_digest, unpack_tensors
 
 SECRET = 47.110816955566406
 """In each row; a float32, which no figure of four digits can be."""
@@ -101,6 +102,7 @@ class HostileNode:
             id=f"permit-{self._permits:032x}",
             run=run,
             model=sha256_hex(model),
+            architecture=architecture_digest(unpack_tensors(model)),
             config=config_digest(run_config),
             limits=LIMITS | {"wall_s": wall_s},
             clip_norm=clip_norm,

@@ -56,6 +56,7 @@ def member(participant: str, key: str, **changes: Any) -> dict[str, Any]:
         "epsilon": "0",
         "pays": "0",
         "duties": [],
+        "sealing": "",
     } | changes
 
 
@@ -76,8 +77,11 @@ def body(**changes: Any) -> PermitBody:
         "app": APP,
         "config": CONFIG,
         "model": MODEL,
+        "architecture": "f" * 64,
         "metrics": ["loss"],
         "clip_norm": "",
+        "secure_sum": None,
+        "privacy": None,
         "cohort": [member("clinic-a", RECEIPT_KEY), member("clinic-b", OTHER_KEY)],
         "min_cohort": 2,
         "voucher": "",

@@ -48,6 +48,7 @@ MEMBER = CohortMember(
     epsilon="0.5",
     pays="10",
     duties=[],
+    sealing="",
 )
 PRODUCT = ProductRecord(id="clinic-a/x", file="/data/x.json", digest="1" * 64, rows=5, card=b"one")
 

@@ -54,7 +54,7 @@ from policies.permit import sign_permit
 from policies.provenance import UNMARKED, pack_model
 from policies.receipt import Confinement, open_receipt
 from policies.runconfig import config_digest
-from policies.tensors import pack_tensors, unpack_tensors
+from policies.tensors import architecture_digest, pack_tensors, unpack_tensors
 from policies.wire import Refusal
 
 CANARY = "canary-4711"
@@ -250,7 +250,11 @@ class Node:
         other.close()
 
     def task(self, number: int = 1, **changes: Any) -> Task:
-        sizes = {"model": sha256_hex(MODEL), "config": config_digest(CONFIG)}
+        sizes = {
+            "model": sha256_hex(MODEL),
+            "architecture": architecture_digest(unpack_tensors(MODEL)),
+            "config": config_digest(CONFIG),
+        }
         permit = body(id=f"permit-{number:032x}", **(sizes | changes))
         return Task(
             flower_run="77",

@@ -20,7 +20,7 @@ from commands.localspace import run_spec
 from commands.simulate import SimulatedNode
 from policies import governance_pb2 as pb
 from policies.canonical import sha256_hex
-from policies.tensors import pack_tensors
+from policies.tensors import architecture_digest, pack_tensors, unpack_tensors
 from server.files import read_file
 from server.localgrid import LocalGrid
 
@@ -100,6 +100,8 @@ class Site:
             model=sha256_hex(MODEL),
             online=online,
             request_id=secrets.token_hex(16),
+            architecture=architecture_digest(unpack_tensors(MODEL)),
+            floats=3,
         )
         return bytes(self.consumer.authorize_round(request).permit)
 

@@ -28,6 +28,7 @@ MEMBER = {
     "epsilon": "0.5",
     "pays": "10",
     "duties": ["delete", "report"],
+    "sealing": "",
 }
 BODY: dict[str, Any] = {
     "version": 1,
@@ -45,8 +46,11 @@ BODY: dict[str, Any] = {
     "app": "b" * 64,
     "config": "c" * 64,
     "model": "d" * 64,
+    "architecture": "f" * 64,
     "metrics": ["accuracy"],
     "clip_norm": "1.5",
+    "secure_sum": None,
+    "privacy": None,
     "cohort": [MEMBER],
     "min_cohort": 1,
     "voucher": "voucher-1",

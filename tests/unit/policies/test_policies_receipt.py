@@ -40,6 +40,8 @@ RECEIPT: dict[str, Any] = {
     "update": "d" * 64,
     "metrics": {"accuracy": "0.9375", "loss": "1e-05"},
     "clip_norm": "1.5",
+    "mask_key": "",
+    "noise": "",
     "confinement": CONFINEMENT,
     "started": "2026-01-31T08:00:00.000Z",
     "finished": "2026-01-31T08:00:01.000Z",

@@ -66,6 +66,17 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
         "voucher": "voucher-1",
         "accelerator": "cuda",
         "clip_norm": "1.5",
+        "secure_sum": "governance",
+        "groups": 2,
+        "privacy": {
+            "unit": "subject",
+            "parts": 16,
+            "sample": "0.5",
+            "noise": "4",
+            "by": "nodes",
+            "tolerated": 0,
+            "delta": "0.00001",
+        },
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -94,6 +105,9 @@ DEFAULTS: dict[type[Document], dict[str, Any]] = {
         "voucher": "",
         "accelerator": "none",
         "clip_norm": "",
+        "secure_sum": "none",
+        "groups": 1,
+        "privacy": None,
     },
 }
 
@@ -200,6 +214,8 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         (RunSpec, {"pays": "NaN"}, "$.pays"),
         (RunSpec, {"voucher": "two words"}, "$.voucher"),
         *((RunSpec, {"clip_norm": norm}, "$.clip_norm") for norm in NO_NORMS),
+        (RunSpec, {"secure_sum": "homomorphic"}, "$.secure_sum"),
+        (RunSpec, {"groups": 0}, "$.groups"),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),

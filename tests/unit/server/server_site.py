@@ -58,6 +58,8 @@ AGE = Column(name="age", type="integer", role="feature")
 DESCRIPTION = new_opening(ProductText(title="records", columns=[AGE]), bytes(32))
 ENOUGH = new_opening(ReasonText(text="enough"), bytes(32))
 MODEL = sha256_hex(b"model 0")
+ARCHITECTURE = sha256_hex(b"architecture")
+FLOATS = 10
 UPDATE = sha256_hex(b"update")
 CONSUMER = Identity(space=SPACE, role="consumer", participant="consortium")
 OPERATOR = Identity(space=SPACE, role="operator", participant="operator")
@@ -300,6 +302,8 @@ class Site:
             "round": closed + 1,
             "kind": "train" if closed < spec["rounds"] else "evaluate",
             "model": row.model or MODEL,
+            "architecture": ARCHITECTURE,
+            "floats": FLOATS,
             "online": tuple(node.online for node in self.nodes.values()),
             "request_id": request_id,
         }
@@ -335,6 +339,8 @@ class Site:
             "update": UPDATE if train else sha256_hex(b""),
             "metrics": {"loss": "0.5"},
             "clip_norm": permit.clip_norm,
+            "mask_key": "",
+            "noise": "",
             "confinement": {
                 "network": "none",
                 "user": "nobody",

@@ -73,6 +73,8 @@ def _receipt(*, used: int, held: int, metrics: dict[str, str]) -> Receipt:
         update=zero,
         metrics=metrics,
         clip_norm="",
+        mask_key="",
+        noise="",
         confinement=Confinement.measured(
             network="none",
             user="nobody",

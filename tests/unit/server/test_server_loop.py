@@ -66,6 +66,8 @@ def receipt(*, rows: int, update: bytes) -> bytes:
             update=sha256_hex(update),
             metrics={"eval_accuracy": "0.5"},
             clip_norm="",
+            mask_key="",
+            noise="",
             confinement=Confinement.measured(
                 network="none",
                 user="nobody",

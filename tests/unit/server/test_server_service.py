@@ -315,6 +315,8 @@ def _round(
             round=number,
             kind="train" if number == 1 else "evaluate",
             model=run.model or sha256_hex(b"model 0"),
+            architecture="f" * 64,
+            floats=10,
             online=[ref],
             request_id=f"ask-{number}",
         )
