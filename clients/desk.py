@@ -73,10 +73,17 @@ class Desk(Generic[M]):
         with self._changed:
             self._changed.wait_for(lambda: self._answered > 0 or self._in_hand == 0, timeout_s)
 
-    def close(self, timeout_s: float) -> None:
-        """Wait until nothing is in hand, or so long."""
+    def close(self, timeout_s: float) -> bool:
+        """Wait until nothing is in hand, or so long; whether nothing is."""
         with self._changed:
-            self._changed.wait_for(lambda: self._in_hand == 0, timeout_s)
+            return self._changed.wait_for(lambda: self._in_hand == 0, timeout_s)
+
+    def problems(self) -> tuple[ClientError, ...]:
+        """What answers raised and nobody has heard of, each once."""
+        with self._changed:
+            found = tuple(self._problems)
+            self._problems.clear()
+            return found
 
     def _work(self, message: M) -> None:
         try:

@@ -43,7 +43,7 @@ _FILES = {
     "devices": "own files and an accelerator's",
     "host": "files of this host readable",
 }
-_END_TASKS_S = 5.0
+_END_TASKS_S = 20.0
 
 
 def run_node(
@@ -150,7 +150,7 @@ def _serve(
 
     # At the end: tasks are ended and say so, then the node says goodbye.
     desk = Desk(answer, size=room.tasks)
-    stack.callback(desk.close, _END_TASKS_S)
+    stack.callback(_end_tasks, desk)
     stack.callback(node.worker.stop)
     if not joining.join():
         return
@@ -166,6 +166,15 @@ def _serve(
         desk=desk,
     )
     loop.run()
+
+
+def _end_tasks(desk: Desk[Instruction | Message]) -> None:
+    if not desk.close(_END_TASKS_S):
+        LOGGER.warning(
+            "left with tasks in hand, after %g s: nothing of theirs leaves", _END_TASKS_S
+        )
+    for problem in desk.problems():
+        LOGGER.warning("the SuperLink was not told of a task's end: %s", problem)
 
 
 def _on_change(node: OpenNode, running: RunningFile) -> None:

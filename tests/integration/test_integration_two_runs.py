@@ -154,7 +154,8 @@ def test_a_node_that_is_ended_in_a_task_says_so_and_logs_it(two: Two) -> None:
     entries = local.space.log_folder
     wait_for("the refusal", has(entries, run.run, "RoundClosed"), timeout_s=90)
     left_out = of_run(read_log(entries), run.run, "RoundClosed")[0].body["left_out"]
-    assert ("east", "node-unavailable") in {(o["participant"], o["code"]) for o in left_out}
+    told = {(o["participant"], o["code"]) for o in left_out}
+    assert ("east", "node-unavailable") in told, f"{left_out}\n{said}"
 
 
 def tds(*arguments: str) -> dict[str, Any]:

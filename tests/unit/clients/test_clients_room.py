@@ -345,10 +345,22 @@ def test_a_desk_of_two_answers_two_at_once_and_tells_what_went_wrong() -> None:
     desk.check()
     desk.wait(0.01)
     assert not desk.answered()
+    assert not desk.close(0.01), "both are in hand"
     go.set()
-    desk.close(10)
+    assert desk.close(10)
     assert desk.answered()
     with pytest.raises(ClientError, match="gone"):
         desk.check()
     desk.check()
     assert desk.free
+
+
+def test_a_desk_that_closes_tells_what_nobody_has_heard_of() -> None:
+    def answer(message: int) -> None:
+        raise ClientError(f"{message} was not sent")
+
+    desk: Desk[int] = Desk(answer, size=2)
+    desk.give(1)
+    assert desk.close(10)
+    assert [str(problem) for problem in desk.problems()] == ["1 was not sent"]
+    assert desk.problems() == ()
