@@ -53,7 +53,6 @@ def compare_accuracy(
             torch.manual_seed(int(config["seed"]))
             net = network.build(config)
             features, labels = torch.from_numpy(rows[0]), torch.from_numpy(rows[1])
-            net.standardise.set_moments(features)
             training.fit(net, features, labels, config)
             return accuracy(net)
 

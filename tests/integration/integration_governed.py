@@ -131,7 +131,8 @@ def governed_run(root: Path) -> Governed:
         local.start_nodes(local.nodes)
         agreements = [node.agreement for node in local.nodes.values()]
         spec = run_spec(app, agreements, purpose=PURPOSE, rounds=ROUNDS, metrics=METRICS)
-        opened = local.open_run(spec.model_copy(update={"config": {"features": len(FEATURES)}}))
+        config = {"features": len(FEATURES), "least": "", "most": ""}
+        opened = local.open_run(spec.model_copy(update={"config": config}))
         with local.consumer() as consumer:
             while True:
                 run = consumer.get_run(opened.run)

@@ -25,7 +25,8 @@ def fab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = folder / "app" / "mine"
     package.mkdir(parents=True)
     tabular = Path(clients.__path__[0]) / "apps" / "tabular" / "pyproject.toml"
-    text = tabular.read_text().replace("tabular", "mine")
+    # All but what it declares to return.
+    text = tabular.read_text().replace("tabular", "mine").partition("[tool.tdspace.")[0]
     (package.parent / "pyproject.toml").write_text(text)
     (package / "__init__.py").write_text("")
     (package / "client_app.py").write_text(HOSTILE)

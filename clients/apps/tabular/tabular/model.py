@@ -1,60 +1,66 @@
-"""A multilayer perceptron that standardises its input with statistics shared by all nodes."""
+"""A multilayer perceptron that scales its input by what is published about it.
+
+Nothing of the rows is needed for that: moments of them would have to leave their node, they are as
+large as the data's units, and no clipping norm fits both them and weights.
+"""
 
 import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
 
-class Standardise(nn.Module):
-    """Scales each feature by the moments of all nodes' rows.
+class Scale(nn.Module):
+    """Brings each feature to about -2 to 2: the bounds are the app's config, no part of the model.
 
-    The buffers hold the mean and the mean square, because averages of these over nodes, weighted by
-    rows, are exactly the moments of the rows together; standard deviations would not be. They are
-    float64: the variance is a small difference of large numbers.
+    Without bounds, x becomes sign(x) log(1 + |x|).
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, least: Tensor, most: Tensor) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(features, dtype=torch.float64))
-        self.register_buffer("mean_square", torch.zeros(features, dtype=torch.float64))
-
-    def known(self) -> bool:
-        """Whether any node has contributed its moments yet."""
-        return bool(self.mean_square.any())
-
-    def set_moments(self, rows: Tensor) -> None:
-        """Replace the moments by those of `rows` [n, features]."""
-        wide = rows.double()
-        self.mean.copy_(wide.mean(dim=0))
-        self.mean_square.copy_(wide.square().mean(dim=0))
+        self.register_buffer("least", least, persistent=False)
+        self.register_buffer("most", most, persistent=False)
 
     def forward(self, rows: Tensor) -> Tensor:
-        variance = self.mean_square - self.mean.square()
-        scaled = (rows.double() - self.mean) / variance.clamp(min=1e-12).sqrt()
-        return scaled.clamp(-10, 10).float()
+        if not len(self.least):
+            return rows.sign() * rows.abs().log1p()
+        within = (rows - self.least) / (self.most - self.least)
+        return (4 * within - 2).clamp(-10, 10)
 
 
 class Net(nn.Module):
-    """Standardise, one hidden layer, one output a class."""
+    """Scale, one hidden layer, one output a class."""
 
-    def __init__(self, features: int, classes: int, hidden: int) -> None:
+    def __init__(
+        self, features: int, classes: int, hidden: int, least: Tensor, most: Tensor
+    ) -> None:
         super().__init__()
-        self.standardise = Standardise(features)
+        self.scale = Scale(least, most)
         self.layers = nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes)
         )
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.layers(self.standardise(rows))
+        return self.layers(self.scale(rows))
 
 
 def build(run_config: dict) -> Net:
-    """An untrained network of the sizes that the run config gives."""
+    """An untrained network of the sizes and bounds that the run config gives."""
+    features = int(run_config["features"])
     return Net(
-        features=int(run_config["features"]),
+        features=features,
         classes=int(run_config["classes"]),
         hidden=int(run_config["hidden"]),
+        least=bounds(run_config, "least", features),
+        most=bounds(run_config, "most", features),
     )
+
+
+def bounds(run_config: dict, name: str, features: int) -> Tensor:
+    """One bound of every feature, or none at all."""
+    found = [float(word) for word in str(run_config[name]).split()]
+    if len(found) not in (0, features):
+        raise ValueError(f"{name}: expected {features} numbers or none, got {len(found)}")
+    return torch.tensor(found)
 
 
 def initial_arrays(run_config: dict) -> ArrayRecord:
