@@ -4,7 +4,9 @@ PolicyError
 ├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
 ├── SignatureError   an envelope that nobody we know signed, or that was changed
 ├── AccountError     a reservation that does not fit its account
-└── SealError        a disclosure that a key does not open, or that opens no commitment of the log
+├── SealError        a disclosure that a key does not open, or that opens no commitment of the log
+├── EncodingError    what cannot be encoded for a secure sum, or is no sum of what was encoded
+└── MaskKeyError     a key that a mask cannot be made with
 """
 
 from __future__ import annotations
@@ -58,3 +60,11 @@ class SealError(PolicyError):
     def __init__(self, text: str, *, for_this_key: bool = True) -> None:
         self.for_this_key = for_this_key
         super().__init__(text)
+
+
+class EncodingError(PolicyError):
+    """Numbers or bytes do not fit a secure sum's vectors; its text holds none of the numbers."""
+
+
+class MaskKeyError(PolicyError):
+    """A key that no mask can be made with; its text holds nothing of any key."""
