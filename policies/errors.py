@@ -4,6 +4,7 @@ PolicyError
 ├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
 ├── SignatureError   an envelope that nobody we know signed, or that was changed
 ├── AccountError     a reservation that does not fit its account
+├── PrivacyError     a privacy loss, ε, δ or noise that cannot be
 └── SealError        a disclosure that a key does not open, or that opens no commitment of the log
 """
 
@@ -46,6 +47,10 @@ class SignatureError(PolicyError):
 
 class AccountError(PolicyError):
     """A reservation was made or settled twice, or takes more than there is."""
+
+
+class PrivacyError(PolicyError):
+    """A privacy loss that cannot be, or an ε, δ or noise out of bounds; the text names which."""
 
 
 class SealError(PolicyError):
