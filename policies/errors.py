@@ -7,6 +7,8 @@ PolicyError
 ├── SealError        a disclosure that a key does not open, or that opens no commitment of the log
 ├── EncodingError    what cannot be encoded for a secure sum, or is no sum of what was encoded
 └── MaskKeyError     a key that a mask cannot be made with
+├── PrivacyError     a privacy loss, ε, δ or noise that cannot be
+└── SealError        a disclosure that a key does not open, or that opens no commitment of the log
 """
 
 from __future__ import annotations
@@ -48,6 +50,10 @@ class SignatureError(PolicyError):
 
 class AccountError(PolicyError):
     """A reservation was made or settled twice, or takes more than there is."""
+
+
+class PrivacyError(PolicyError):
+    """A privacy loss that cannot be, or an ε, δ or noise out of bounds; the text names which."""
 
 
 class SealError(PolicyError):

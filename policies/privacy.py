@@ -22,6 +22,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from policies.fields import Amount, Document
+from policies.privacy_loss import LEAST_NOISE, MOST_NOISE, Event
 
 SecureSum = Literal["none", "governance", "pairwise"]
 WordBits = Literal[32, 64]
@@ -29,8 +30,6 @@ WordBits = Literal[32, 64]
 MaybeKey = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 Groups = Annotated[int, Field(ge=1, le=1000)]
 
-LEAST_NOISE: Final = Decimal("0.01")
-MOST_NOISE: Final = Decimal(10_000)
 MOST_DELTA: Final = Decimal("0.01")
 
 
@@ -78,6 +77,10 @@ class Privacy(Document):
     by: Literal["nodes", "governance"]
     tolerated: Annotated[int, Field(ge=0, le=10_000)]
     delta: Delta
+
+    def event(self) -> Event:
+        """What one use tells of one unit."""
+        return Event(Decimal(self.noise), Decimal(self.sample))
 
 
 class PermitSum(Document):
