@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_CEILING, Context, Decimal
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -46,13 +47,13 @@ LEAST_SIGMA: Final = 4.0
 _CONTINUOUS: Final = Decimal(4)
 
 
-def integer_sensitivity(clip: str, scale_bits: int) -> Decimal:
+def integer_sensitivity(clip: Decimal | Fraction | str, scale_bits: int) -> Fraction:
     """The L2 norm that one unit's contribution to an integer sum is within: clip 2^scale_bits.
 
     Rounding adds nothing to it: who encodes rounds first and is within this norm as integers
     (`rounded_within`), so that a noise multiplier holds as it is stated.
     """
-    return Decimal(clip) * (1 << scale_bits)
+    return Fraction(clip) * (1 << scale_bits)
 
 
 def sum_sigma(noise: str, clip: str, scale_bits: int) -> float:
@@ -98,7 +99,7 @@ def sum_excess(sigma: float, members: int) -> float:
     return 10 * math.fsum(terms)
 
 
-def rounded_within(numbers: Floats, clip: str, scale_bits: int) -> Integers:
+def rounded_within(numbers: Floats, clip: Decimal | Fraction | str, scale_bits: int) -> Integers:
     """A contribution as integers, within `integer_sensitivity` exactly.
 
     `numbers` * 2^scale_bits, scaled down to that norm less sqrt(d) / 2, then rounded to the nearest
@@ -127,12 +128,14 @@ def rounded_within(numbers: Floats, clip: str, scale_bits: int) -> Integers:
 
 
 def _share(noise: str, clip: str, scale_bits: int, among: int) -> float:
-    spread, bound = Decimal(noise), integer_sensitivity(clip, scale_bits)
-    if not (spread.is_finite() and bound.is_finite() and spread > 0 and bound > 0):
+    spread, norm = Decimal(noise), Decimal(clip)
+    if not (spread.is_finite() and norm.is_finite() and spread > 0 and norm > 0):
         raise ValueError(f"noise: expected a multiplier and a clip above 0, got {noise}, {clip}")
     up = Context(prec=60, rounding=ROUND_CEILING)
+    bound = up.multiply(norm, 1 << scale_bits)
     total = up.add(up.power(up.multiply(spread, bound), 2), _CONTINUOUS)
-    exact = up.sqrt(up.divide(total, among)) * (1 + Decimal("1e-50"))  # sqrt rounds to the nearest
+    # A square root is rounded to the nearest, whatever the context says.
+    exact = up.multiply(up.sqrt(up.divide(total, among)), 1 + Decimal("1e-20"))
     sigma = float(exact)
     sigma = sigma if Decimal(sigma) >= exact else math.nextafter(sigma, math.inf)
     if sigma > MAX_SIGMA:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -36,17 +36,16 @@ def test_noise_of_a_sum(noise: str, clip: str, scale_bits: int, wanted: float) -
     found = sum_sigma(noise, clip, scale_bits)
     assert found == pytest.approx(wanted, rel=1e-15)
     # Never less than stated, whatever a float can hold.
-    assert Decimal(found) ** 2 >= (Decimal(noise) * integer_sensitivity(clip, scale_bits)) ** 2 + 4
+    wanted_squared = (Fraction(noise) * integer_sensitivity(clip, scale_bits)) ** 2 + 4
+    assert Fraction(found) ** 2 >= wanted_squared
 
 
 @pytest.mark.parametrize(("members", "tolerated"), [(1, 0), (10, 0), (10, 3), (10_000, 4_999)])
 def test_shares_of_those_who_stay_have_all_of_it(members: int, tolerated: int) -> None:
     share = share_sigma("1.1", "0.7", 24, members, tolerated)
     assert math.sqrt(members - tolerated) * share >= sum_sigma("1.1", "0.7", 24) * (1 - 1e-15)
-    assert (
-        Decimal(share) ** 2 * (members - tolerated)
-        >= (Decimal("1.1") * integer_sensitivity("0.7", 24)) ** 2
-    )
+    needed = (Fraction("1.1") * integer_sensitivity("0.7", 24)) ** 2
+    assert Fraction(share) ** 2 * (members - tolerated) >= needed
 
 
 @pytest.mark.parametrize(
