@@ -4,9 +4,8 @@ PolicyError
 ├── DocumentError    bytes that are no document of ours: too large, malformed, unknown field
 ├── SignatureError   an envelope that nobody we know signed, or that was changed
 ├── AccountError     a reservation that does not fit its account
-├── SealError        a disclosure that a key does not open, or that opens no commitment of the log
 ├── EncodingError    what cannot be encoded for a secure sum, or is no sum of what was encoded
-└── MaskKeyError     a key that a mask cannot be made with
+├── MaskKeyError     a key that a mask cannot be made with
 ├── PrivacyError     a privacy loss, ε, δ or noise that cannot be
 └── SealError        a disclosure that a key does not open, or that opens no commitment of the log
 """
