@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
 from policies.errors import EncodingError
-from policies.fixedpoint import CHUNK
+from policies.fixedpoint import CHUNK, Layout, decode, encode
 from policies.flattening import flatten, unflatten
 from policies.tensors import Tensors, pack_tensors, unpack_tensors
+from policies.wide_integers import Head
 
 RNG = np.random.default_rng(1)
 MODEL: Tensors = {
@@ -87,3 +91,26 @@ def test_a_mean_of_another_length_is_refused(count: int) -> None:
 def test_a_result_that_its_type_does_not_hold_is_refused(value: float) -> None:
     with pytest.raises(EncodingError, match="array 'half': expected numbers that float16 holds"):
         unflatten({"half": MODEL["half"]}, np.array([0, value]))
+
+
+def test_a_large_model_is_encoded_and_moved_without_a_copy_in_float64() -> None:
+    count = 2_000_000
+    incoming: Tensors = {"w": np.zeros(count, np.float32)}
+    update: Tensors = {"w": np.full(count, 0.001, np.float32)}
+    plan = Layout((), count, 32, 20)
+    tracemalloc.start()
+    try:
+        body = flatten(update, incoming, 0.5)
+        words = encode(plan, Head(1, 0, {}), body, bound=Decimal(1), blind=bytes(16))
+        peak_encoding = tracemalloc.get_traced_memory()[1]
+        _, mean = decode(plan, words, 1)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        unflatten(incoming, mean)
+        peak_moving = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    # The words themselves, and the new model, of 4 bytes a number; a few chunks, and a mask of
+    # which numbers are finite.
+    assert peak_encoding < 4 * count + (2 << 20)
+    assert peak_moving < 5 * count + (2 << 20)
