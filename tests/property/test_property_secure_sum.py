@@ -20,7 +20,7 @@ from policies.flattening import flatten, unflatten
 from policies.masks import add_mask, mask_key, new_private_key, public_key, sum_masks
 from policies.privacy import WordBits
 from policies.tensors import Tensors, float_count
-from policies.wide_integers import Head
+from policies.wide_integers import Head, decode_head, encode_head
 from policies.words import Words, add_into, subtract_from, zeros
 
 METRICS = ("accuracy", "loss")
@@ -202,3 +202,24 @@ def test_a_wrong_scale_is_refused_or_misread_never_an_overflow(
         assert wrong > scale_bits
         return
     assert abs(int(vector[-1:].view(f"<i{word_bits // 8}")[0])) < 2 ** (word_bits - 1)
+
+
+WIDE = st.integers(0, 2**81 - 1)
+VALUES = st.decimals("-1e9", "1e9", places=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(WIDE, WIDE, st.integers(0, 2**30), VALUES), min_size=1, max_size=30))
+def test_sums_of_heads_are_exact_whatever_carries(
+    rows: list[tuple[int, int, int, Decimal]],
+) -> None:
+    heads = [Head(used, held, {"loss": (count, value)}) for used, held, count, value in rows]
+    encoded = [encode_head(head, METRICS, bytes(16)) for head in heads]
+    total = decode_head([sum(limbs) for limbs in zip(*encoded, strict=True)], METRICS, len(heads))
+    assert total.rows_used == sum(head.rows_used for head in heads)
+    assert total.rows_held_back == sum(head.rows_held_back for head in heads)
+    assert total.figures["accuracy"] == (0, Fraction(0))
+    assert total.figures["loss"] == (
+        sum(count for _, _, count, _ in rows),
+        sum(Fraction(round(Fraction(value) * count * 2**20), 2**20) for *_, count, value in rows),
+    )
