@@ -80,6 +80,12 @@ def test_the_model_moves_by_the_mean_and_keeps_its_types_and_its_integers() -> N
         assert np.array_equal(after[name], wanted)
 
 
+def test_the_model_moves_in_float64() -> None:
+    """In float32 the step would be half of the last place, and the model stay where it is."""
+    after = unflatten({"a": np.array([1], np.float32)}, np.array([2.0**-24 + 2.0**-50]))
+    assert after["a"].tolist() == [1 + 2.0**-23]
+
+
 @pytest.mark.parametrize("count", [0, 4, 6])
 def test_a_mean_of_another_length_is_refused(count: int) -> None:
     incoming: Tensors = {name: MODEL[name] for name in ("a", "b", "steps")}
