@@ -1,6 +1,8 @@
 """Whether a permit says what was decided, and a close what came of it (steps 4, 9 and 10).
 
     permit-follows      a permit says what its decision, run and agreements say, in every field
+    permit-sums         the terms of its secure sum are those that its cohort and model lead to
+    architecture-kept   its model has the arrays of the run's first one
     close-follows       a close is of an open permit, and says of it what the log says
     close-complete      it lists every accepted receipt, and everybody who was left out, with why
     close-quorum        it has a result only with a quorum of receipts
@@ -22,8 +24,11 @@ from auditors.register import Register
 from auditors.runs import Open, Run, Runs
 from policies.canonical import Json, sha256_hex
 from policies.derived import derived_from
+from policies.errors import MaskKeyError
 from policies.fields import instant, parse_instant
+from policies.masks import parse_public_key
 from policies.permit import EXPIRY_GRACE, PermitBody
+from policies.sumterms import permit_sum
 
 Fault = tuple[str, str]
 Body = Mapping[str, Any]
@@ -35,6 +40,7 @@ def check_permit(register: Register, run: Run, decided: Read, read: Read) -> Ite
     if entry.time != body["issued"]:
         yield "permit-follows", f"issued: expected the entry's time, got {body['issued']}"
     expected = _permit(register, run, decided)
+    yield from _sums(run, read.permit)
     for name in sorted(expected.keys() - {"cohort"}):
         if body[name] != expected[name]:
             text = f"{name}: expected {expected[name]!r:.200}, got {body[name]!r:.200}"
@@ -51,6 +57,42 @@ def check_permit(register: Register, run: Run, decided: Read, read: Read) -> Ite
             if member[name] != got[name]:
                 text = f"{name}: expected {member[name]!r:.200}, got {got[name]!r:.200}"
                 yield "permit-follows", f"{body['id']}, {member['participant']}: {text}"
+
+
+def _sums(run: Run, permit: PermitBody) -> Iterator[Fault]:
+    """What is wrong with a permit's secure sum, and whether its model is of the run's form."""
+    how, spec = permit.secure_sum, run.spec
+    if permit.architecture != run.architecture:
+        text = f"architecture: expected {run.architecture[:16]}…, as in the run's first permit"
+        yield "architecture-kept", f"{permit.id}: {text}, got {permit.architecture[:16]}…"
+    if how is None or spec.secure_sum == "none":
+        if (how is None) != (spec.secure_sum == "none"):
+            text = f"expected a secure sum as the run says, {spec.secure_sum}"
+            yield "permit-sums", f"{permit.id}: {text}, got {'none' if how is None else how.mode}"
+        return
+    floats = run.floats if run.floats is not None else 0
+    expected = permit_sum(
+        mode=spec.secure_sum,
+        key=how.key if spec.secure_sum == "governance" else "",
+        kind=permit.kind,
+        metrics=spec.metrics,
+        floats=floats,
+        clip_norm=spec.clip_norm,
+        privacy=spec.privacy,
+        members=len(permit.cohort),
+        groups=spec.groups,
+    )
+    if how != expected:
+        text = f"expected {expected.to_json()}, got {how.to_json()}"
+        yield "permit-sums", f"{permit.id}: {text}"[:500]
+    if len(permit.cohort) // spec.groups < spec.min_cohort:
+        text = f"expected {spec.groups} groups of at least {spec.min_cohort}"
+        yield "permit-sums", f"{permit.id}: {text}, got {len(permit.cohort)} enterprises"
+    if spec.secure_sum == "governance":
+        try:
+            parse_public_key(how.key)
+        except MaskKeyError as error:
+            yield "permit-sums", f"{permit.id}: {error}"
 
 
 def _permit(register: Register, run: Run, decided: Read) -> dict[str, Any]:
@@ -75,6 +117,7 @@ def _permit(register: Register, run: Run, decided: Read) -> dict[str, Any]:
         "model": body["model"],
         "metrics": list(spec.metrics),
         "clip_norm": spec.clip_norm,
+        "privacy": None if spec.privacy is None else spec.privacy.to_json(),
         "cohort": _members(register, run, body),
         "min_cohort": spec.min_cohort,
         "voucher": spec.voucher if spec.pays != "0" else "",
@@ -91,7 +134,7 @@ def _permit(register: Register, run: Run, decided: Read) -> dict[str, Any]:
 
 def _members(register: Register, run: Run, decided: Body) -> list[dict[str, Json]]:
     claims = {claim.product: claim for claim in map(register.claim, run.spec.agreements)}
-    members = []
+    members, sealed = [], run.spec.secure_sum == "pairwise"
     for verdict in decided["decision"]["verdicts"]:
         if not verdict["permitted"]:
             continue
@@ -108,6 +151,7 @@ def _members(register: Register, run: Run, decided: Body) -> list[dict[str, Json
             "epsilon": run.spec.epsilon,
             "pays": run.spec.pays,
             "duties": list(duties),
+            "sealing": (claim.disclosure_key or "") if sealed else "",
         }
         members.append(member)
     return members

@@ -35,6 +35,7 @@ class Person:
     entry: int
     receipt_key: str
     fleet_key: str
+    disclosure_key: str | None
 
 
 @dataclass(slots=True)
@@ -158,6 +159,7 @@ class Register:
             region=owner.region,
             active=True,
             receipt_key=owner.receipt_key,
+            disclosure_key=owner.disclosure_key,
             fleet_key=owner.fleet_key,
             agreement_entry=concluded.entry,
             participant_entry=owner.entry,
@@ -300,6 +302,7 @@ class Register:
             entry=index,
             receipt_key=body.get("receipt_key") or "",
             fleet_key=body.get("fleet_key") or "",
+            disclosure_key=body.get("disclosure_key"),
         )
 
 

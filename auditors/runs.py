@@ -16,6 +16,7 @@ from policies.permit import PermitBody
 from policies.refusals import HELD, PASSED_OVER, held_reason
 from policies.results import Reason
 from policies.statements import RunSpec
+from policies.sumterms import layout_of
 
 Body = Mapping[str, Any]
 
@@ -61,6 +62,8 @@ class Run:
         entry: log index of `RunOpened`.
         config: digest of its fused configuration.
         asked: kind, round and attempt that were decided last.
+        architecture, floats: of the model, as its first permit says; "" before that, and None
+            where it has no secure sum.
         model, derived, last_close: as the last close says; "" and None before it.
         evaluated: whether its evaluation round is closed.
         transfers: ids of the transfer processes that it is or was.
@@ -73,6 +76,8 @@ class Run:
     config: str
     state: str = "OPEN"
     asked: tuple[str, int, int] = ("", 0, 0)
+    architecture: str = ""
+    floats: int | None = None
     closed_rounds: int = 0
     model: str = ""
     derived: Mapping[str, Any] = field(default_factory=lambda: NOTHING_DERIVED)
@@ -174,6 +179,9 @@ class Runs:
         """`PermitIssued`."""
         run.permit = Open(permit)
         self.courses[run.id].permits += 1
+        if not run.architecture:
+            run.architecture = permit.architecture
+            run.floats = layout_of(permit).floats if permit.secure_sum is not None else None
 
     def accepted(self, run: Run, body: Body) -> None:
         """`ReceiptAccepted` that answers the run's open permit."""

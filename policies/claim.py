@@ -31,6 +31,7 @@ class Claim:
     region: str
     active: bool
     receipt_key: str
+    disclosure_key: str | None
     fleet_key: str
     agreement_entry: int
     participant_entry: int

@@ -7,10 +7,10 @@ of one state of the registry.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Self
+from typing import Self
 
 from sqlalchemy import Connection
 
@@ -18,15 +18,19 @@ from policies.account import Account, Voucher
 from policies.canonical import Json, digest_of, sha256_hex
 from policies.claim import Claim
 from policies.cohort import Candidate, RoundDecision, Verdict
+from policies.errors import EncodingError
 from policies.evaluate import Reason, Request
 from policies.fields import instant
 from policies.left_values import decision_time, left_values
 from policies.odrl import Agreement
-from policies.permit import EXPIRY_GRACE, CohortMember, Limits, PermitBody
+from policies.permit import EXPIRY_GRACE, CohortMember, Kind, Limits, PermitBody
+from policies.privacy import PermitSum
 from policies.refusals import app_reasons, claim_reasons
 from policies.statements import RunSpec
+from policies.sumterms import permit_sum
 from server import accounts, queries
 from server.agreements import Agreements
+from server.errors import RuleBroken
 from server.round_asks import RoundAsk
 from server.rows import Participant, RunRow
 
@@ -125,11 +129,21 @@ class Hearing:
             "digest": digest_of(report),
         }
 
-    def permit(self, decision: RoundDecision, *, id: str, space: str) -> PermitBody:
-        """The permit for whom the decision permits; there is somebody."""
+    def permit(
+        self, decision: RoundDecision, *, id: str, space: str, mask_key: str = ""
+    ) -> PermitBody:
+        """The permit for whom the decision permits; there is somebody.
+
+        Args:
+            mask_key: governance's one-time public key, where the run's secure sum needs one.
+
+        Raises:
+            RuleBroken: no permit with the run's secure sum could be kept to.
+        """
         run, spec, ask = self.run, self.spec, self.ask
         by_product = {claim.product: claim for claim in self.claims.values()}
-        kind: Literal["train", "evaluate"] = "train" if ask.kind == "train" else "evaluate"
+        kind: Kind = "train" if ask.kind == "train" else "evaluate"
+        cohort = [self._member(by_product[one.product], one) for one in decision.permitted]
         return PermitBody(
             version=1,
             id=id,
@@ -149,9 +163,9 @@ class Hearing:
             architecture=ask.architecture,
             metrics=list(spec.metrics),
             clip_norm=spec.clip_norm,
-            secure_sum=None,
+            secure_sum=self._secure_sum(kind, cohort, mask_key),
             privacy=spec.privacy,
-            cohort=[self._member(by_product[one.product], one) for one in decision.permitted],
+            cohort=cohort,
             min_cohort=spec.min_cohort,
             voucher=spec.voucher if spec.pays != "0" else "",
             limits=Limits(
@@ -163,6 +177,40 @@ class Hearing:
             issued=self.time,
             expires=instant(self.clock + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),
         )
+
+    def _secure_sum(
+        self, kind: Kind, cohort: Sequence[CohortMember], mask_key: str
+    ) -> PermitSum | None:
+        spec, id = self.spec, self.run.id
+        if spec.secure_sum == "none":
+            return None
+        if len(cohort) // spec.groups < spec.min_cohort:
+            raise RuleBroken(
+                f"groups-too-small: {id}: expected {spec.groups} groups of at least "
+                f"{spec.min_cohort}, as min_cohort says, got {len(cohort)} permitted enterprises; "
+                "ask again when more are online, or open a run with fewer groups"
+            )
+        if spec.secure_sum == "pairwise":
+            for member in cohort:
+                if not member.sealing:
+                    raise RuleBroken(
+                        f"sealing-key-missing: {id}: {member.participant}: expected an enrolled "
+                        "key that its peers can seal to, got none; it has to enrol again"
+                    )
+        try:
+            return permit_sum(
+                mode=spec.secure_sum,
+                key=mask_key,
+                kind=kind,
+                metrics=spec.metrics,
+                floats=self.ask.floats,
+                clip_norm=spec.clip_norm,
+                privacy=spec.privacy,
+                members=len(cohort),
+                groups=spec.groups,
+            )
+        except EncodingError as error:
+            raise RuleBroken(f"sum-too-large: {id}: {error}") from error
 
     def _candidate(self, id: str) -> Candidate:
         claim, agreement, run = self.claims[id], self.agreements[id], self.run
@@ -201,7 +249,7 @@ class Hearing:
             epsilon=self.spec.epsilon,
             pays=self.spec.pays,
             duties=list(self.agreements[claim.agreement].post_duties),
-            sealing="",
+            sealing=(claim.disclosure_key or "") if self.spec.secure_sum == "pairwise" else "",
         )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from policies.canonical import canonical_bytes
 from policies.derived import NOTHING_DERIVED
 from policies.errors import PolicyError
-from server import accounts, disclosed
+from server import accounts, disclosed, mask_keys, released
 from server.dsp import effects as dsp
 from server.errors import RegistryDamaged
 from server.queries import key_id_of
@@ -235,16 +235,22 @@ def _receipt(connection: Connection, index: int, accepted: bool, body: Body) -> 
 def _accepted(connection: Connection, index: int, _time: str, body: Body) -> None:
     _receipt(connection, index, True, body)
     accounts.commit(connection, body)
+    mask_keys.used(connection, body)
 
 
 def _refused(connection: Connection, index: int, _time: str, body: Body) -> None:
     _receipt(connection, index, False, body)
 
 
+def _released(connection: Connection, index: int, _time: str, body: Body) -> None:
+    released.put(connection, index, body)
+
+
 def _closed(connection: Connection, index: int, time: str, body: Body) -> None:
     values = {"state": "CLOSED", "close": _text(body), "close_entry": index, "closed": time}
     of = ROUNDS.c.permit_id == body["permit_id"]
     connection.execute(update(ROUNDS).where(of).values(values))
+    mask_keys.forget(connection, body["permit_id"])
     accounts.keep(connection, body["permit_id"])
     progress: dict[str, object] = {"last_close": index, "derived": _text(body["derived"])}
     if body["kind"] == "train":
@@ -255,6 +261,7 @@ def _closed(connection: Connection, index: int, time: str, body: Body) -> None:
 def _abandoned(connection: Connection, _index: int, _time: str, body: Body) -> None:
     of = ROUNDS.c.permit_id == body["permit_id"]
     connection.execute(update(ROUNDS).where(of).values(state="ABANDONED"))
+    mask_keys.forget(connection, body["permit_id"])
     accounts.keep(connection, body["permit_id"])
 
 
@@ -287,6 +294,7 @@ _EFFECTS: Mapping[str, Callable[[Connection, int, str, Body], None]] = MappingPr
         "PermitIssued": _permit,
         "ReceiptAccepted": _accepted,
         "ReceiptRefused": _refused,
+        "MasksReleased": _released,
         "RoundClosed": _closed,
         "RoundAbandoned": _abandoned,
         "VoucherIssued": _voucher,

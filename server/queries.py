@@ -86,6 +86,7 @@ _CLAIMS = (
         PARTICIPANTS.c.region,
         PARTICIPANTS.c.active,
         PARTICIPANTS.c.receipt_key,
+        PARTICIPANTS.c.disclosure_key,
         PARTICIPANTS.c.fleet_key,
         AGREEMENTS.c.entry.label("agreement_entry"),
         PARTICIPANTS.c.entry.label("participant_entry"),
@@ -116,6 +117,12 @@ _RUNS = select(RUNS).order_by(RUNS.c.entry)
 _ROUND_BY_PERMIT = select(ROUNDS).where(ROUNDS.c.permit_id == _ID)
 _ROUND_BY_REQUEST = select(ROUNDS).where(
     ROUNDS.c.run == bindparam("run"), ROUNDS.c.request_id == _ID
+)
+_FIRST_PERMIT = (
+    select(ROUNDS.c.permit_body)
+    .where(ROUNDS.c.run == _ID, ROUNDS.c.permit_body.is_not(None))
+    .order_by(ROUNDS.c.id)
+    .limit(1)
 )
 _OPEN_ROUNDS = (
     select(ROUNDS).where(ROUNDS.c.run == _ID, ROUNDS.c.state == "AUTHORIZED").order_by(ROUNDS.c.id)
@@ -279,6 +286,12 @@ def round_by_request(connection: Connection, run_id: str, request_id: str) -> Ro
 def open_rounds(connection: Connection, run_id: str) -> list[RoundRow]:
     """Attempts with a permit that were neither closed nor abandoned: one at most."""
     return _all(connection, RoundRow, _OPEN_ROUNDS, id=run_id)
+
+
+def first_permit(connection: Connection, run_id: str) -> str | None:
+    """The body of the first permit that the run was given, as JSON."""
+    found: str | None = connection.scalar(_FIRST_PERMIT, {"id": run_id})
+    return found
 
 
 def attempts(connection: Connection, run_id: str, kind: str, number: int) -> int:

@@ -19,11 +19,11 @@ from server.errors import RegistryDamaged, Unavailable
 from server.rows import Invitation
 from server.tables import INVITATIONS, META, METADATA, ROUNDS, RUNS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 5
 # Older versions that lack nothing but tables, which opening makes: their logs have no entries yet
 # that would have filled them.
-_WITHOUT_TABLES = frozenset({3})
+_WITHOUT_TABLES = frozenset({3, 4})
 
 
 class Registry:
@@ -115,7 +115,8 @@ def _nothing() -> None:
 def _configure(raw: Any, _record: object) -> None:
     # Transactions are begun by `_begin`: the driver's own way begins none before a SELECT.
     raw.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # What is deleted is overwritten: `mask_keys` holds secrets of a round's time.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         raw.execute(f"PRAGMA {pragma}").close()
 
 

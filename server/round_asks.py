@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from policies.canonical import digest_of
-from policies.permit import Kind
+from policies.errors import EncodingError
+from policies.permit import Kind, PermitBody
 from policies.statements import RunSpec
+from policies.sumterms import layout_of
 from server.errors import BadInput, CertificateError, RuleBroken, Superseded
 from server.keys import key_digest, parse_ec_public_key
+from server.released import Released
 from server.rows import ENDED, RoundRow, RunRow
 from server.runs import check_request_id
 
@@ -120,6 +123,54 @@ def check_current(run: RunRow, ask: RoundAsk, before: RoundRow | None) -> None:
         raise RuleBroken(f"request {ask.request_id}: expected the round it was first used for")
     if before.state == "ABANDONED":
         raise Superseded(f"request {ask.request_id}: a newer request took its place")
+
+
+def check_architecture(run: RunRow, ask: RoundAsk, first: PermitBody | None) -> None:
+    """Returns only if the model has the arrays that the run's first permit was given for.
+
+    A model of another form could hold an app to other code, and its update could tell more of few
+    records than of many ("imprint" layers: Fowl et al., ICLR 2022).
+
+    Args:
+        first: the run's first permit, which is of a training round; None before it.
+
+    Raises:
+        RuleBroken: other arrays.
+    """
+    if first is None:
+        return
+    if first.architecture != ask.architecture:
+        raise RuleBroken(
+            f"architecture-changed: {run.id}: expected a model with the arrays of its first round, "
+            f"{first.architecture}, got {ask.architecture}; open another run for another model"
+        )
+    try:
+        floats = layout_of(first).floats if first.secure_sum is not None else ask.floats
+    except EncodingError as error:
+        raise RuleBroken(f"{run.id}: its first permit: {error}") from error
+    if floats != ask.floats:
+        raise RuleBroken(
+            f"architecture-changed: {run.id}: expected a model of {floats} numbers, as in its "
+            f"first round, got {ask.floats}"
+        )
+
+
+def check_released(run: RunRow, ask: RoundAsk, before: Released | None) -> None:
+    """Returns only if the masks of this round were not released under an earlier permit.
+
+    Args:
+        before: the release of this round's masks.
+
+    Raises:
+        RuleBroken: they were; whatever was summed, it is not summed again.
+    """
+    if before is None:
+        return
+    raise RuleBroken(
+        f"released-already: {run.id}: {ask.kind} round {ask.round}: expected a round whose masks "
+        f"were not released, entry {before.entry} released those of {before.release.permit_id}; "
+        "close that one, with a result or without; if it was abandoned, open another run"
+    )
 
 
 def check_next(run: RunRow, spec: RunSpec, ask: RoundAsk) -> None:

@@ -19,7 +19,7 @@ from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.permit import LogPlace, PermitBody, sign_permit
 from policies.statements import RunSpec
-from server import queries, registry
+from server import mask_keys, queries, registry, released
 from server.agreements import Agreements
 from server.cosigning import Cosigning, Witnessed
 from server.dsp.transfer_steps import with_held
@@ -28,9 +28,18 @@ from server.errors import RuleBroken, Superseded
 from server.hearing import Hearing
 from server.journal import Journal
 from server.laws import Adopted
+from server.mask_keys import MaskKey
 from server.pki import Identity
 from server.report_entries import report_entries
-from server.round_asks import RoundAsk, check_ask, check_current, check_next, nodes_by_key
+from server.round_asks import (
+    RoundAsk,
+    check_architecture,
+    check_ask,
+    check_current,
+    check_next,
+    check_released,
+    nodes_by_key,
+)
 from server.rows import RoundRow, RunRow
 from server.runs import abandon_entry, own_run
 from server.second_key import Disagreement, SecondKey, decide_with_two_keys
@@ -89,7 +98,8 @@ class Rounds:
 
         Raises:
             BadInput, NotKnown, NotAllowed: the request.
-            RuleBroken: the run has ended, or this is not its next round, or not its model.
+            RuleBroken: the run has ended, or this is not its next round, or not its model, or no
+                secure sum of it can be released any more.
             Superseded: a newer request or a newer Flower run took this one's place.
             Unavailable: the log cannot be written, and nothing was decided; or too few witnesses
                 cosigned in time, and the permit waits, logged, for this request to come again.
@@ -104,9 +114,14 @@ class Rounds:
                 check_current(run, ask, before)
                 if before is None:
                     spec = RunSpec.from_json(json.loads(run.spec))
-                    check_next(run, spec, ask)
-                    entries = self._decide(connection, run, spec, ask, online)
+                    _check_turn(connection, run, spec, ask)
+                    key = self._new_mask_key(spec)
+                    entries = self._decide(connection, run, spec, ask, online, key)
             if before is None:
+                if key is not None:
+                    # Before the entry that names its public half: a permit in the log whose key
+                    # was never kept could not be opened.
+                    self._journal.side(partial(mask_keys.keep, key=key))
                 # 4. Log, then permit: `_sign` runs once the entries are durable. A crash before
                 # the append leaves nothing. A crash after it leaves a permit that is logged and
                 # counted but not signed; this request, sent again, gets it.
@@ -125,6 +140,7 @@ class Rounds:
         spec: RunSpec,
         ask: RoundAsk,
         online: Mapping[str, str],
+        key: MaskKey | None,
     ) -> list[bytes]:
         """Step 3: the entries that say what was decided; counters are theirs to move."""
         hearing = Hearing.read(
@@ -148,7 +164,7 @@ class Rounds:
         try:
             return [
                 *(abandon_entry(one, time=hearing.time, reason=reason) for one in still_open),
-                *self._entries(hearing, decision, alarms),
+                *self._entries(hearing, decision, alarms, key),
             ]
         except PolicyError as error:
             raise RuleBroken(
@@ -157,7 +173,11 @@ class Rounds:
             ) from error
 
     def _entries(
-        self, hearing: Hearing, decision: RoundDecision, alarms: Iterable[Disagreement]
+        self,
+        hearing: Hearing,
+        decision: RoundDecision,
+        alarms: Iterable[Disagreement],
+        key: MaskKey | None,
     ) -> Iterator[bytes]:
         """Reports, alarms, the decision, and at once on it the permit if anybody is permitted."""
         run, ask, time = hearing.run.id, hearing.ask, hearing.time
@@ -169,8 +189,15 @@ class Rounds:
         body = hearing.decided(decision, self._baseline.digest)
         yield entry_bytes("RoundDecided", time=time, body=body)
         if decision.permitted:
-            permit = hearing.permit(decision, id=self._edge.new_id("permit"), space=self._space)
-            yield permit.entry()
+            id = self._edge.new_id("permit") if key is None else key.permit_id
+            public = "" if key is None else key.public
+            yield hearing.permit(decision, id=id, space=self._space, mask_key=public).entry()
+
+    def _new_mask_key(self, spec: RunSpec) -> MaskKey | None:
+        """What the round's masks are opened with, if governance is the one that opens them."""
+        if spec.secure_sum != "governance":
+            return None
+        return MaskKey.new(self._edge.new_id("permit"), self._edge)
 
     def _sign_now(self, connection: Connection, run_id: str, request_id: str) -> None:
         """Sign at once the permit whose entry has become durable, unless witnesses come first."""
@@ -228,6 +255,14 @@ class Rounds:
             row = queries.round_by_request(connection, run_id, request_id)
         assert row is not None  # rows are never deleted
         return row
+
+
+def _check_turn(connection: Connection, run: RunRow, spec: RunSpec, ask: RoundAsk) -> None:
+    """Returns only if this round, on this model, may be decided now; RuleBroken otherwise."""
+    check_next(run, spec, ask)
+    check_released(run, ask, released.of_round(connection, run.id, ask.kind, ask.round))
+    first = queries.first_permit(connection, run.id)
+    check_architecture(run, ask, PermitBody.from_json(json.loads(first)) if first else None)
 
 
 def _alarm(one: Disagreement, *, run: str, ask: RoundAsk, time: str) -> bytes:

@@ -1,6 +1,6 @@
 """The registry's tables; their rows, typed, are in `server.rows`.
 
-All but `invitations`, `tokens`, callbacks, `runs.flower_run` and `rounds.permit` can
+All but `invitations`, `tokens`, callbacks, `mask_keys`, `runs.flower_run` and `rounds.permit` can
 be made again from the log (`server.projection`). Documents are kept as the bytes or canonical JSON
 that was logged. What identifies somebody stands here as it stands in the log, as a commitment;
 what opens it is in `server.disclosures` alone.
@@ -236,6 +236,38 @@ Index(
     unique=True,
     sqlite_where=text("accepted = 1"),
 )
+# Secrets of permits that are open (`server.mask_keys`); no entry of the log holds them. A key is
+# there before its permit is, so that it cannot refer to it.
+MASK_KEYS = Table(
+    "mask_keys",
+    METADATA,
+    Column("permit_id", Text, primary_key=True),
+    Column("private", LargeBinary, nullable=False),
+    Column("seed", LargeBinary, nullable=False),
+)
+NODE_MASK_KEYS = Table(
+    "node_mask_keys",
+    METADATA,
+    Column("permit_id", Text, ForeignKey("rounds.permit_id"), primary_key=True),
+    Column("participant", Text, primary_key=True),
+    Column("mask_key", Text, nullable=False),
+)
+# What was opened, for ever; never two of one round, whatever the code above does.
+RELEASES = Table(
+    "releases",
+    METADATA,
+    Column("permit_id", Text, ForeignKey("rounds.permit_id"), primary_key=True),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("least", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("entry", Integer, nullable=False),
+    UniqueConstraint("run", "kind", "round"),
+)
+Index("releases_model", RELEASES.c.model, RELEASES.c.kind, RELEASES.c.app)
 # What is settled under an agreement; amounts with a point are texts, so that sums stay exact.
 ACCOUNTS = Table(
     "accounts",

@@ -32,8 +32,9 @@ from policies.disclosure import ProductText, ReasonText, new_opening
 from policies.entries import Entry, parse_entry
 from policies.envelope import sign_envelope
 from policies.fields import instant
+from policies.masks import public_key
 from policies.odrl import CONTEXT, PROFILE
-from policies.permit import Permit, open_permit
+from policies.permit import Permit, PermitBody, open_permit
 from policies.receipt import Receipt, sign_receipt
 from policies.runconfig import ConfigValue
 from policies.space import JoinFile, enrolment_transcript
@@ -143,6 +144,7 @@ class Site:
         self.witness_policy = Policy()
         self.replays = True  # whether the log is all that governance decides by
         self.nodes: dict[str, Node] = {}
+        self.mask_keys: dict[tuple[str, str], X25519PrivateKey] = {}  # by permit and node
         self.on_step: Callable[[str], None] = lambda _step: None
         self.on_registry: Callable[[], None] = lambda: None
         self._counter = 0
@@ -321,7 +323,7 @@ class Site:
 
     def receipt(self, answer: RoundAnswer, node: Node, **changes: Any) -> Receipt:
         permit = self.permit(answer).body
-        train = permit.kind == "train"
+        train, masked = permit.kind == "train", permit.secure_sum is not None
         values: dict[str, Any] = {
             "version": 1,
             "permit": permit.digest(),
@@ -336,11 +338,11 @@ class Site:
             "rows_held_back": 20,
             "rows_without_consent": 0,
             "accelerator": "none",
-            "update": UPDATE if train else sha256_hex(b""),
-            "metrics": {"loss": "0.5"},
+            "update": UPDATE if train or masked else sha256_hex(b""),
+            "metrics": {} if masked else {"loss": "0.5"},
             "clip_norm": permit.clip_norm,
-            "mask_key": "",
-            "noise": "",
+            "mask_key": self.mask_key(permit, node),
+            "noise": permit.privacy.noise if permit.privacy is not None else "",
             "confinement": {
                 "network": "none",
                 "user": "nobody",
@@ -356,6 +358,13 @@ class Site:
             "log_root": sha256_hex(b"root"),
         }
         return Receipt.from_json(values | changes)
+
+    def mask_key(self, permit: PermitBody, node: Node) -> str:
+        """The node's one-time public key for this use; "" where governance does not mask."""
+        if permit.secure_sum is None or permit.secure_sum.mode != "governance":
+            return ""
+        place = permit.id, node.name
+        return public_key(self.mask_keys.setdefault(place, X25519PrivateKey.generate()))
 
     def submit(self, answer: RoundAnswer, *nodes: Node) -> list[Any]:
         arrived = [self.arrived(answer, node) for node in nodes]

@@ -290,7 +290,7 @@ def test_a_registry_of_another_version_is_refused(tmp_path: Path) -> None:
     with registry.transaction() as connection:
         connection.exec_driver_sql("UPDATE meta SET value = 7 WHERE name = 'schema'")
     registry.close()
-    with pytest.raises(RegistryDamaged, match="expected schema 4, got 7"):
+    with pytest.raises(RegistryDamaged, match="expected schema 5, got 7"):
         Registry.open(path)
 
 

@@ -1,0 +1,91 @@
+"""The release of a round's masks: which updates are opened, as the log says it (step 9).
+
+A permit's cohort is dealt into groups, and the masks of each group are released as one sum. Who
+deals whom where follows from the permit, so that nobody can choose whom an update is added to after
+seeing it.
+
+Of each group those are released whose receipt was accepted and whose consent stands; the update of
+nobody else can be opened. There are enough of them only if each group has at least `min_cohort`,
+and, where nodes share the noise, all but `tolerated` of those who share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from policies.fields import Document, Id, ParticipantId, Sha256
+from policies.permit import Kind, PermitBody
+
+Group = Annotated[list[ParticipantId], Field(min_length=1, max_length=10_000)]
+
+PIECE_BYTES: Final = 1 << 20
+"""How much of a sum one message of a release carries at most."""
+
+
+class MaskRelease(Document):
+    """The body of the entry `MasksReleased`.
+
+    Attributes:
+        permit, permit_id: digest and id of the permit whose masks they are.
+        groups: whose masks are in each group's sum, ascending.
+        words: of each sum.
+        sums: SHA-256 of the sums' bytes, one group's after the other's.
+    """
+
+    run: Id
+    round: Annotated[int, Field(ge=1, le=1_000_000)]
+    kind: Kind
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)]
+    permit: Sha256
+    permit_id: Annotated[str, Field(pattern=r"^permit-[0-9a-f]{32}$")]
+    groups: Annotated[list[Group], Field(min_length=1, max_length=1000)]
+    words: Annotated[int, Field(ge=1, le=1 << 28)]
+    sums: Sha256
+
+    @property
+    def participants(self) -> frozenset[str]:
+        """All whose updates are opened."""
+        return frozenset(one for group in self.groups for one in group)
+
+
+def dealt(permit: PermitBody) -> list[list[str]]:
+    """The cohort's participants in their groups, each ascending: ordered by SHA-256 of permit id,
+    zero byte and participant, then dealt round-robin."""
+    groups = permit.secure_sum.groups if permit.secure_sum is not None else 1
+    prefix = permit.id.encode() + b"\0"
+    order = sorted(
+        {member.participant for member in permit.cohort},
+        key=lambda participant: hashlib.sha256(prefix + participant.encode()).digest(),
+    )
+    return [sorted(order[at::groups]) for at in range(groups)]
+
+
+def released(permit: PermitBody, standing: Collection[str]) -> list[list[str]]:
+    """Of each group those that may be opened.
+
+    Args:
+        standing: participants with an accepted receipt whose consent stands.
+    """
+    return [[one for one in group if one in standing] for group in dealt(permit)]
+
+
+def too_few(permit: PermitBody, groups: Sequence[Sequence[str]]) -> str:
+    """Why these groups must not be opened, in words; "" if they may."""
+    for number, (group, whole) in enumerate(zip(groups, dealt(permit), strict=True), 1):
+        least = least_of(permit, len(whole))
+        if len(group) < least:
+            which = f" of group {number}" if len(groups) > 1 else ""
+            return f"expected at least {least}{which} with standing consent, got {len(group)}"
+    return ""
+
+
+def least_of(permit: PermitBody, members: int) -> int:
+    """How many of a group of so many members are opened at least."""
+    privacy = permit.privacy
+    shared = privacy is not None and privacy.by == "nodes"
+    noise = members - privacy.tolerated if privacy is not None and shared else 0
+    return max(permit.min_cohort, noise)

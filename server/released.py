@@ -1,0 +1,108 @@
+"""Releases of masks as the registry holds them: what was opened, and what may be beside it.
+
+They are kept for ever: a model that was sent out once may be asked about again years later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from policies.permit import PermitBody
+from policies.release import MaskRelease
+from server.tables import RELEASES, ROUNDS
+
+Cohort = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """One release; `entry` is its log index, `least` the `min_cohort` that it was under."""
+
+    release: MaskRelease
+    least: int
+    entry: int
+
+
+def put(connection: Connection, index: int, body: Mapping[str, Any]) -> None:
+    """What `MasksReleased` means for the registry."""
+    of = ROUNDS.c.permit_id == body["permit_id"]
+    permit = json.loads(connection.execute(select(ROUNDS.c.permit_body).where(of)).scalar_one())
+    values = {
+        "permit_id": body["permit_id"],
+        "run": body["run"],
+        "kind": body["kind"],
+        "round": body["round"],
+        "model": permit["model"],
+        "app": permit["app"],
+        "least": permit["min_cohort"],
+        "body": json.dumps(body),
+        "entry": index,
+    }
+    connection.execute(insert(RELEASES), values)
+
+
+def of_permit(connection: Connection, permit_id: str) -> Released | None:
+    """The release of this permit's masks."""
+    return next(_found(connection, RELEASES.c.permit_id == permit_id), None)
+
+
+def of_round(connection: Connection, run: str, kind: str, number: int) -> Released | None:
+    """The release of this round's masks, under whichever of its permits."""
+    place = (RELEASES.c.run == run) & (RELEASES.c.kind == kind) & (RELEASES.c.round == number)
+    return next(_found(connection, place), None)
+
+
+def beside(connection: Connection, permit: PermitBody) -> list[Released]:
+    """Every release about the same model, kind and app, of whatever run and consumer."""
+    same = (
+        (RELEASES.c.model == permit.model)
+        & (RELEASES.c.kind == permit.kind)
+        & (RELEASES.c.app == permit.app)
+    )
+    return list(_found(connection, same))
+
+
+def differencing(
+    permit: PermitBody, groups: Iterable[Iterable[str]], before: Iterable[Released]
+) -> str:
+    """Why these groups must not be opened beside what was, in words; "" if they may.
+
+    Two sums about the same model tell their difference: of two cohorts, each must hold nobody that
+    the other does not, or at least `min_cohort` (the larger of the two permits'). That is looked at
+    for whole cohorts and for single groups. What it does not stop:
+
+    - a consumer that changes the model by a hair asks about another model, and training twice need
+      not give the same updates; that a sum of few cannot be told from sums over time is what
+      differential privacy is for (`policies.privacy`);
+    - three or more sums that together single somebody out, though no two of them do.
+    """
+    ours = _cohorts(groups)
+    for one in before:
+        least = max(permit.min_cohort, one.least)
+        for theirs in _cohorts(one.release.groups):
+            for mine in ours:
+                for apart in (mine - theirs, theirs - mine):
+                    if 0 < len(apart) < least:
+                        return (
+                            f"expected a cohort that differs from the one released in entry "
+                            f"{one.entry} for the same model by nobody or by at least {least}, "
+                            f"got {len(apart)}"
+                        )
+    return ""
+
+
+def _cohorts(groups: Iterable[Iterable[str]]) -> set[Cohort]:
+    each = [frozenset(group) for group in groups]
+    return {*each, frozenset().union(*each)}
+
+
+def _found(connection: Connection, where: Any) -> Iterator[Released]:
+    query = select(RELEASES).where(where).order_by(RELEASES.c.entry)
+    for row in connection.execute(query):
+        release = MaskRelease.from_json(json.loads(row.body))
+        yield Released(release=release, least=row.least, entry=row.entry)
