@@ -24,7 +24,9 @@ from policies.errors import PolicyError
 from policies.evaluate import Report
 from policies.law import Baseline, parse_baselines
 from policies.odrl import Agreement, parse_agreement
+from policies.privacy_facts import fewest_opened
 from policies.results import Reason
+from policies.statements import RunSpec
 
 _UNREADABLE = (PolicyError, KeyError, TypeError, AttributeError, ValueError, AssertionError)
 """What a body in another form than governance writes may end in."""
@@ -59,6 +61,7 @@ class _Past:
     agreements: dict[str, Agreement] = field(default_factory=dict)
     laws: tuple[Baseline, ...] = ()
     consumers: dict[str, str] = field(default_factory=dict)
+    opened: dict[str, int | None] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -72,6 +75,8 @@ class _Past:
             self.laws = parse_baselines(one["document"].encode() for one in body["documents"])
         elif entry.type == "RunOpened":
             self.consumers[body["run"]] = body["consumer"]
+            spec = RunSpec.from_json(body["spec"])
+            self.opened[body["run"]] = fewest_opened(spec.secure_sum, spec.min_cohort)
         elif entry.type == "ProductRegistered":
             self.rows[body["product"]] = body["rows"]
         elif entry.type == "ReportsMade":
@@ -159,6 +164,7 @@ def _round(past: _Past, body: Mapping[str, Any]) -> Round:
         permitted=[(one["participant"], one["product"]) for one in verdicts if one["permitted"]],
         rows=past.rows,
         least=body["decision"]["minCohort"],
+        opened=past.opened[body["run"]],
     )
 
 

@@ -38,6 +38,7 @@ from policies.fields import parse_instant
 from policies.left_values import decision_time, passing_values, standing_values
 from policies.memory import Memory
 from policies.operands import OPERANDS
+from policies.privacy_facts import fewest_opened
 from policies.refusals import app_reasons, claim_reasons, disagreement_reason
 from policies.values import value_to_json
 
@@ -133,6 +134,7 @@ def _decide(known: Known, run: Run, entry: Entry, alarms: dict[Place, Body]) -> 
     decide = partial(
         decide_round,
         min_cohort=spec.min_cohort,
+        opened=fewest_opened(spec.secure_sum, spec.min_cohort),
         baseline=register.laws,
         evaluate=known.memory.evaluate,
     )

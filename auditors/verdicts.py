@@ -26,6 +26,7 @@ class Round:
         permitted: participant and product of everybody who takes part.
         rows: by product, as registered last before the decision.
         least: participants below which nobody takes part.
+        opened: of how many participants at least a sum is that gets opened, with secure sums.
     """
 
     kind: str
@@ -33,13 +34,14 @@ class Round:
     permitted: Sequence[tuple[str, str]]
     rows: Mapping[str, int]
     least: int
+    opened: int | None
 
     @property
     def company(self) -> Company:
         """Those who take part."""
         counted = Counter(participant for participant, _ in self.permitted)
         rows = sum(self.rows.get(product, 0) for _, product in self.permitted)
-        return Company(counted, rows, frozenset(counted))
+        return Company(counted, rows, frozenset(counted), self.opened)
 
 
 def faults(verdict: Mapping[str, Any], report: Report | None, round_: Round) -> Iterator[str]:

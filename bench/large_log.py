@@ -36,6 +36,7 @@ from policies.law import baseline_digest, parse_baseline
 from policies.left_values import left_values
 from policies.odrl import CONTEXT, PROFILE
 from policies.permit import EXPIRY_GRACE, CohortMember, Limits, PermitBody
+from policies.privacy_facts import fewest_opened
 from policies.receipt import Confinement, Receipt, sign_receipt
 from policies.refusals import app_reasons, claim_reasons
 from policies.statements import AGREEMENT_TYPE, PRODUCT_TYPE, ProductCard, RunSpec
@@ -288,7 +289,12 @@ class LargeLog:
                     rows=claim.rows,
                 )
             )
-        decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=register.laws)
+        decide = partial(
+            decide_round,
+            min_cohort=spec.min_cohort,
+            opened=fewest_opened(spec.secure_sum, spec.min_cohort),
+            baseline=register.laws,
+        )
         return decide_covered(candidates, decide, pays=Decimal(spec.pays), voucher=voucher)
 
     def _permit(

@@ -1,9 +1,9 @@
-"""What an app declares to return, in its pyproject.toml: what may leave, before anybody has run it.
+"""What an app declares, in its pyproject.toml: its model and what may leave, before it ever ran.
 
     [tool.tdspace]
     max-bytes = 20000                          # of all arrays, as they travel
 
-    [tool.tdspace.arrays]                      # names, shapes and types: these, no others
+    [tool.tdspace.arrays]                      # its model has all of these, and no others
     "layer.weight" = {shape = [32, "any"], type = "float32"}
     "layer.bias" = {shape = [32], type = "float32"}
 
@@ -15,6 +15,12 @@ Each of the three may be left out, and bounds nothing then; `metrics` may also b
 of any value that egress lets out. A declaration only ever takes away: whatever it says, an update
 has the form of the run's incoming model, and only those figures leave that the permit names. The
 node holds an app to it (clients.egress); `tds app show` tells the owner before approving.
+
+`arrays` pins the model as well: an incoming model that has others, or lacks one, is refused before
+the app sees a row (clients.work). The app is the code, but what its training tells of a row is also
+the model's doing: layers that a run's consumer put into it can hold single rows apart, even in a
+sum over many enterprises (Fowl et al., Robbing the Fed, ICLR 2022). A dimension of "any" leaves the
+consumer a choice; write the number where the app allows only one.
 """
 
 from __future__ import annotations
@@ -79,21 +85,27 @@ class Declaration(Document):
     metrics: Annotated[dict[Id, Range | None], Field(max_length=100)] | None = None
     max_bytes: Annotated[int, Field(ge=0, le=2**40)] | None = None
 
+    def misfit(self, model: Mapping[str, Tensor]) -> str:
+        """In what a model's arrays are not the declared ones; "" where they are.
+
+        Names, shapes and types only: nothing of it depends on a row.
+        """
+        if self.arrays is None:
+            return ""
+        lacking = sorted(self.arrays.keys() - model.keys())
+        if lacking:
+            return f"array {lacking[0][:100]!r}: the app declares it, the model has none"
+        return next(filter(None, map(self._misfit, model, model.values())), "")
+
     def check_arrays(self, update: Mapping[str, Tensor]) -> None:
         """Every array is declared, in its form.
 
         Raises:
             EgressRefused: the array, whose name is the incoming model's, and what was declared.
         """
-        for name, array in update.items() if self.arrays is not None else ():
-            form = (self.arrays or {}).get(name)
-            if form is None:
-                raise EgressRefused(f"update, array {name[:100]!r}: the app does not declare it")
-            if not form.holds(array):
-                raise EgressRefused(
-                    f"update, array {name[:100]!r}: the app declares {form.type} {form.shape}, "
-                    "the run's model has another"
-                )
+        for name, array in update.items():
+            if text := self._misfit(name, array):
+                raise EgressRefused(f"update, {text}")
 
     def check_size(self, size_bytes: int) -> None:
         """The packed arrays are no larger than declared.
@@ -123,6 +135,19 @@ class Declaration(Document):
                 raise EgressRefused(
                     f"metric {name!r}: the app declares {least} to {most}, got a number outside"
                 )
+
+    def _misfit(self, name: str, array: Tensor) -> str:
+        if self.arrays is None:
+            return ""
+        form = self.arrays.get(name)
+        if form is None:
+            return f"array {name[:100]!r}: the app does not declare it"
+        if form.holds(array):
+            return ""
+        return (
+            f"array {name[:100]!r}: the app declares {form.type} {form.shape}, "
+            "the run's model has another"
+        )
 
     def choices(self, name: str) -> int:
         """How many values a figure of this name may leave with; 0 if it may not."""

@@ -23,6 +23,7 @@ from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS, CohortMember, PermitBody
 from policies.places import jurisdiction_of
+from policies.privacy_facts import fewest_opened, privacy_facts
 from policies.statements import PRODUCT_TYPE, ProductCard
 
 _OWN = "the node's own counters"
@@ -63,6 +64,8 @@ def own_values(known: Sources) -> dict[str, Value]:
     }
     if body.clip_norm:
         values["clipNorm"] = Value(Decimal(body.clip_norm), permit)
+    mode = body.secure_sum.mode if body.secure_sum else "none"
+    values |= privacy_facts(mode, body.privacy, permit)
     if known.region:
         values["spatial"] = Value(known.region, "the node's own configuration")
     if known.environment:
@@ -97,9 +100,17 @@ def _company(known: Sources) -> dict[str, Value]:
         participants=participants,
         rows=sum(member.max_rows for member in cohort),
         possible=frozenset(participants),
+        opened=_opened(known.body),
     )
     member = known.member
     return company.values(known.agreement, member.participant, member.max_rows)
+
+
+def _opened(body: PermitBody) -> int | None:
+    """Of how many participants at least a sum is that gets opened under the permit."""
+    if body.secure_sum is None:
+        return None
+    return fewest_opened(body.secure_sum.mode, body.min_cohort)
 
 
 def _of_product(known: Sources) -> dict[str, Value]:

@@ -259,6 +259,8 @@ class Worker:
         if architecture_digest(incoming) != admission.permit.body.architecture:
             text = "the model: its arrays are not those that the permit was given for"
             raise refused("permit-wrong-model", text)
+        if misfit := self._materials.declaration(task.fab_sha256).misfit(incoming):
+            raise refused("permit-wrong-model", f"the model: {misfit}")
         self._observer.admitted(facts_of(admission))
         self._step("admitted")
         return admission, incoming

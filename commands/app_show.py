@@ -135,7 +135,7 @@ def _print_declared(declared: Declaration) -> None:
         say("declares no arrays: they leave in the names, shapes and types of the incoming model")
     else:
         print_table(
-            "declares to return these arrays, no others",
+            "declares these arrays, no others",
             ["array", "type", "shape"],
             [
                 [name[:MAX_SHOWN_NAME], form.type, " x ".join(map(str, form.shape)) or "one number"]

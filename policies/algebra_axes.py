@@ -28,11 +28,13 @@ from policies.operands import Right
 from policies.outcomes import Outcome
 from policies.relations import (
     ENVIRONMENTS,
+    PRIVACY_UNITS,
     Purposes,
     Relation,
     relate_environments,
     relate_places,
     relate_purposes,
+    relate_units,
     same_name,
 )
 from policies.rows import Kind, Operand
@@ -269,6 +271,10 @@ def _environments(_rights: list[str], _purposes: Purposes) -> Iterable[str]:
     return ENVIRONMENTS
 
 
+def _units(_rights: list[str], _purposes: Purposes) -> Iterable[str]:
+    return PRIVACY_UNITS
+
+
 def _around_and_inside(rights: list[str], _purposes: Purposes) -> Iterator[str]:
     """Every place that a place lies in, and one inside it in which no other that occurs lies."""
     for right in rights:
@@ -291,6 +297,7 @@ _RELATED: Mapping[
         same_name: _nothing,
         relate_purposes: _listed,
         relate_environments: _environments,
+        relate_units: _units,
         relate_places: _around_and_inside,
     }
 )

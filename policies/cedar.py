@@ -25,7 +25,7 @@ from policies.errors import PolicyError
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.operands import ACTIONS, FULFILLED, OPERANDS, VIOLATED
-from policies.relations import relate_environments, relate_places, same_name
+from policies.relations import relate_environments, relate_places, relate_units, same_name
 from policies.rows import Kind, Operand
 from policies.rules import Constraint, Duty, Logic, Rule
 
@@ -199,8 +199,9 @@ def _related(row: Operand, right: str) -> tuple[str, str, str, str]:
         raise PolicyError(f"{row.term}: expected a relation of names that compiles to Cedar")
     other, table = entity(row.term, right), entity("Table", row.term)
     same = f"({left} == {other})"
-    # A weaker environment is apart from a stronger one (`policies.relations`).
-    wider = same if row.relate is relate_environments else f"({other} in {left})"
+    # Of exact names a weaker one is apart from a stronger one (`policies.relations`).
+    exact = row.relate in (relate_environments, relate_units)
+    wider = same if exact else f"({other} in {left})"
     return (
         same,
         f"({left} in {other})",

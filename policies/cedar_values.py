@@ -1,7 +1,7 @@
 """Values, names and tables as Cedar's: exact, or absent.
 
-    name        a string; of a table (purpose, executionEnvironment) an entity whose parents are
-                the wider names, so that `in` answers; a place is inside another by `like "CN-*"`
+    name        a string; of a table (`TABLES`) an entity whose parents are the wider names, so that
+                `in` answers; a place is inside another by `like "CN-*"`
     names       a set of strings
     integer     a long
     duration    a long, seconds
@@ -23,12 +23,16 @@ from types import MappingProxyType
 from policies.canonical import MAX_SAFE_INTEGER, Json
 from policies.evaluate import Request, State
 from policies.operands import ACTIONS, OPERANDS
-from policies.relations import ENVIRONMENTS, PURPOSES, Purposes
+from policies.relations import ENVIRONMENTS, PRIVACY_UNITS, PURPOSES, Purposes
 from policies.rows import Kind, Operand
 from policies.values import is_name
 
 TABLES: Mapping[str, Purposes] = MappingProxyType(
-    {"purpose": PURPOSES, "executionEnvironment": ENVIRONMENTS}
+    {
+        "purpose": PURPOSES,
+        "executionEnvironment": ENVIRONMENTS,
+        "privacyUnit": PRIVACY_UNITS,
+    }
 )
 _SPECIAL = re.compile("[^A-Za-z0-9-]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

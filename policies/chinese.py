@@ -20,6 +20,10 @@ CHINESE = Words(
             "version": "数据产品版本",
             "epsilon": "隐私损失 ε（含本次）",
             "clipNorm": "更新的裁剪范数",
+            "secureAggregation": "安全聚合方式",
+            "noise": "噪声强度（以裁剪范数为单位）",
+            "noiseBy": "噪声添加方",
+            "privacyUnit": "隐私保护单位",
             "minParticipants": "参与方数量",
             "rowShare": "本产品占全部数据行的比例",
             "togetherWith": "参与的合作方",
@@ -150,6 +154,21 @@ CHINESE = Words(
                 "none": "合约未明确许可接收方所在法域",
             },
             "filingNumber": {"none": "数据产品没有备案号"},
+            "secureAggregation": {
+                "none": "更新不加掩码相加，各方更新均可被单独看到",
+                "governance": "更新加掩码后相加，仅治理方可释放掩码之和",
+                "pairwise": "更新加节点间相互抵消的掩码后相加",
+            },
+            "noiseBy": {
+                "none": "没有任何一方添加噪声",
+                "nodes": "各节点分别添加一份噪声",
+                "governance": "由治理方在掩码之和中添加噪声",
+            },
+            "privacyUnit": {
+                "none": "没有以噪声保护任何单位的隐私",
+                "record": "以噪声保护每条记录",
+                "subject": "以噪声保护同一主体的全部记录",
+            },
         }
     ),
     needed=tables(

@@ -6,8 +6,9 @@ whole: it is the largest set whose every member is permitted when exactly that s
 Why there is one largest such set: let F(S) be the candidates that are permitted when the
 participants of S take part. `minParticipants`, `rowShare` and `togetherWith` may stand only in
 permissions and not under `xone`, and with the operators they allow a larger S never turns a permit
-into a denial: F is monotone on the finite lattice of subsets. By Knaster and Tarski F has a
-greatest fixed point, and iterating F from the full set reaches it, in whatever order.
+into a denial (nor where secure sums bound the first of them by a number of the run's): F is
+monotone on the finite lattice of subsets. By Knaster and Tarski F has a greatest fixed point, and
+iterating F from the full set reaches it, in whatever order.
 
 `notTogetherWith` runs the other way: a larger S can turn a permit into a denial. So each pass holds
 fixed who *might* take part, and the passes alternate (Van Gelder, The alternating fixpoint of logic
@@ -135,6 +136,7 @@ def decide_round(
     candidates: Iterable[Candidate],
     *,
     min_cohort: int = 1,
+    opened: int | None = None,
     purposes: Purposes = PURPOSES,
     baseline: tuple[Baseline, ...] = (),
     evaluate: Callable[..., Report] = evaluate,
@@ -143,6 +145,7 @@ def decide_round(
 
     Args:
         min_cohort: distinct participants below which nobody takes part.
+        opened: of how many participants at least a sum is that gets opened, with secure sums.
         purposes, baseline: as for `evaluate`.
         evaluate: `policies.evaluate.evaluate`, or that of a `policies.memory.Memory`.
 
@@ -160,7 +163,7 @@ def decide_round(
             )
     while True:
         decision = _decided(
-            ordered, min_cohort, partial(evaluate, purposes=purposes, baseline=baseline)
+            ordered, min_cohort, opened, partial(evaluate, purposes=purposes, baseline=baseline)
         )
         large = {
             (one.participant, one.product)
@@ -191,6 +194,7 @@ def _cut(text: str) -> str:
 def _decided(
     ordered: Sequence[Candidate],
     min_cohort: int,
+    opened: int | None,
     evaluate: Callable[[Agreement, Request, State], Report],
 ) -> RoundDecision:
     standing = {
@@ -205,7 +209,7 @@ def _decided(
         for place, one in enumerate(ordered)
         if one.agreement and not one.facts
     }
-    remaining = settle(list(standing.values()))
+    remaining = settle(list(standing.values()), opened)
     verdicts = [
         _verdict(one, standing[place].report if place in standing else None, remaining, min_cohort)
         for place, one in enumerate(ordered)

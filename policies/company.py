@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from policies.odrl import Agreement
 from policies.results import Value
 
 _COHORT = "the round's cohort"
+OPENED: Final = "the smallest sum that the run may open"
 _MILLION = 10**6
 
 
@@ -22,11 +24,14 @@ class Company:
         participants: distinct ones.
         rows: of all their products.
         possible: those that cannot be ruled out.
+        opened: of how many participants at least a sum is that gets opened; None where there are
+            no secure sums (`policies.privacy_facts`).
     """
 
     participants: Mapping[str, int]
     rows: int
     possible: Set[str]
+    opened: int | None = None
 
     def values(self, agreement: Agreement, participant: str, rows: int) -> dict[str, Value]:
         """The left values that depend on the cohort, for one member of it.
@@ -36,7 +41,7 @@ class Company:
         """
         found: dict[str, Value] = {}
         if agreement.thresholds:
-            found["minParticipants"] = Value(len(self.participants), _COHORT)
+            found["minParticipants"] = self._together()
         if agreement.partners:
             here = (name for name in agreement.partners if name in self.participants)
             found["togetherWith"] = Value(_others(here, participant), _COHORT)
@@ -46,6 +51,13 @@ class Company:
         if agreement.shares and 0 < rows <= self.rows:
             found["rowShare"] = Value(row_share(rows, self.rows), _COHORT)
         return found
+
+    def _together(self) -> Value:
+        """Among how many one hides: a secure sum may be opened of fewer than take part."""
+        here = len(self.participants)
+        if self.opened is not None and self.opened < here:
+            return Value(self.opened, OPENED)
+        return Value(here, _COHORT)
 
 
 def _others(names: Iterable[str], participant: str) -> tuple[str, ...]:

@@ -20,6 +20,10 @@ ENGLISH = Words(
             "version": "the product's data version",
             "epsilon": "the privacy loss ε, this use included,",
             "clipNorm": "the norm that updates are clipped to",
+            "secureAggregation": "the secure sum",
+            "noise": "the noise, in clipping norms,",
+            "noiseBy": "who adds the noise",
+            "privacyUnit": "the unit of privacy",
             "minParticipants": "the number of participants",
             "rowShare": "the product's share of all rows",
             "togetherWith": "the partners that take part",
@@ -130,6 +134,21 @@ ENGLISH = Words(
                 "none": "no permission names a place in the recipient's jurisdiction",
             },
             "filingNumber": {"none": "the product has no filing number"},
+            "secureAggregation": {
+                "none": "updates are added without masks, each to be seen by itself",
+                "governance": "updates are added under masks whose sum governance alone releases",
+                "pairwise": "updates are added under masks that cancel out between nodes",
+            },
+            "noiseBy": {
+                "none": "nobody adds noise",
+                "nodes": "each node adds its share of the noise",
+                "governance": "governance adds the noise to the sum of the masks",
+            },
+            "privacyUnit": {
+                "none": "no unit's privacy is protected by noise",
+                "record": "noise protects each single record",
+                "subject": "noise protects all records of a subject together",
+            },
         }
     ),
     needed=tables(

@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from policies.actions import ODRL, our_iri
-from policies.relations import relate_environments, relate_places, relate_purposes
+from policies.relations import (
+    relate_environments,
+    relate_places,
+    relate_purposes,
+    relate_units,
+)
 from policies.rows import Kind, Operand
 
 _ORDER = ("lt", "lteq", "gt", "gteq", "eq")
 _SETS = ("eq", "neq", "isAnyOf", "isNoneOf")
 
 
-def _choice(term: str, code: str, subject: str, values: str, source: str) -> Operand:
+def _choice(
+    term: str, code: str, subject: str, values: str, source: str, advice: str = ""
+) -> Operand:
     """A row whose value is one of a few words."""
     return Operand(
         term=term,
@@ -26,6 +33,7 @@ def _choice(term: str, code: str, subject: str, values: str, source: str) -> Ope
         subject=subject,
         code=code,
         pattern=re.compile(values.replace(", ", "|")),
+        advice=advice,
     )
 
 
@@ -177,6 +185,47 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 source="the run's plan; unknown where it states none",
                 subject="the clipping norm",
                 code="clip-norm-not-allowed",
+                advice="start the run with --clip-norm",
+            ),
+            _choice(
+                "secureAggregation",
+                "secure-sum-not-allowed",
+                "the secure sum",
+                "none, governance, pairwise",
+                "the run's plan",
+                "start the run with --secure-sum",
+            ),
+            Operand(
+                term="noise",
+                iri=our_iri("noise"),
+                operators=_ORDER,
+                kind=Kind.DECIMAL,
+                unit="standard deviation of the noise in a released sum, in clipping norms",
+                source="the run's plan; 0 where it states none",
+                subject="the noise",
+                code="noise-not-allowed",
+                advice="start the run with --noise",
+            ),
+            _choice(
+                "noiseBy",
+                "noise-by-not-allowed",
+                "who adds the noise",
+                "none, nodes, governance",
+                "the run's plan",
+                "start the run with --noise and --noise-by",
+            ),
+            Operand(
+                term="privacyUnit",
+                iri=our_iri("privacyUnit"),
+                operators=(*_SETS, "isA"),
+                kind=Kind.NAME,
+                unit="none, record, subject",
+                source="the run's plan",
+                subject="the unit of privacy",
+                code="privacy-unit-not-allowed",
+                relate=relate_units,
+                pattern=re.compile("none|record|subject"),
+                advice="start the run with --noise and --unit",
             ),
             Operand(
                 term="minParticipants",
@@ -184,7 +233,8 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 operators=("gteq",),
                 kind=Kind.INTEGER,
                 unit="participants",
-                source="distinct participants in the round's cohort",
+                source="distinct participants in the round's cohort; with secure sums at most as "
+                "many as the smallest sum that the run may open",
                 subject="the number of participants",
                 code="too-few-participants",
                 cohort=True,

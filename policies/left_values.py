@@ -20,6 +20,7 @@ from policies.fields import instant, parse_instant
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS
+from policies.privacy_facts import privacy_facts
 from policies.results import Value
 from policies.statements import RunSpec
 
@@ -101,6 +102,7 @@ def standing_values(
     }
     if spec.clip_norm:
         state["clipNorm"] = Value(Decimal(spec.clip_norm), declared)
+    state |= privacy_facts(spec.secure_sum, spec.privacy, declared)
     if claim.region:
         state["spatial"] = Value(claim.region, f"enrolment of {claim.participant}")
     if recipient is not None and recipient.sector:

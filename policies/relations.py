@@ -36,6 +36,13 @@ ENVIRONMENTS: Mapping[str, str | None] = MappingProxyType(
 )
 
 
+# Unit of differential privacy -> the weaker one that it protects as well: all records of a subject
+# include each of them. Where there is no noise, nothing is protected.
+PRIVACY_UNITS: Mapping[str, str | None] = MappingProxyType(
+    {"none": None, "record": None, "subject": "record"}
+)
+
+
 class Relation(Enum):
     """How a left name stands to a right name."""
 
@@ -76,7 +83,20 @@ def relate_environments(left: str, right: str, _purposes: Purposes) -> Relation:
 
     A left value says exactly what is promised, so that a weaker one is apart from a stronger one.
     """
-    relation = relate_purposes(left, right, ENVIRONMENTS)
+    return _exactly(left, right, ENVIRONMENTS)
+
+
+def relate_units(left: str, right: str, _purposes: Purposes) -> Relation:
+    """Units of privacy by what they protect: `subject` lies inside `record`.
+
+    A left value is exact here as well.
+    """
+    return _exactly(left, right, PRIVACY_UNITS)
+
+
+def _exactly(left: str, right: str, table: Purposes) -> Relation:
+    """As the table says; what a left value does not promise, it does not keep."""
+    relation = relate_purposes(left, right, table)
     return Relation.APART if relation is Relation.AROUND else relation
 
 

@@ -68,6 +68,7 @@ class Operand:
         fact, wish: how a sentence states its value, and what the agreement does about it, where
             that is not "subject is value" and "allows", or "asks for", with the operator's phrase.
         code: of the reason when its constraint is the one that fails.
+        advice: how the consumer may do what it asks; empty where no run states its value.
         relate: how two names relate; only for `Kind.NAME`.
         pattern: what a name must match, on either side.
         least: the smallest left value that can be true; below it the value is unknown.
@@ -89,3 +90,4 @@ class Operand:
     cohort: bool = False
     fact: str = ""
     wish: str = ""
+    advice: str = ""

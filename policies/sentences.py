@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
+from policies.company import OPENED
 from policies.english import ENGLISH
 from policies.fields import instant
 from policies.law import Baseline
@@ -92,6 +93,8 @@ def _unmet_leaf(leaf: ConstraintResult) -> Reason:
     wish = row.wish or ("asks for " if row.cohort else "allows ") + phrase
     joiner = "and" if constraint.operator == "isAllOf" or row.term == "notTogetherWith" else "or"
     allowed = f"the agreement {wish.format(_shown(row, constraint.right, joiner))}"
+    if row.advice:
+        allowed += f": {row.advice}"
     if leaf.outcome is Outcome.UNKNOWN:
         return Reason("unknown-value", f"{_not_known(leaf)}; {allowed} ({_place_of(leaf)})")
     return Reason(row.code, f"{_fact(leaf)}; {allowed} ({_place_of(leaf)})")
@@ -115,7 +118,9 @@ def _fact(leaf: ConstraintResult) -> str:
     told = told_value(row.term, leaf.left, ENGLISH)
     if told is not None:
         return told
-    return (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.left, "and"))
+    fact = (row.fact or f"{row.subject} is {{}}").format(_shown(row, leaf.left, "and"))
+    bounded = leaf.value is not None and leaf.value.source == OPENED
+    return f"{fact} ({OPENED})" if bounded else fact
 
 
 def _not_known(leaf: ConstraintResult) -> str:

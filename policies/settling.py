@@ -20,18 +20,21 @@ LOOKS: Final = 64
 look at one. Beyond it, whoever is still undecided is refused: see `settle`."""
 
 
-def settle(standing: Sequence[Standing]) -> int:
+def settle(standing: Sequence[Standing], opened: int | None = None) -> int:
     """Settle the cohort; returns its number of participants, and leaves each its last report.
 
     Permitted is whoever's report says so. The cohort is the one that `policies.cohort` describes.
     Where finding it takes more than `LOOKS` a candidate it may be a smaller one: who is undecided
     then is refused. In any case each member is permitted when exactly this cohort takes part.
+
+    Args:
+        opened: see `Company`.
     """
     watch = _Watch(standing)
-    members = _Members(standing)
+    members = _Members(standing, opened)
     possible: Set[str] = frozenset(members.participants)
     if any(one.agreement.rivals for one in standing):
-        possible = _Rivals(standing, watch).possible()
+        possible = _Rivals(standing, watch, opened).possible()
     staying = set(range(len(standing)))
     _descend(standing, watch, members, staying, possible, Standing.evaluated_in)
     company = members.company(possible)
@@ -43,7 +46,8 @@ def settle(standing: Sequence[Standing]) -> int:
 class _Members:
     """Whose products are in: counted, since a participant may bring several."""
 
-    def __init__(self, standing: Iterable[Standing] = ()) -> None:
+    def __init__(self, standing: Iterable[Standing], opened: int | None) -> None:
+        self._opened = opened
         self.participants = Counter(one.participant for one in standing)
         self.rows = sum(one.rows for one in standing)
 
@@ -63,7 +67,7 @@ class _Members:
         return True
 
     def company(self, possible: Set[str]) -> Company:
-        return Company(self.participants, self.rows, possible)
+        return Company(self.participants, self.rows, possible, self._opened)
 
 
 class _Watch:
@@ -159,11 +163,13 @@ class _Rivals:
     last search, and whoever depends on these.
     """
 
-    def __init__(self, standing: Sequence[Standing], watch: _Watch) -> None:
+    def __init__(
+        self, standing: Sequence[Standing], watch: _Watch, opened: int | None = None
+    ) -> None:
         self._standing = standing
         self._watch = watch
-        self._possible = _Members(standing)
-        self._certain = _Members()
+        self._possible = _Members(standing, opened)
+        self._certain = _Members((), opened)
         self._undecided = set(range(len(standing)))
         self._doubted = set(self._undecided)
         self._hoped = set(self._undecided)

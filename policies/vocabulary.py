@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from policies.canonical import Json
 from policies.operands import ACTIONS, ODRL, OPERANDS, PROFILE, PURPOSES, XSD
-from policies.relations import ENVIRONMENTS, Purposes
+from policies.relations import ENVIRONMENTS, PRIVACY_UNITS, Purposes
 from policies.rows import Kind
 
 _RANGES: Mapping[Kind, str] = MappingProxyType(
@@ -48,6 +48,7 @@ def profile_jsonld() -> dict[str, Json]:
     graph += [_operand(term) for term in OPERANDS]
     graph += _concepts("purpose", PURPOSES)
     graph += _concepts("executionEnvironment", ENVIRONMENTS)
+    graph += _concepts("privacyUnit", PRIVACY_UNITS)
     return {"@context": _CONTEXT, "@graph": graph}
 
 

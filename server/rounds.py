@@ -18,6 +18,7 @@ from policies.cover import decide_covered
 from policies.entries import entry_bytes
 from policies.errors import PolicyError
 from policies.permit import LogPlace, PermitBody, sign_permit
+from policies.privacy_facts import fewest_opened
 from policies.statements import RunSpec
 from server import mask_keys, queries, registry, released
 from server.agreements import Agreements
@@ -152,7 +153,12 @@ class Rounds:
             online=online,
             clock=self._edge.clock(),
         )
-        decide = partial(decide_round, min_cohort=spec.min_cohort, baseline=self._baseline.laws)
+        decide = partial(
+            decide_round,
+            min_cohort=spec.min_cohort,
+            opened=fewest_opened(spec.secure_sum, spec.min_cohort),
+            baseline=self._baseline.laws,
+        )
         covered = partial(
             decide_covered, decide=decide, pays=Decimal(spec.pays), voucher=hearing.voucher
         )

@@ -55,6 +55,8 @@ GRID: dict[str, tuple[list[Any], list[Right]]] = {
     ),
     "spatial": (["CN", "CN-GD", "HK"], ["CN", "CN-GD", "CN-GD-1", "CN-SH", "HK", "HK-1", "SG"]),
     "executionEnvironment": (["process", "confined"], ["process", "confined", "isolated"]),
+    "privacyUnit": (["record", "none"], ["none", "record", "subject"]),
+    "secureAggregation": (["governance", "pairwise"], ["none", "governance", "pairwise"]),
     "classification": (["general", "core"], ["general", "important", "core"]),
     "recipient": (["a", "b"], ["a", "b", "c"]),
     "dateTime": (

@@ -122,20 +122,28 @@ keys = st.dictionaries(
 )
 
 
-@given(candidates(), keys, st.integers(0, 6) | st.none(), st.integers(1, 3), st.randoms())
+@given(
+    candidates(),
+    keys,
+    st.integers(0, 6) | st.none(),
+    st.integers(1, 3),
+    st.integers(1, 4) | st.none(),
+    st.randoms(),
+)
 @settings(max_examples=250, deadline=None)
 def test_who_is_left_is_permitted_in_exactly_this_company(
     given_: list[Candidate],
     says: Mapping[str, Effect],
     units: int | None,
     least: int,
+    opened: int | None,
     random: Any,
 ) -> None:
     voucher = Voucher("v", "consortium", Decimal(units)) if units is not None else None
     pays = Decimal(0 if units is None else 1)
 
     def decided(order: Sequence[Candidate]) -> RoundDecision:
-        decide = functools.partial(decide_round, min_cohort=least, baseline=(LAW,))
+        decide = functools.partial(decide_round, min_cohort=least, opened=opened, baseline=(LAW,))
         covered = functools.partial(decide_covered, decide=decide, pays=pays, voucher=voucher)
         return decide_with_two_keys(order, FakeKey(says), covered)[0]
 
@@ -143,7 +151,7 @@ def test_who_is_left_is_permitted_in_exactly_this_company(
     by_product = {one.product: one for one in given_}
     taking = [by_product[verdict.product] for verdict in decision.permitted]
     counted = Counter(one.participant for one in taking)
-    company = Company(counted, sum(one.rows for one in taking), frozenset(counted))
+    company = Company(counted, sum(one.rows for one in taking), frozenset(counted), opened)
     for one in taking:
         assert one.agreement is not None and not one.facts
         values = company.values(one.agreement, one.participant, one.rows)

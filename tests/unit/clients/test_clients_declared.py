@@ -100,6 +100,30 @@ def test_what_the_app_did_not_declare_stays_even_if_the_model_has_it(text: str, 
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""),
+        (FIGURES, ""),
+        (ARRAYS, ""),
+        (ARRAYS.replace('["any"]', "[2]"), ""),
+        (ARRAYS.replace('[2, "any"]', '["any", 3]'), ""),
+        ("[tool.tdspace.arrays]", "'bias': the app does not declare it"),
+        (ARRAYS.replace('["any"]', "[3]"), "'bias': the app declares float64"),
+        (ARRAYS.replace('[2, "any"]', '[2, "any", 1]'), "'weight': the app declares float32"),
+        (ARRAYS.replace("int64", "int32"), "'count': the app declares int32"),
+        (
+            ARRAYS + "imprint = {shape = [6], type = 'float32'}",
+            "'imprint': the app declares it, the model has none",
+        ),
+    ],
+)
+def test_a_model_has_the_declared_arrays_and_no_others(text: str, words: str) -> None:
+    misfit = declared(text).misfit(MODEL)
+    assert words in misfit
+    assert bool(words) is bool(misfit)
+
+
+@pytest.mark.parametrize(
     ("metrics", "words"),
     [
         ({"loss": 10.51}, "'loss': the app declares 0 to 10.5, got a number outside"),

@@ -616,6 +616,58 @@ def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permi
         assert world.refusal(permit) == "agreement-denies"
 
 
+def at_least(operand: str, value: str, kind: str) -> dict[str, Any]:
+    return constraint(operand, "gteq", typed(value, kind))
+
+
+MASKED = {"mode": "governance", "key": "a" * 64, "word_bits": 32, "scale_bits": 20, "words": 9}
+NOISY = {
+    "unit": "record",
+    "parts": 32,
+    "sample": "1",
+    "noise": "1.5",
+    "by": "nodes",
+    "tolerated": 0,
+    "delta": "0.00001",
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "masked", "plain"),
+    [
+        (constraint("secureAggregation", "isAnyOf", ["governance", "pairwise"]), True, False),
+        (constraint("secureAggregation", "neq", "none"), True, False),
+        (constraint("secureAggregation", "eq", "pairwise"), False, False),
+        (constraint("secureAggregation", "eq", "none"), False, True),
+        (at_least("noise", "1.5", "decimal"), True, False),
+        (at_least("noise", "1.500001", "decimal"), False, False),
+        (lteq("noise", "1", "decimal"), False, True),
+        (constraint("noiseBy", "eq", "nodes"), True, False),
+        (constraint("noiseBy", "eq", "governance"), False, False),
+        (constraint("privacyUnit", "isA", "record"), True, False),
+        (constraint("privacyUnit", "isA", "subject"), False, False),
+        (constraint("privacyUnit", "eq", "none"), False, True),
+        (at_least("minParticipants", "2", "integer"), True, True),
+        (at_least("minParticipants", "3", "integer"), False, True),
+    ],
+)
+def test_the_permits_masks_and_noise_are_what_an_agreement_asks_for(
+    asked: dict[str, Any], masked: bool, plain: bool
+) -> None:
+    """Of five that take part, at least two of each group are opened."""
+    own = member("clinic-a", RECEIPT_KEY)
+    cohort = [own, *(member(f"clinic-{name}", OTHER_KEY) for name in "bcde")]
+    terms = {"secure_sum": MASKED | {"groups": 2}, "privacy": NOISY, "clip_norm": "1"}
+    for permitted, changes in ((masked, terms), (plain, {})):
+        world = World()
+        world.records["agreement-clinic-a"] = record(agreement(asked))
+        permit = world.permit(cohort=cohort, min_cohort=2, **changes)
+        if permitted:
+            assert world.check(permit).uses == 0
+        else:
+            assert world.refusal(permit) == "agreement-denies"
+
+
 @pytest.mark.parametrize(
     "asked",
     [

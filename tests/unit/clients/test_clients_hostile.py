@@ -328,12 +328,42 @@ def test_figures_records_and_counts_beyond_the_permit_stay(node: HostileNode, do
 
 
 @pytest.mark.parametrize(
+    ("model", "declares", "text"),
+    [
+        # Another layer before the declared one, in which each number may hold a row apart.
+        ({"imprint": (64, 2), "weight": (2, 3)}, "", "array 'imprint': the app does not declare"),
+        ({"weight": (2, 3000)}, "", "array 'weight': the app declares float32 [2, 3], the run's"),
+        ({"imprint": (2, 3)}, "", "array 'weight': the app declares it, the model has none"),
+        ({"weight": (2, 3)}, "arrays.bias = {shape = [3], type = 'float32'}", "array 'bias': the "),
+    ],
+)
+def test_a_model_of_another_form_than_the_apps_meets_no_row(
+    node: HostileNode, model: dict[str, tuple[int, ...]], declares: str, text: str
+) -> None:
+    """Though the permit was given for exactly this model."""
+    form = "arrays.weight = {shape = [2, 3], type = 'float32'}"
+    node.materials.declares = f"[tool.tdspace]\n{form}\n{declares}"
+    arrays = {name: np.ones(shape, dtype=np.float32) for name, shape in model.items()}
+    try:
+        reply = node.outcome(node.task("rows-as-weights", model=pack_tensors(arrays)))
+        assert isinstance(reply, Refusal)
+        assert (reply.code, reply.text[: 11 + len(text)]) == (
+            "permit-wrong-model",
+            f"the model: {text}",
+        )
+        assert node.last_entry() == ("UseRefused", "permit-wrong-model")
+        nothing_leaked(node, reply)
+        node.materials.declares = f"[tool.tdspace]\n{form}"
+        assert isinstance(node.attack("rows-as-weights"), Done)
+    finally:
+        node.materials.declares = ""
+
+
+@pytest.mark.parametrize(
     ("do", "declares", "text"),
     [
         ("rows-as-figures", "metrics.loss = {least = 0, most = 10}", "metric 'loss': the app decl"),
         ("nothing", "metrics.other = {least = 0, most = 10}", "metric 'loss': the app does not"),
-        ("rows-as-weights", "arrays.bias = {shape = [3], type = 'float32'}", "update, array 'wei"),
-        ("rows-as-weights", "arrays.weight = {shape = [6], type = 'float32'}", "update, array 'w"),
         ("rows-as-weights", "max-bytes = 10", "update: the app declares at most 10 bytes"),
     ],
 )

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auditors.errors import AuditInputError, RuleViolated
 from auditors.replay import replay_verdict
+from commands.localspace import run_spec
 from ledger.log import Log
 from ledger.note import NoteSigner
 from policies.canonical import canonical_bytes, digest_of
@@ -113,10 +114,11 @@ def append(
     verdicts: list[dict[str, Any]],
 ) -> Path:
     documents = [{"document": json.dumps(agreement(owner))} for owner in owners]
+    spec = run_spec("a" * 64, ["x"], purpose="marketing", rounds=1, metrics=[]).to_json()
     decided = {**WHERE, "decision": {"minCohort": 1, "verdicts": verdicts}}
     bodies: list[tuple[EntryType, Any]] = [
         *(("AgreementConcluded", body) for body in documents),
-        ("RunOpened", {"run": RUN, "consumer": "consortium"}),
+        ("RunOpened", {"run": RUN, "consumer": "consortium", "spec": spec}),
         ("ReportsMade", {**WHERE, "reports": reports}),
         ("RoundDecided", decided),
     ]

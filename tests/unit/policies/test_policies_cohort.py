@@ -158,6 +158,24 @@ def test_numbers_inside_logic(constraints: tuple[Any, ...], others: int, code: s
     assert outcome(decision)["a/p"] == code
 
 
+@pytest.mark.parametrize(
+    ("opened", "code"),
+    [
+        (None, "permitted"),
+        (4, "permitted"),  # no more than take part
+        (3, "permitted"),
+        (2, "too-few-participants"),
+    ],
+)
+def test_among_how_many_one_hides_is_what_may_be_opened_at_least(
+    opened: int | None, code: str
+) -> None:
+    candidates = [candidate("a", people(3)), candidate("b"), candidate("c")]
+    decision = decide_round(candidates, opened=opened)
+    assert outcome(decision)["a/p"] == code
+    assert [verdict.permitted for verdict in decision.verdicts[1:]] == [True, True]
+
+
 @pytest.mark.parametrize(("least", "permitted"), [(1, 2), (2, 2), (3, 0)])
 def test_a_cohort_below_the_minimum_is_refused_whole(least: int, permitted: int) -> None:
     candidates = [

@@ -15,6 +15,8 @@ from policies.cohort import Candidate, decide_round
 from policies.evaluate import Effect, Report, Request, Value, evaluate
 from policies.odrl import agreement_from_offer, parse_agreement, parse_offer
 from policies.operands import ACTIONS, COVERS, OPERANDS, PROFILE, PURPOSES, Kind, parse_datetime
+from policies.privacy_facts import fewest_opened, privacy_facts
+from policies.statements import RunSpec
 from policies.values import value_from_json
 from policies.vocabulary import profile_jsonld
 
@@ -27,6 +29,18 @@ TYPES = {
     Kind.DECIMAL: "xsd:decimal",
     Kind.DURATION: "xsd:duration",
     Kind.INSTANT: "xsd:dateTime",
+}
+PLAN: dict[str, Any] = {
+    "version": 1,
+    "app": "a" * 64,
+    "purpose": "medical-research",
+    "agreements": ["agreement-1"],
+    "rounds": 1,
+    "metrics": [],
+    "config": {},
+    "deadline_s": 60,
+    "memory_bytes": 1 << 28,
+    "quorum": 1,
 }
 NOW = parse_datetime("2026-06-01T00:00:00Z", "$")
 
@@ -154,6 +168,34 @@ def test_the_company_example_is_decided_as_written() -> None:
     assert {
         verdict.participant: verdict.reasons[0].text for verdict in decision.refused
     } == example["refused"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_runs_of_masks_and_noise_are_decided_as_written(place: int) -> None:
+    example = json.loads(block("masks"))
+    run = example["runs"][place]
+    reasons = run.pop("reasons")
+    spec = RunSpec.from_json(PLAN | run)
+    agreement = example_agreement(
+        permission=[{"action": "train", "constraint": example["constraints"]}]
+    )
+    asked = [
+        Candidate(
+            participant=f"clinic-{number}",
+            product=agreement.target,
+            agreement=agreement,
+            facts=(),
+            state=privacy_facts(spec.secure_sum, spec.privacy, "run"),
+            request=Request(agreement.target, agreement.assignee, "train"),
+        )
+        for number in range(5)
+    ]
+    opened = fewest_opened(spec.secure_sum, spec.min_cohort)
+    decision = decide_round(asked, min_cohort=spec.min_cohort, opened=opened)
+    for verdict in decision.verdicts:
+        assert verdict.permitted is not bool(reasons)
+        told = [reason.text for reason in verdict.reasons if not verdict.permitted]
+        assert told == reasons
 
 
 @pytest.mark.parametrize(

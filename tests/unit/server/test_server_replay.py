@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from server_site import Site, constraint, count_at_most
@@ -35,6 +36,37 @@ def test_every_verdict_follows_from_the_log(site: Site) -> None:
         "beta": True,
         "gamma": False,
     }
+    assert replay_log(site.space.log_folder, jobs=1).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("terms", "permitted"),
+    [
+        ({}, False),
+        ({"clip_norm": "1", "secure_sum": "governance"}, True),
+        ({"clip_norm": "1", "secure_sum": "governance", "min_cohort": 2, "groups": 2}, True),
+        ({"clip_norm": "1", "secure_sum": "pairwise", "min_cohort": 1}, False),
+    ],
+)
+def test_a_demand_for_masks_is_decided_and_replayed(
+    site: Site, terms: dict[str, Any], permitted: bool
+) -> None:
+    people = {"@value": "2", "@type": "xsd:integer"}
+    masks = {
+        "leftOperand": "secureAggregation",
+        "operator": "isAnyOf",
+        "rightOperand": ["governance", "pairwise"],
+    }
+    least = {"leftOperand": "minParticipants", "operator": "gteq", "rightOperand": people}
+    site.agree(site.nodes["beta"], masks, least, **{"@id": "masked"})
+    run = site.open_run(
+        agreements=["agreement-alpha", "masked"], **{"min_cohort": 2, "quorum": 1} | terms
+    )
+    site.authorize(run)
+    found = replayed(site, run, "beta")
+    assert found.permitted is permitted
+    if not terms:
+        assert "start the run with --secure-sum" in found.reasons[0].text
     assert replay_log(site.space.log_folder, jobs=1).violations == ()
 
 
