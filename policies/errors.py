@@ -7,7 +7,20 @@ PolicyError
 ├── EncodingError    what cannot be encoded for a secure sum, or is no sum of what was encoded
 ├── MaskKeyError     a key that a mask cannot be made with
 ├── PrivacyError     a privacy loss, ε, δ or noise that cannot be
-└── SealError        a disclosure that a key does not open, or that opens no commitment of the log
+├── SealError        a disclosure that a key does not open, or that opens no commitment of the log
+└── SecureSumError   a step of a secure sum that must not be taken
+    ├── OutOfTurn          asked before its time, or again
+    ├── WrongPermit        a message of another permit
+    ├── UnknownPeer        a participant outside the cohort, or outside those who shared
+    ├── TooFew             fewer than the threshold
+    ├── NotSigned          keys or an agreement without the signature of their participant
+    ├── KeyRepeated        a one-time key that stands in two places
+    ├── ShareNotOpened     a share that does not decrypt
+    ├── ShareMalformed     a share that is no element of the field
+    ├── SecretMismatch     shares that give another secret than was signed
+    ├── BothSharesAsked    one peer named as survivor and as dropped
+    ├── NotASurvivor       a node asked to open a sum that it is not in
+    └── SecondOpening      a permit's sum asked for a second time, for others
 """
 
 from __future__ import annotations
@@ -73,3 +86,56 @@ class EncodingError(PolicyError):
 
 class MaskKeyError(PolicyError):
     """A key that no mask can be made with; its text holds nothing of any key."""
+
+
+class SecureSumError(PolicyError):
+    """A step of a secure sum was refused; nothing left, and the state is as before."""
+
+
+class OutOfTurn(SecureSumError):
+    """A step was asked for before its time, or a second time."""
+
+
+class WrongPermit(SecureSumError):
+    """A message belongs to another permit."""
+
+
+class UnknownPeer(SecureSumError):
+    """A message names somebody who is not in the cohort, or not among those who shared."""
+
+
+class TooFew(SecureSumError):
+    """Fewer than the threshold shared, sent, agreed or answered."""
+
+
+class NotSigned(SecureSumError):
+    """Keys, or an agreement, do not carry the signature of their participant's receipt key."""
+
+
+class KeyRepeated(SecureSumError):
+    """A one-time key stands in two places: of two participants, or for two purposes."""
+
+
+class ShareNotOpened(SecureSumError):
+    """An encrypted share does not decrypt: altered, of another round, or for somebody else."""
+
+
+class ShareMalformed(SecureSumError):
+    """A share is no element of the field, or shares give no secret."""
+
+
+class SecretMismatch(SecureSumError):
+    """What shares give is not what their owner signed: a share was altered, or shared wrongly."""
+
+
+class BothSharesAsked(SecureSumError):
+    """A division names one peer as survivor and as dropped: both its shares would be given."""
+
+
+class NotASurvivor(SecureSumError):
+    """A node was asked to help to open a sum that its own update is not in."""
+
+
+class SecondOpening(SecureSumError):
+    """The sum of others than before was asked for under one permit: two sums would tell what is in
+    one and not in the other."""
