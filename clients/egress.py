@@ -1,7 +1,8 @@
 """What may leave the node: pure checks of what an app returned (DESIGN.md, step 8).
 
 An update has the incoming model's names, shapes and types, and finite numbers; it is clipped here
-(clients.clipping), not in the app, where the permit says so. Of the figures, only those leave that
+(clients.clipping), not in the app, where the permit says so, and masked (clients.masking) where it
+says that. Of the figures, only those leave that
 the permit names, each rounded, bounded and spelled in one way (clients.figures): a figure is a
 covert channel, and `carried` says how wide it is. What the app declared to return bounds both
 further (clients.declared). Whatever else the app returned stays; so does what a refused reply
@@ -11,7 +12,8 @@ looked like: a refusal says which check failed, no size or name of the app's.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -26,43 +28,69 @@ from policies.tensors import Tensor, Tensors, pack_tensors
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What an app returned, held to the permit; not yet in the form in which it leaves.
+
+    Attributes:
+        arrays: clipped; none of an evaluation.
+        clip_norm, clipped: as `Leaving` has them.
+    """
+
+    arrays: Tensors = field(default_factory=dict)
+    clip_norm: str = ""
+    clipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """An update that may leave.
 
     Attributes:
-        data: the packed arrays; empty for an evaluation.
+        data: the packed arrays, nothing of an evaluation; under a mask the masked vector.
         clip_norm: the bound that it is within; "" is none.
         clipped: whether it was scaled down to that.
+        mask_key: public half of the key of its mask (clients.masking); "" is no mask.
+        head_bytes: how much of a masked vector says rows and figures.
     """
 
     data: bytes = b""
     clip_norm: str = ""
     clipped: bool = False
+    mask_key: str = ""
+    head_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
     """What a reply could carry at most, whatever its app put into it.
 
+    A mask hides it from whoever has the reply only; in the sum it is there, as part of it.
+
     Attributes:
-        update_bytes: of the packed arrays: each may be chosen by the app.
+        update_bytes: of the arrays as they leave: each may be chosen by the app.
         metric_bits: of the figures that the permit names, left out or not.
         clip_norm, clipped: the norm that the update was held to, and whether it had to be. That
             it had to be depends on the data: it stays in the node's own log.
+        masked: whether the update left under a mask, and the figures within it.
+        figures: those; where nothing is masked the receipt has them.
     """
 
     update_bytes: int
     metric_bits: int
     clip_norm: str = ""
     clipped: bool = False
+    masked: bool = False
+    figures: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         """As it stands in the node's own log."""
-        clipping: dict[str, Json] = {}
+        more: dict[str, Json] = {}
         if self.clip_norm:
-            clipping = {"clip_norm": self.clip_norm, "clipped": self.clipped}
+            more = {"clip_norm": self.clip_norm, "clipped": self.clipped}
+        if self.masked:
+            more |= {"masked": True, "figures": dict(self.figures)}
         return {
-            **clipping,
+            **more,
             "update_bytes": self.update_bytes,
             "metric_bits": self.metric_bits,
             "metric_digits": SIGNIFICANT_DIGITS,
@@ -70,14 +98,24 @@ class Carried:
 
 
 def carried(
-    leaving: Leaving, allowed: Collection[str], declared: Declaration = UNDECLARED
+    leaving: Leaving,
+    allowed: Collection[str],
+    declared: Declaration = UNDECLARED,
+    figures: Mapping[str, str] = MappingProxyType({}),
 ) -> Carried:
-    """The bound for a reply with this update under a permit that names these figures."""
+    """The bound for a reply with this update under a permit that names these figures.
+
+    Args:
+        figures: those that leave.
+    """
+    masked = leaving.mask_key != ""
     return Carried(
-        update_bytes=len(leaving.data),
+        update_bytes=len(leaving.data) - leaving.head_bytes,
         metric_bits=metric_bits(map(declared.choices, set(allowed))),
         clip_norm=leaving.clip_norm,
         clipped=leaving.clipped,
+        masked=masked,
+        figures=figures if masked else {},
     )
 
 
@@ -129,15 +167,15 @@ def check_no_update(update: Mapping[str, Tensor] | None) -> None:
         )
 
 
-def leaving_update(
+def held_update(
     kind: Kind,
     update: Tensors | None,
     incoming: Mapping[str, Tensor],
     *,
     clip_norm: str = "",
     declared: Declaration = UNDECLARED,
-) -> Leaving:
-    """What may leave: the packed update of a training, clipped, and nothing of an evaluation.
+) -> Held:
+    """The update of a training, clipped, and nothing of an evaluation.
 
     Args:
         clip_norm: as the permit states it.
@@ -149,18 +187,29 @@ def leaving_update(
     """
     if kind == "evaluate":
         check_no_update(update)
-        return Leaving()
+        return Held()
     if update is None:
         raise EgressRefused("update: expected the trained model, got none")
     check_update(update, incoming)
     declared.check_arrays(update)
     held, clipped = clip(update, incoming, clip_norm)
+    return Held(held, clip_norm, clipped)
+
+
+def packed(held: Held, declared: Declaration = UNDECLARED) -> Leaving:
+    """What leaves where nothing is masked.
+
+    Raises:
+        EgressRefused: an array of another type, or more bytes than the app declared.
+    """
+    if not held.arrays:
+        return Leaving()
     try:
-        data = pack_tensors(held)
+        data = pack_tensors(held.arrays)
     except DocumentError as error:
         raise EgressRefused("update: expected arrays of the known types, got another") from error
     declared.check_size(len(data))
-    return Leaving(data, clip_norm, clipped)
+    return Leaving(data, held.clip_norm, held.clipped)
 
 
 def check_metrics(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from clients.egress import Leaving
 from clients.gate import Admission
 from clients.selection import Selection
 from ledger.checkpoint import Checkpoint
@@ -17,7 +18,7 @@ def use_receipt(
     admission: Admission,
     selected: Selection,
     *,
-    update: bytes,
+    leaving: Leaving,
     metrics: Mapping[str, str],
     confinement: Confinement,
     accelerator: Accelerator,
@@ -28,7 +29,8 @@ def use_receipt(
     """What is to be signed.
 
     Args:
-        update, metrics: what leaves; an evaluation has an empty update.
+        leaving: the update as it leaves.
+        metrics: the figures that leave; under a mask they are within the update, and not here.
         head: of the node's own log, before the receipt's entry.
     """
     body, member = admission.permit.body, admission.member
@@ -46,10 +48,10 @@ def use_receipt(
         rows_used=selected.training if body.kind == "train" else 0,
         rows_held_back=selected.evaluation,
         rows_without_consent=selected.without_consent,
-        update=sha256_hex(update),
-        metrics=dict(metrics),
+        update=sha256_hex(leaving.data),
+        metrics={} if leaving.mask_key else dict(metrics),
         clip_norm=body.clip_norm,
-        mask_key="",
+        mask_key=leaving.mask_key,
         noise="",
         confinement=confinement,
         accelerator=accelerator,

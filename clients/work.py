@@ -2,7 +2,7 @@
 
     6  check      the gate; then nonce, counter and checkpoint in one transaction
     7  use        `UseStarted` in the own log, the product opened, the app run in the sandbox
-    8  egress     shapes and figures checked, the update clipped, the receipt signed,
+    8  egress     shapes and figures checked, the update clipped and masked, the receipt signed,
                   `UseReceipted` in the own log, and a last look at consent, in the transaction that
                   ends the use
 
@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from clients.egress import carried, check_metrics, leaving_update
+from clients.egress import carried, check_metrics, held_update
 from clients.environments import Environment
 from clients.errors import (
     AppFailed,
@@ -38,6 +38,7 @@ from clients.gate import Admission, GateKeys, MessageFacts, check_permit
 from clients.inhand import Hand, InHand, UseInHand, end_of, facts_of
 from clients.jobs import Job, JobResult, Runner
 from clients.logcheck import FetchConsistency
+from clients.masking import Masking, head_of, leaving, masking_of
 from clients.materials import Materials, OwnMaterials
 from clients.observing import NOBODY, Observer, TaskEnd
 from clients.receipts import use_receipt
@@ -67,6 +68,15 @@ __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "W
 BUSY_WAIT_S: Final = 5.0
 
 Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A task that passed step 6, with the model that it came with and how what leaves is masked."""
+
+    admission: Admission
+    incoming: Tensors
+    masking: Masking | None
 
 
 class Worker:
@@ -198,28 +208,29 @@ class Worker:
             if self._stopping.is_set():
                 raise refused("node-unavailable", "the node is shutting down")
             self._prepare(in_work)
-            admission, incoming, current = self._begun(task, hand)
+            admitted, current = self._begun(task, hand)
         except Exception as error:  # noqa: BLE001 a task's edge: whatever it does, the node lives
             if isinstance(error, LogForked):
                 self._on_fork(error.fork)
             return self._refuse(task, self._explained(error))
         try:
-            return self._use(admission, current, task, incoming)
+            return self._use(admitted, current, task)
         except Exception as error:  # noqa: BLE001 as above
+            admission = admitted.admission
             why = self._explained(error, admission, current)
             self._book.failed(admission.permit.body, why, receipted=current.receipted)
             return why
 
     # -- 6: check, record --------------------------------------------------------------------
 
-    def _begun(self, task: Task, hand: Hand) -> tuple[Admission, Tensors, UseInHand]:
+    def _begun(self, task: Task, hand: Hand) -> tuple[_Admitted, UseInHand]:
         with self._log_turn:
             self._recover()
-            admission, incoming = self._admit(task)
-            memory_bytes = admission.permit.body.limits.memory_bytes
+            admitted = self._admit(task)
+            memory_bytes = admitted.admission.permit.body.limits.memory_bytes
             if self._room.take(memory_bytes):
                 hand.memory_bytes = memory_bytes
-                return admission, incoming, self._begin(admission, hand)
+                return admitted, self._begin(admitted.admission, hand)
         # Nobody waits for memory with the turn in hand: those who have it need the turn no more,
         # but the witness and other tasks do.
         if not self._room.take(memory_bytes, wait_s=BUSY_WAIT_S):
@@ -231,10 +242,10 @@ class Worker:
             )
         hand.memory_bytes = memory_bytes
         with self._log_turn:
-            admission, incoming = self._admit(task)  # what held before the wait may hold no more
-            return admission, incoming, self._begin(admission, hand)
+            admitted = self._admit(task)  # what held before the wait may hold no more
+            return admitted, self._begin(admitted.admission, hand)
 
-    def _admit(self, task: Task) -> tuple[Admission, Tensors]:
+    def _admit(self, task: Task) -> _Admitted:
         try:
             config = config_digest(task.run_config)
         except DocumentError as error:
@@ -261,9 +272,10 @@ class Worker:
             raise refused("permit-wrong-model", text)
         if misfit := self._materials.declaration(task.fab_sha256).misfit(incoming):
             raise refused("permit-wrong-model", f"the model: {misfit}")
+        masking = masking_of(admission, incoming)
         self._observer.admitted(facts_of(admission))
         self._step("admitted")
-        return admission, incoming
+        return _Admitted(admission, incoming, masking)
 
     def _begin(self, admission: Admission, hand: Hand) -> UseInHand:
         body, member = admission.permit.body, admission.member
@@ -299,7 +311,8 @@ class Worker:
 
     # -- 7: use ------------------------------------------------------------------------------
 
-    def _use(self, admission: Admission, current: UseInHand, task: Task, incoming: Tensors) -> Done:
+    def _use(self, admitted: _Admitted, current: UseInHand, task: Task) -> Done:
+        admission = admitted.admission
         body, member = admission.permit.body, admission.member
         self._book.started(admission)
         self._step("started")
@@ -339,7 +352,7 @@ class Worker:
         self._step("opened")
         result = self._runner.run(job, cancelled=current.cancelled)
         self._step("ran")
-        return self._release(admission, current, selected, kept, result, incoming)
+        return self._release(admitted, current, selected, kept, result)
 
     def _opened(self, body: PermitBody) -> tuple[Path, ...]:
         return self._devices if body.limits.accelerator == "cuda" else ()
@@ -348,19 +361,22 @@ class Worker:
 
     def _release(
         self,
-        admission: Admission,
+        admitted: _Admitted,
         current: UseInHand,
         selected: Selection,
         kept: UseState | None,
         result: JobResult,
-        incoming: Tensors,
     ) -> Done:
-        body = admission.permit.body
+        admission, body = admitted.admission, admitted.admission.permit.body
         declared = self._materials.declaration(body.app)
-        leaving = leaving_update(
-            body.kind, result.update, incoming, clip_norm=body.clip_norm, declared=declared
+        held = held_update(
+            body.kind,
+            result.update,
+            admitted.incoming,
+            clip_norm=body.clip_norm,
+            declared=declared,
         )
-        metrics = check_metrics(result.metrics, body.metrics, declared=declared)
+        figures = check_metrics(result.metrics, body.metrics, declared=declared)
         self._state.require_allowed(agreement=current.agreement, app=current.app)
         finished = self._clock()
         reserved_s = admission.member.metered_s
@@ -370,12 +386,14 @@ class Worker:
             raise refused("app-timeout", text)
         # Before the receipt: what cannot be kept fails the use.
         state = self._sealed(kept, result, finished)
+        head = head_of(body, current.end.rows_training, selected.evaluation, figures)
+        leaves = leaving(held, admitted.masking, head, admitted.incoming, declared)
         self._step("checked")
         receipt = use_receipt(
             admission,
             selected,
-            update=leaving.data,
-            metrics=metrics,
+            leaving=leaves,
+            metrics=figures,
             confinement=self._confinement,
             accelerator="cuda" if self._opened(body) else "none",
             started=current.started,
@@ -384,7 +402,8 @@ class Worker:
         )
         envelope = sign_receipt(receipt, self._receipt_key)
         # A crash up to here: `recover` logs the failure; nothing left.
-        self._book.receipted(body, receipt, envelope, carried(leaving, body.metrics, declared))
+        told = carried(leaves, body.metrics, declared, figures)
+        self._book.receipted(body, receipt, envelope, told)
         current.receipted = True
         # A crash here: the log tells of a use whose reply never came, which counts as used.
         self._step("receipted")
@@ -392,7 +411,7 @@ class Worker:
         used_s = metered_seconds(current.started, finished, reserved_s)
         self._state.finish_use(body.id, "receipted", used_s=used_s, state=state)
         self._step("finished")
-        return Done(receipt=envelope, update=leaving.data)
+        return Done(receipt=envelope, update=leaves.data)
 
     def _step(self, name: str) -> None:
         self._observer.step(name)

@@ -33,6 +33,7 @@ RefusalCode = Literal[
     "permit-wrong-app",
     "permit-wrong-config",
     "permit-wrong-model",
+    "permit-wrong-sum",
     "permit-expired",
     "permit-not-yet-valid",
     "permit-replayed",

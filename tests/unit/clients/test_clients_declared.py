@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.declared import UNDECLARED, Declaration, declaration_of
-from clients.egress import carried, check_metrics, leaving_update
+from clients.egress import carried, check_metrics, held_update, packed
 from clients.errors import BundleError, EgressRefused
 from clients.figures import LARGEST, metric_bits, rounded, spelled, spellings
 from policies.tensors import Tensors, pack_tensors
@@ -76,11 +76,11 @@ def test_a_declaration_that_cannot_be_read_is_refused(text: str, words: str) -> 
 @pytest.mark.parametrize("text", ["", ARRAYS, FIGURES, "[tool.tdspace]\nmax-bytes = 500"])
 def test_what_is_as_declared_leaves(text: str) -> None:
     found = declared(text)
-    left = leaving_update("train", MODEL, MODEL, declared=found)
+    left = packed(held_update("train", MODEL, MODEL, declared=found), found)
     assert left.data == pack_tensors(MODEL)
     figures = check_metrics({"loss": 10.5, "accuracy": 1}, ["accuracy", "loss"], declared=found)
     assert figures == {"accuracy": "1", "loss": "10.5"}
-    assert leaving_update("evaluate", None, MODEL, declared=found).data == b""
+    assert packed(held_update("evaluate", None, MODEL, declared=found), found).data == b""
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,8 @@ def test_what_is_as_declared_leaves(text: str) -> None:
 )
 def test_what_the_app_did_not_declare_stays_even_if_the_model_has_it(text: str, words: str) -> None:
     with pytest.raises(EgressRefused, match=words):
-        leaving_update("train", MODEL, MODEL, declared=declared(text))
+        found = declared(text)
+        packed(held_update("train", MODEL, MODEL, declared=found), found)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_a_narrower_range_never_carries_more(a: float, b: float, c: float) -> No
 
 def test_the_log_states_the_bits_of_what_was_declared() -> None:
     found = declared(FIGURES)
-    left = leaving_update("train", MODEL, MODEL, declared=found)
+    left = packed(held_update("train", MODEL, MODEL, declared=found), found)
     bits: Any = carried(left, ["loss", "accuracy", "other"], found).to_json()["metric_bits"]
     one = spellings(Decimal(0), Decimal(1)), spellings(Decimal(0), Decimal("10.5"))
     assert bits == math.ceil(sum(math.log2(count + 1) for count in one)) == 32

@@ -14,7 +14,8 @@ from clients.egress import (
     check_metrics,
     check_no_update,
     check_update,
-    leaving_update,
+    held_update,
+    packed,
 )
 from clients.errors import EgressRefused
 from clients.figures import metric_bits, spellings
@@ -63,16 +64,16 @@ def test_an_evaluation_returns_no_arrays() -> None:
 
 def test_an_update_leaves_clipped_and_the_own_log_says_so() -> None:
     update = {name: array + 1 for name, array in INCOMING.items()}
-    whole = leaving_update("train", update, INCOMING)
+    whole = packed(held_update("train", update, INCOMING))
     assert whole == Leaving(pack_tensors(update), "", False)
-    within = leaving_update("train", INCOMING, INCOMING, clip_norm="1")
+    within = packed(held_update("train", INCOMING, INCOMING, clip_norm="1"))
     assert within == Leaving(pack_tensors(INCOMING), "1", False)
-    held = leaving_update("train", update, INCOMING, clip_norm="1")
+    held = packed(held_update("train", update, INCOMING, clip_norm="1"))
     assert (len(held.data), held.clip_norm, held.clipped) == (len(whole.data), "1", True)
     said = carried(held, []).to_json()
     assert (said["clip_norm"], said["clipped"]) == ("1", True)
     assert "clipped" not in carried(whole, []).to_json()
-    assert leaving_update("evaluate", None, INCOMING, clip_norm="1") == Leaving()
+    assert packed(held_update("evaluate", None, INCOMING, clip_norm="1")) == Leaving()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+"""How a use leaves under a mask: only the sum of many such vectors can be read (step 8).
+
+The permit says how (`policies.sumterms`), and this node checks it before anything runs: governance
+chose the scale, but no sum may overflow, no key may be one that everybody has, and the words are
+those of the incoming model. Then, once for the use:
+
+    head    rows used and held back, and each figure with the rows that it was measured on
+    body    weight * (clipped update - incoming), weight = rows used / rows of the cohort; in an
+            evaluation nothing
+    vector  both in fixed point, plus the mask that this node and governance alone can compute
+
+The node's half of the key is made here, used here and dropped: it is on no disk, and neither is the
+mask, so nobody can make a vector that was cut off anew, or take its mask off later. That a permit
+is for one mask is kept by `NodeState.begin_use`, which uses the permit up before the app starts: a
+crash, a refusal or a withdrawal afterwards costs the permit.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from clients.declared import UNDECLARED, Declaration
+from clients.egress import Held, Leaving, packed
+from clients.errors import EgressRefused, refused
+from clients.gate import Admission
+from policies import masks
+from policies.errors import EncodingError, MaskKeyError
+from policies.fixedpoint import Layout, encode, encode_integers, vector_bytes
+from policies.flattening import flatten
+from policies.permit import PermitBody
+from policies.scale import check_scale
+from policies.sumterms import layout_of, sum_bound
+from policies.tensors import Tensor, float_count
+from policies.wide_integers import BLIND_BYTES, Head
+from policies.words import Integers, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A vector as it leaves.
+
+    Attributes:
+        data: encoded, and under its mask.
+        key: the public half of the key that the mask was made with, for the receipt.
+    """
+
+    data: bytes
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """How what leaves under one permit is encoded and masked; made by `masking_of` only.
+
+    Attributes:
+        layout: of the vector.
+        permit: digest of the permit's body.
+        cohort_rows: what a node's rows are divided by to give its weight.
+    """
+
+    body: PermitBody
+    layout: Layout
+    permit: str
+    participant: str
+    product: str
+    cohort_rows: int
+
+    def mask_update(
+        self, head: Head, update: Mapping[str, Tensor], incoming: Mapping[str, Tensor]
+    ) -> Masked:
+        """The vector of a training, or of an evaluation, whose `update` is empty.
+
+        Args:
+            update: within the permit's clip norm of `incoming`.
+
+        Raises:
+            EgressRefused: a number that cannot be encoded; nothing of it stands in the text.
+        """
+        weight = Fraction(head.rows_used, self.cohort_rows)
+        body = flatten(update, incoming, float(weight)) if update else ()
+        # An evaluation has no body, but the encoding wants some bound of it.
+        bound = Fraction(self.body.clip_norm) * (weight or 1)
+        try:
+            words = encode(self.layout, head, body, bound=bound, blind=_blind())
+        except EncodingError as error:
+            raise EgressRefused(f"update: it cannot be encoded: {error}") from error
+        return self._masked(words)
+
+    def mask_integers(self, head: Head, body: Iterable[Integers], bound: Decimal) -> Masked:
+        """The vector of a body that consists of integers already, such as one with noise.
+
+        Args:
+            body: at the layout's scale, chunk by chunk.
+            bound: what none of them exceeds, in the model's units.
+
+        Raises:
+            EgressRefused: one exceeds it, or there are not as many as the layout has.
+        """
+        try:
+            words = encode_integers(self.layout, head, body, bound=bound, blind=_blind())
+        except EncodingError as error:
+            raise EgressRefused(f"update: it cannot be encoded: {error}") from error
+        return self._masked(words)
+
+    def _masked(self, words: Words) -> Masked:
+        how = self.body.secure_sum
+        assert how is not None  # `masking_of` saw it
+        private = masks.new_private_key()
+        try:
+            key = masks.mask_key(
+                private,
+                how.key,
+                permit=self.permit,
+                space=self.body.space,
+                participant=self.participant,
+                product=self.product,
+            )
+        except MaskKeyError as error:
+            raise EgressRefused(f"mask: {error}") from error
+        masks.add_mask(words, key)
+        return Masked(vector_bytes(words), masks.public_key(private))
+
+
+def masking_of(admission: Admission, incoming: Mapping[str, Tensor]) -> Masking | None:
+    """How what leaves has to be masked; None where the permit does not say so.
+
+    Args:
+        incoming: the permit's model.
+
+    Raises:
+        GateRefused: `permit-wrong-sum`: the permit asks for what would give this node's update
+            away, spoil the sum, or is not to be had here.
+    """
+    body, member = admission.permit.body, admission.member
+    if body.secure_sum is None and body.privacy is None:
+        return None
+    try:
+        layout = _checked(body, incoming)
+    except (EncodingError, MaskKeyError) as error:
+        raise refused("permit-wrong-sum", f"permit {body.id}: {error}") from error
+    return Masking(
+        body=body,
+        layout=layout,
+        permit=body.digest(),
+        participant=member.participant,
+        product=member.product,
+        cohort_rows=sum(one.max_rows for one in body.cohort),
+    )
+
+
+def head_of(
+    body: PermitBody, rows_used: int, rows_held_back: int, figures: Mapping[str, str]
+) -> Head:
+    """What the vector says besides its numbers: what the receipt says of rows, and the figures.
+
+    Args:
+        figures: as they may leave (`clients.egress.check_metrics`); those named `eval…` were
+            measured on the rows held back, all others on the rows used.
+    """
+    return Head(
+        rows_used=rows_used,
+        rows_held_back=rows_held_back,
+        figures={
+            name: (rows_held_back if name.startswith("eval") else rows_used, Decimal(text))
+            for name, text in figures.items()
+            if name in body.metrics
+        },
+    )
+
+
+def leaving(
+    held: Held,
+    masking: Masking | None,
+    head: Head,
+    incoming: Mapping[str, Tensor],
+    declared: Declaration = UNDECLARED,
+) -> Leaving:
+    """The update in the form in which it leaves: packed, or under its mask.
+
+    Args:
+        head: what a masked vector says of rows and figures.
+        declared: what the app says that it returns.
+
+    Raises:
+        EgressRefused: as `clients.egress.packed` and `Masking.mask_update`.
+    """
+    if masking is None:
+        return packed(held, declared)
+    layout = masking.layout
+    declared.check_size(layout.size_bytes)
+    masked = masking.mask_update(head, held.arrays, incoming)
+    return Leaving(
+        data=masked.data,
+        clip_norm=held.clip_norm,
+        clipped=held.clipped,
+        mask_key=masked.key,
+        head_bytes=layout.head_words * layout.word_bits // 8,
+    )
+
+
+def _blind() -> bytes:
+    return secrets.token_bytes(BLIND_BYTES)
+
+
+def _checked(body: PermitBody, incoming: Mapping[str, Tensor]) -> Layout:
+    how, members = body.secure_sum, len(body.cohort)
+    if how is None or how.mode != "governance":
+        raise EncodingError("secure sum: expected masks by governance, got another way")
+    if body.privacy is not None:
+        raise EncodingError("privacy: expected none, which this node can give, got some")
+    if not body.clip_norm:
+        raise EncodingError("clip_norm: expected a bound on what is summed, got none")
+    if min(members // how.groups, body.min_cohort) < 2:
+        raise EncodingError(
+            "sum: expected at least 2 members in each group and as min_cohort, since a sum of one "
+            f"hides nothing, got {members} in {how.groups} groups and {body.min_cohort}"
+        )
+    masks.parse_public_key(how.key)
+    layout = layout_of(body)
+    floats = float_count(incoming) if body.kind == "train" else 0
+    if layout.floats != floats:
+        expected = layout.head_words + floats
+        raise EncodingError(f"words: expected {expected} for this model, got {how.words}")
+    check_scale(
+        bound=sum_bound(body.clip_norm, body.privacy, members),
+        members=members,
+        word_bits=how.word_bits,
+        scale_bits=how.scale_bits,
+    )
+    return layout
