@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from clients.sdk import Rows
+
 SECRET_BYTES: Final = 32
 MAX_PARTS: Final = 65_536
 _BLOCK: Final = 1 << 18
@@ -41,13 +43,15 @@ class Parts:
     Attributes:
         count: of parts that units could be dealt into: the permit's, or fewer where each of fewer
             units has its own.
-        alone: whether no part has more than one unit.
+        units: how many there were.
+        alone: whether no part has more than one of them.
         order: places of all rows, part by part, ascending in each.
         ends: of each part where it ends in `order`, [count].
         taken: whether a part is used, [count].
     """
 
     count: int
+    units: int
     alone: bool
     order: Places
     ends: Places
@@ -95,7 +99,22 @@ def deal(units: Numbers, *, parts: int, sample: str, secret: bytes) -> Parts:
     dealt = of_unit[units]
     ends = np.cumsum(np.bincount(dealt, minlength=count)).astype(np.int64)
     order = np.argsort(dealt, kind="stable").astype(np.int64, copy=False)
-    return Parts(count, alone, order, ends, _taken(count, sample, secret))
+    return Parts(count, distinct, alone, order, ends, _taken(count, sample, secret))
+
+
+def part_of(rows: Rows, places: Places, *, training: bool) -> Rows:
+    """A copy of a part's rows and of no others: those to train on, or those held back."""
+    none, nothing = rows.features[:0], rows.labels[:0]
+    if training:
+        some, labels = rows.features[places], rows.labels[places]
+        return Rows(some, labels, none, nothing, rows.feature_names, rows.classes)
+    some, labels = rows.held_out_features[places], rows.held_out_labels[places]
+    return Rows(none, nothing, some, labels, rows.feature_names, rows.classes)
+
+
+def expected_parts(parts: int, units: int) -> float:
+    """How many parts have a unit, if each of `units` lies in one at random."""
+    return float(parts * (1 - (1 - 1 / parts) ** units))
 
 
 def _dealt(units: int, parts: int, secret: bytes) -> npt.NDArray[np.uint16]:

@@ -32,7 +32,10 @@ __all__ = [
     "LEAST_SIGMA",
     "MAX_SIGMA",
     "SEED_BYTES",
+    "Floats",
+    "Integers",
     "NoiseStream",
+    "check_rounding",
     "gaussian",
     "integer_sensitivity",
     "rounded_within",
@@ -111,13 +114,7 @@ def rounded_within(numbers: Floats, clip: Decimal | Fraction | str, scale_bits: 
     Raises:
         ValueError: the scale is too coarse for so many numbers: nothing would be left of the norm.
     """
-    bound = float(integer_sensitivity(clip, scale_bits))
-    aim = bound * (1 - 2.0**-39) - math.sqrt(numbers.size) / 2
-    if aim < bound / 2:
-        raise ValueError(
-            f"scale: expected one at which {numbers.size} numbers can be rounded within the norm "
-            f"{clip}, got 2^{scale_bits}; take a larger one"
-        )
+    aim = check_rounding(numbers.size, clip, scale_bits)
     largest = float(np.abs(numbers).max(initial=0.0))
     if largest == 0:
         return np.zeros(numbers.size, dtype=np.int64)
@@ -125,6 +122,22 @@ def rounded_within(numbers: Floats, clip: Decimal | Fraction | str, scale_bits: 
     norm = math.sqrt(float(np.square(units).sum()))
     units *= min(aim / norm, largest * 2.0**scale_bits)
     return np.rint(units, out=units).astype(np.int64)
+
+
+def check_rounding(numbers: int, clip: Decimal | Fraction | str, scale_bits: int) -> float:
+    """The norm, in integers' units, to which so many numbers are scaled down before rounding.
+
+    Raises:
+        ValueError: as `rounded_within`.
+    """
+    bound = float(integer_sensitivity(clip, scale_bits))
+    aim = bound * (1 - 2.0**-39) - math.sqrt(numbers) / 2
+    if aim < bound / 2:
+        raise ValueError(
+            f"scale: expected one at which {numbers} numbers can be rounded within a norm of "
+            f"{float(clip):g}, got 2^{scale_bits}; take a larger one"
+        )
+    return aim
 
 
 def _share(noise: str, clip: str, scale_bits: int, among: int) -> float:
