@@ -77,6 +77,12 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "refused-reported": "此为使用方所述：没有回复到达治理服务。",
         "refused-checked": "治理服务收到回复并自行发现问题。",
         "refused-counts": "该次使用仍计入：持有许可者可能已使用数据。",
+        "permit-sum-governance": "每份更新均在掩码下传出，只有治理服务能够合计掩码；"
+        "合计值仅释放一次，且仅限届时授权仍有效者。",
+        "permit-sum-pairwise": "每份更新均在节点两两之间的掩码下传出，掩码仅在求和时抵消。",
+        "MasksReleased": "治理服务释放了 {round} 中 {count} 份更新的掩码。",
+        "released-group": "合并为一个总和开启：{names}。",
+        "released-once": "{permit_id} 此后不得再开启其他内容，亦不再接受回执。",
         "RoundClosed": "{round} {result}。",
         "result": "结束并有结果",
         "no-result": "因回执不足而无结果地结束",

@@ -85,6 +85,14 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "refused-reported": "That is the consumer's word: no reply reached governance.",
         "refused-checked": "Governance had the reply and found the fault itself.",
         "refused-counts": "The use still counts: whoever held the permit may have used the data.",
+        "permit-sum-governance": "Each update leaves under a mask that only governance can add up; "
+        "it releases the sum of the masks once, for those whose consent stands then.",
+        "permit-sum-pairwise": "Each update leaves under masks of pairs of nodes, which cancel out "
+        "in the sum only.",
+        "MasksReleased": "Governance released the masks of {count} updates of {round}.",
+        "released-group": "Opened as one sum: {names}.",
+        "released-once": "Nothing else of {permit_id} can be opened any more, and no receipt "
+        "comes after it.",
         "RoundClosed": "Closed {result}: {round}.",
         "result": "with a result",
         "no-result": "without a result, for want of receipts",

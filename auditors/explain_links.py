@@ -91,6 +91,7 @@ _BEGINS: Final[Mapping[str, Callable[[int, Body], Iterable[Key]]]] = MappingProx
         "ReceiptRefused": lambda _index, body: (
             ("refused", body["permit_id"], body["participant"]),
         ),
+        "MasksReleased": _one("release", "permit_id"),
         "RoundClosed": _close,
         # a node's own log
         "NodeCreated": lambda _index, _body: (SPACE,),
@@ -145,6 +146,7 @@ def _permit(body: Body) -> Iterator[Key]:
 
 def _closed(body: Body) -> Iterator[Key]:
     yield ("permit", body["permit_id"])
+    yield ("release", body["permit_id"])
     yield from (("receipt", one["receipt"]) for one in body["accepted"])
     yield from (("refused", body["permit_id"], one["participant"]) for one in body["left_out"])
     if body["previous"] is not None:
@@ -195,6 +197,7 @@ _RESTS: Final[Mapping[str, Callable[[Body], Iterable[Key]]]] = MappingProxyType(
         "PermitIssued": _permit,
         "ReceiptAccepted": _named("participant", "product", permit_id="permit"),
         "ReceiptRefused": _named("participant", "product", permit_id="permit"),
+        "MasksReleased": _named("run", permit_id="permit"),
         "RoundClosed": _closed,
         "RoundAbandoned": _named("run", permit_id="permit"),
         "AppRevoked": _named("app"),

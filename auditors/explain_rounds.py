@@ -77,6 +77,9 @@ def _permit(say: Say, body: Body) -> Iterator[str]:
         yield say("permit-member", participant=say.who(one["participant"]), **figures)
     if body["metrics"]:
         yield say("permit-figures", metrics=say.several(body["metrics"]))
+    how = body.get("secure_sum")
+    if how:
+        yield say("permit-sum-governance" if how["key"] else "permit-sum-pairwise")
 
 
 def _receipt(say: Say, body: Body) -> Iterator[str]:
@@ -116,6 +119,14 @@ def _reply(say: Say, body: Body) -> Iterator[str]:
     yield say("ReceiptRefused", participant=who, round=say.round(body), **fields)
     yield say("refused-reported" if body["reported"] else "refused-checked")
     yield say("refused-counts")
+
+
+def _released(say: Say, body: Body) -> Iterator[str]:
+    opened = [one for group in body["groups"] for one in group]
+    yield say("MasksReleased", round=say.round(body), count=len(opened))
+    for group in body["groups"][:MAX_NAMED]:
+        yield say("released-group", names=say.several([say.who(one) for one in group]))
+    yield say("released-once", permit_id=body["permit_id"])
 
 
 def _closed(say: Say, body: Body) -> Iterator[str]:
@@ -217,6 +228,7 @@ ROUNDS: Final[Mapping[str, Callable[[Say, Body], Iterator[str]]]] = MappingProxy
         "PermitIssued": _permit,
         "ReceiptAccepted": _receipt,
         "ReceiptRefused": _reply,
+        "MasksReleased": _released,
         "RoundClosed": _closed,
         "RoundAbandoned": _abandoned,
         "EnginesDisagreed": _alarm,

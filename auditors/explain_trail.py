@@ -172,7 +172,7 @@ class _Finder:
         elif entry.type == "PermitIssued":
             members = {one["participant"]: one["agreement"] for one in body["cohort"]}
             self._permits[body["id"]] = _Permit(members, [("permit", body["id"])])
-        elif entry.type in ("ReceiptAccepted", "ReceiptRefused"):
+        elif entry.type in ("ReceiptAccepted", "ReceiptRefused", "MasksReleased"):
             permit = self._permits.get(body["permit_id"])
             if permit is not None:
                 permit.keys += begins(0, entry)

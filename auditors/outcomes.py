@@ -5,6 +5,8 @@
     architecture-kept   its model has the arrays of the run's first one
     close-follows       a close is of an open permit, and says of it what the log says
     close-complete      it lists every accepted receipt, and everybody who was left out, with why
+    close-released      with masks of governance's it has a result only after their release, and
+                        names exactly those whose masks were released
     close-quorum        it has a result only with a quorum of receipts
     model-chain         only a training round with a result changes the model
     close-derived       what binds the model is the strictest of all that is in it
@@ -28,6 +30,7 @@ from policies.errors import MaskKeyError
 from policies.fields import instant, parse_instant
 from policies.masks import parse_public_key
 from policies.permit import EXPIRY_GRACE, PermitBody
+from policies.release import NO_REPLY, withdrawn_before_release
 from policies.sumterms import permit_sum
 
 Fault = tuple[str, str]
@@ -163,19 +166,23 @@ def check_close(register: Register, run: Run, open_: Open, body: Body) -> Iterat
     for name in ("run", "round", "kind", "attempt"):
         if body[name] != getattr(permit, name):
             yield "close-follows", f"{name}: expected {getattr(permit, name)}, got {body[name]}"
-    if body["accepted"] != open_.accepted:
+    if body["accepted"] != open_.in_result:
         names = [
             ", ".join(item["participant"] for item in one) or "nobody"
-            for one in (open_.accepted, body["accepted"])
+            for one in (open_.in_result, body["accepted"])
         ]
         text = f"expected the accepted receipts of {names[0]}, got those of {names[1]}"
-        yield "close-complete", f"{permit.id}: {text}"
-    missing = _left_out(open_)
+        rule = "close-complete" if open_.released is None else "close-released"
+        yield rule, f"{permit.id}: {text}"
+    if open_.masked and open_.released is None and body["quorum_met"]:
+        text = "expected a result only after the release of its masks, got one without"
+        yield "close-released", f"{permit.id}: {text}"
+    missing = _left_out(register, open_)
     if body["left_out"] != missing:
         text = f"expected {_codes(missing)}, got {_codes(body['left_out'])}"
         yield "close-complete", f"{permit.id}: left out: {text}"
     yield from _result(run, open_, body)
-    used = [item["participant"] for item in open_.accepted] if body["quorum_met"] else []
+    used = [item["participant"] for item in open_.in_result] if body["quorum_met"] else []
     derived = _derived(register, run, permit, used if permit.kind == "train" else [])
     if body["derived"] != derived:
         yield "close-derived", f"{permit.id}: expected {derived}, got {body['derived']}"
@@ -183,22 +190,25 @@ def check_close(register: Register, run: Run, open_: Open, body: Body) -> Iterat
 
 def _result(run: Run, open_: Open, body: Body) -> Iterator[Fault]:
     permit, result = open_.body, body["quorum_met"]
-    if result and len(open_.accepted) < run.spec.quorum:
+    if result and len(open_.in_result) < run.spec.quorum:
         text = f"expected {run.spec.quorum} accepted receipts for a result"
-        yield "close-quorum", f"{permit.id}: {text}, got {len(open_.accepted)}"
+        yield "close-quorum", f"{permit.id}: {text}, got {len(open_.in_result)}"
     changes = permit.kind == "train" and result
     if body["model"] != permit.model and not changes:
         text = f"expected the model unchanged, {permit.model[:16]}…, got {body['model'][:16]}…"
         yield "model-chain", f"{permit.id}: {text}"
 
 
-def _left_out(open_: Open) -> list[Json]:
+def _left_out(register: Register, open_: Open) -> list[Json]:
     accepted = {item["participant"] for item in open_.accepted}
-    silent = ("no-reply", "no receipt of this node reached governance")
+    taken = {item["participant"] for item in open_.in_result}
     found: list[Json] = []
     for member in open_.body.cohort:
-        if member.participant not in accepted:
-            code, text = open_.last.get(member.participant, silent)
+        if member.participant not in taken:
+            code, text = open_.last.get(member.participant, NO_REPLY)
+            if member.participant in accepted:
+                withdrawn = register.agreement(member.agreement).withdrawn
+                code, text = withdrawn_before_release(member.participant, withdrawn)
             found.append(
                 {
                     "participant": member.participant,

@@ -2,6 +2,7 @@
 
     receipt-permitted   it is signed with the enrolled key, and its entry says what was signed, of
                         the permit that it names
+    receipt-masked      it states a mask and noise, and figures openly, only as its permit says
     receipt-in-bounds   at most the registered rows and the reserved seconds were used, before the
                         permit expired
 
@@ -21,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from auditors.reading import Read, decoded
 from policies.account import metered_seconds, whole_seconds
 from policies.envelope import key_id
-from policies.errors import SignatureError
+from policies.errors import MaskKeyError, SignatureError
 from policies.fields import parse_instant
+from policies.masks import parse_public_key
 from policies.permit import CohortMember, PermitBody
 from policies.receipt import Receipt, open_receipt_and_digest
 
@@ -110,6 +112,20 @@ LOOKS: Final[Mapping[str, Callable[[Receipts, Read], Iterable[Fault]]]] = Mappin
 )
 
 
+def _unmasked(permit: PermitBody, receipt: Receipt) -> Iterator[str]:
+    how = permit.secure_sum
+    if how is not None and receipt.metrics:
+        yield "expected figures within the masked update only, got them openly"
+    if how is None or how.mode != "governance":
+        if receipt.mask_key:
+            yield "expected no key of a mask, got one"
+        return
+    try:
+        parse_public_key(receipt.mask_key)
+    except MaskKeyError as error:
+        yield str(error)
+
+
 def _problems(
     body: dict[str, Any], receipt: Receipt, digest: str, issued: _Permit, member: CohortMember
 ) -> Iterator[Fault]:
@@ -123,6 +139,7 @@ def _problems(
         ("participant", member.participant, receipt.participant),
         ("product", member.product, receipt.product),
         ("clip norm", permit.clip_norm, receipt.clip_norm),
+        ("noise", permit.privacy.noise if permit.privacy else "", receipt.noise),
         ("entry's permit", permit.id, body["permit_id"]),
         ("entry's run", permit.run, body["run"]),
         ("entry's round", (permit.round, permit.kind), (body["round"], body["kind"])),
@@ -135,6 +152,8 @@ def _problems(
     ):
         if expected != got:
             yield "receipt-permitted", f"{name}: expected {expected}, got {got}"
+    for text in _unmasked(permit, receipt):
+        yield "receipt-masked", text
     rows = receipt.rows_used + receipt.rows_held_back + receipt.rows_without_consent
     if rows > member.max_rows:
         yield (

@@ -8,16 +8,17 @@
     voucher-covers      what it pays was left of the run's own voucher
     voucher-new         a voucher's id was never used before
     receipt-permitted   an accepted receipt answers a logged permit that is neither closed nor
-                        abandoned
+                        abandoned, and whose masks are not released
     receipt-in-bounds   it is of an enrolled member of its cohort, once, with its consent standing
     close-chained       a round's close names the close before it and only accepted receipts
     close-answers       its weights are the rows of those receipts
     close-duties        with a result, all that is owed to those who took part is declared, and
                         borne out as far as the close can show it
 
+What a release of masks must keep to is in `auditors.releases`.
 What a receipt itself says is for `auditors.receipts`, whether each decision follows from the
 policies in force for `auditors.wholelog`; here every document is taken as it stands. What is held
-in memory grows with participants, agreements, runs and permit ids.
+in memory grows with participants, agreements, runs, permit ids and releases.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from auditors.reading import Read
+from auditors.releases import Releases
 from auditors.spending import Spending
 from policies.errors import PolicyError
 from policies.permit import CohortMember, PermitBody
@@ -73,10 +75,11 @@ def malformed(kind: str, error: Exception) -> str:
 class _Issued:
     """A permit as logged, and who has answered it: entry and rows of the accepted receipt."""
 
-    __slots__ = ("answered", "body", "members")
+    __slots__ = ("answered", "body", "members", "released")
 
     def __init__(self, body: PermitBody) -> None:
         self.body = body
+        self.released: int | None = None
         self.members = {member.participant: member for member in reversed(body.cohort)}
         self.answered: dict[str, tuple[int, int]] = {}
 
@@ -93,6 +96,7 @@ class Rules:
         self._open: dict[str, list[str]] = {}
         self._permit_ids: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
+        self._releases = Releases()
         self.spending = Spending()
         self._decision: Read | None = None
 
@@ -147,6 +151,7 @@ class Rules:
         self._permits[digest] = _Issued(permit)
         self._open.setdefault(permit.id, []).append(digest)
         yield from self.spending.reserved(permit)
+        yield from self._releases.permitted(permit)
         if not read.own:
             return
         for text in self._undecided(read):
@@ -199,6 +204,9 @@ class Rules:
             text = f"expected an open permit with digest {body['permit'][:16]}…, got none"
             yield "receipt-permitted", text
             return
+        if issued.released is not None:
+            text = f"expected receipts before the release in entry {issued.released}"
+            yield "receipt-permitted", f"{body['participant']}: {text}, got one after it"
         member = issued.members.get(body["participant"])
         if member is None or member.participant not in self._signers:
             text = "expected an enrolled member of the permit's cohort"
@@ -215,6 +223,20 @@ class Rules:
         if member.agreement in self._withdrawn:
             at = self._withdrawn[member.agreement]
             yield f"consent was withdrawn in entry {at}, before this use"
+
+    def _released(self, read: Read) -> Iterable[Fault]:
+        body = read.body
+        issued = self._permits.get(body["permit"])
+        permit = issued.body if issued is not None else None
+        standing = set()
+        if issued is not None:
+            standing = {
+                name
+                for name in issued.answered
+                if issued.members[name].agreement not in self._withdrawn
+            }
+            issued.released = read.index
+        yield from self._releases.take(read.index, body, permit, standing)
 
     def _abandoned(self, read: Read) -> Iterable[Fault]:
         self._settle(read.body["permit_id"])
@@ -259,6 +281,7 @@ _LOOKS: Final[Mapping[str, Callable[[Rules, Read], Iterable[Fault]]]] = MappingP
         "RoundDecided": Rules._decided,
         "PermitIssued": Rules._permitted,
         "ReceiptAccepted": Rules._accepted,
+        "MasksReleased": Rules._released,
         "RoundAbandoned": Rules._abandoned,
         "RoundClosed": Rules._closed,
     }

@@ -43,15 +43,30 @@ class Open:
         accepted: what a close says of each accepted receipt, in the log's order.
         last: the code and text of each member's last refused reply.
         agreements: by participant; derived.
+        released: whose masks were released; None before that.
     """
 
     body: PermitBody
     accepted: list[Body] = field(default_factory=list)
     last: dict[str, tuple[str, str]] = field(default_factory=dict)
+    released: frozenset[str] | None = None
     agreements: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.agreements = {one.participant: one.agreement for one in self.body.cohort}
+
+    @property
+    def masked(self) -> bool:
+        """Whether governance holds the masks."""
+        how = self.body.secure_sum
+        return how is not None and how.mode == "governance"
+
+    @property
+    def in_result(self) -> list[Body]:
+        """The accepted receipts whose updates the round's result may hold."""
+        if self.released is None:
+            return self.accepted
+        return [one for one in self.accepted if one["participant"] in self.released]
 
 
 @dataclass(slots=True)
@@ -195,6 +210,11 @@ class Runs:
                 "receipt": body["receipt"],
             }
         )
+
+    def released(self, run: Run, body: Body) -> None:
+        """`MasksReleased`."""
+        if run.permit is not None and run.permit.body.id == body["permit_id"]:
+            run.permit.released = frozenset(one for group in body["groups"] for one in group)
 
     def refused(self, run: Run, body: Body) -> None:
         """`ReceiptRefused`."""

@@ -28,6 +28,10 @@ def _names(items: list[Any]) -> str:
     return (", ".join(names[:_NAMED]) + more) or "nobody"
 
 
+def _released(body: Body) -> str:
+    return _names([{"participant": one} for group in body["groups"] for one in group])
+
+
 def _decided(body: Body) -> str:
     verdicts = body["decision"]["verdicts"]
     refused = [
@@ -110,6 +114,7 @@ _SUMMARIES: Final[Mapping[str, Callable[[Body], str]]] = MappingProxyType(
             f"{body['participant'] or 'somebody'}'s reply in {_round(body)} was refused "
             f"({body['code']})"
         ),
+        "MasksReleased": lambda body: f"{_round(body)}: masks released of {_released(body)}",
         "RoundClosed": _closed,
         "RoundAbandoned": lambda body: f"{_round(body)} was abandoned: {body['reason']}",
         "BaselineAdopted": lambda body: f"{len(body['documents'])} laws adopted",

@@ -307,6 +307,10 @@ class Replay:
         self._runs.refused(self._run(read), read.body)
         return ()
 
+    def _released(self, read: Read) -> Iterable[Fault]:
+        self._runs.released(self._run(read), read.body)
+        return ()
+
     def _closed(self, read: Read) -> Iterable[Fault]:
         run, body = self._run(read), read.body
         open_ = run.permit
@@ -344,6 +348,7 @@ _LOOKS: Final[Mapping[str, Callable[[Replay, Read], Iterable[Fault]]]] = Mapping
         "PermitIssued": Replay._permit,
         "ReceiptAccepted": Replay._accepted,
         "ReceiptRefused": Replay._refused,
+        "MasksReleased": Replay._released,
         "RoundClosed": Replay._closed,
         "RoundAbandoned": Replay._abandoned,
     }

@@ -19,12 +19,14 @@ from clients.governance import Registered, signed_request
 from commands.node_wiring import now
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes
+from policies.privacy import PermitSum
 from policies.runconfig import ConfigValue
 from policies.space import JoinFile
 from policies.statements import RunSpec
 from server.edge import Edge
 from server.files import read_file
 from server.governance import open_governance
+from server.mask_sums import Opened, read_release
 from server.servicers import EnrolmentService, GovernanceService
 from server.space import Space
 
@@ -156,6 +158,16 @@ class LocalGovernance:
     def submit_receipts(self, request: pb.SubmitReceiptsRequest) -> pb.SubmitReceiptsResponse:
         """See `server.loop.Governance`."""
         return self._call(pb.SubmitReceiptsResponse, "SubmitReceipts", request)
+
+    def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
+        """See `server.loop.Governance`."""
+        request = pb.ReleaseMasksRequest(permit_id=permit_id)
+        context = _Context(self._certificate_pem)
+        try:
+            messages = self._service.ReleaseMasks(request, context)
+            return read_release(messages, permit_id, how)
+        except _Refused as error:
+            raise GovernanceRefused(str(error), code=error.code.name.lower()) from error
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""

@@ -12,7 +12,7 @@ and, where nodes share the noise, all but `tolerated` of those who share it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -20,8 +20,11 @@ from pydantic import Field
 from policies.fields import Document, Id, ParticipantId, Sha256
 from policies.permit import Kind, PermitBody
 
+Cohort = frozenset[str]
 Group = Annotated[list[ParticipantId], Field(min_length=1, max_length=10_000)]
 
+NO_REPLY: Final = ("no-reply", "no receipt of this node reached governance")
+"""Code and text for a member of a cohort without a receipt."""
 PIECE_BYTES: Final = 1 << 20
 """How much of a sum one message of a release carries at most."""
 
@@ -81,6 +84,46 @@ def too_few(permit: PermitBody, groups: Sequence[Sequence[str]]) -> str:
             which = f" of group {number}" if len(groups) > 1 else ""
             return f"expected at least {least}{which} with standing consent, got {len(group)}"
     return ""
+
+
+def cohorts(groups: Iterable[Iterable[str]]) -> frozenset[Cohort]:
+    """Of whom a release tells sums: of each group, and of all together."""
+    each = [frozenset(group) for group in groups]
+    return frozenset({*each, frozenset().union(*each)})
+
+
+def told_apart(ours: Iterable[Cohort], theirs: Iterable[Cohort], least: int) -> int:
+    """How many two sums about the same model tell of together, if that is too few; else 0.
+
+    Of two cohorts, each must hold nobody that the other does not, or at least `least`: the
+    difference of their sums is a sum over those. What this does not stop:
+
+    - a consumer that changes the model by a hair asks about another model. Differential privacy is
+      the answer to that (`policies.privacy`): it holds for all that is ever asked;
+    - three or more sums that single somebody out together, though no two of them do.
+    """
+    others = list(theirs)
+    for mine in ours:
+        for other in others:
+            for apart in (mine - other, other - mine):
+                if 0 < len(apart) < least:
+                    return len(apart)
+    return 0
+
+
+def too_alike(entry: int, least: int, few: int) -> str:
+    """What is said of a release that `told_apart` finds fault with."""
+    return (
+        f"expected a cohort that differs from the one released in entry {entry} for the same model "
+        f"by nobody or by at least {least}, got {few}"
+    )
+
+
+def withdrawn_before_release(participant: str, withdrawn: str | None) -> tuple[str, str]:
+    """Code and text for a member whose receipt was accepted and whose update is not opened."""
+    moment = f" at {withdrawn}" if withdrawn is not None else ""
+    text = f"{participant} withdrew its consent{moment}, before the round's masks were released"
+    return "consent-withdrawn", text
 
 
 def least_of(permit: PermitBody, members: int) -> int:

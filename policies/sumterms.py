@@ -13,16 +13,17 @@ kind, cohort and figures, and how many numbers the model has (`policies.fixedpoi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Literal
 
 from policies.errors import EncodingError
-from policies.fixedpoint import MOST_SCALE_BITS, Layout, choose_scale
+from policies.fixedpoint import Layout
 from policies.permit import Kind, PermitBody
 from policies.privacy import PermitSum, Privacy, WordBits
+from policies.scale import MOST_SCALE_BITS, choose_scale
 
 MOST_SIGMA: Final = 1 << 39
-"""Half of the largest standard deviation of noise, in steps of the scale, that is drawn."""
+"""Largest standard deviation of noise, in steps of the scale (`policies.gaussian` draws more)."""
 NOISE_TAIL: Final = 12
 """Standard deviations of noise that a sum has room for."""
 LEAST_STEPS: Final = 1 << 16
@@ -31,17 +32,17 @@ MOST_SUM_BYTES: Final = 1 << 31
 """What the sums of all groups of one permit may have together."""
 
 
-def sum_bound(clip_norm: str, privacy: Privacy | None, members: int) -> Decimal:
+def sum_bound(clip_norm: str, privacy: Privacy | None, members: int) -> Fraction:
     """What no number of a sum of the cohort's vectors exceeds, in the model's units.
 
     Args:
         clip_norm: above 0.
         members: of the cohort.
     """
-    clip = Decimal(clip_norm)
+    clip = Fraction(clip_norm)
     if privacy is None:
         return clip
-    return (privacy.parts * members + NOISE_TAIL * Decimal(privacy.noise)) * clip
+    return (privacy.parts * members + NOISE_TAIL * Fraction(privacy.noise)) * clip
 
 
 def permit_sum(
@@ -59,6 +60,7 @@ def permit_sum(
     """The terms of a permit's secure sum.
 
     Args:
+        mode: of the run.
         key: governance's one-time public key; "" unless the mode is `governance`.
         floats: how many numbers the model's float arrays have.
         members: of the cohort.
@@ -116,9 +118,9 @@ def _numbers(kind: Kind, metrics: Sequence[str], floats: int, privacy: Privacy |
 
 
 def _scale(
-    clip_norm: str, privacy: Privacy | None, bound: Decimal, members: int
+    clip_norm: str, privacy: Privacy | None, bound: Fraction, members: int
 ) -> tuple[WordBits, int]:
-    clip = Decimal(clip_norm)
+    clip = Fraction(clip_norm)
     choices: tuple[WordBits, WordBits] = (32, 64)
     for bits in choices:
         try:
@@ -128,7 +130,7 @@ def _scale(
                 raise
             continue
         if privacy is not None:
-            scale_bits = min(scale_bits, _noise_room(Decimal(privacy.noise) * clip))
+            scale_bits = min(scale_bits, _noise_room(Fraction(privacy.noise) * clip))
         if scale_bits >= 0 and clip * (1 << scale_bits) >= LEAST_STEPS:
             return bits, scale_bits
     raise EncodingError(
@@ -137,7 +139,7 @@ def _scale(
     )
 
 
-def _noise_room(sigma: Decimal) -> int:
+def _noise_room(sigma: Fraction) -> int:
     """The most bits of scale at which noise of this standard deviation can be drawn; -1 if there
     are none. Exact, so that everybody comes to the same."""
     fitting = (s for s in range(MOST_SCALE_BITS + 1) if sigma * (1 << s) <= MOST_SIGMA)

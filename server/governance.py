@@ -40,6 +40,7 @@ from server.receipts import Receipts
 from server.register_views import product_document
 from server.registrar import Registrar
 from server.registry import Registry
+from server.releases import Releases
 from server.renewal import Renewal
 from server.rotation import Rotation
 from server.rounds import Rounds
@@ -62,8 +63,8 @@ class Governance:
 
     Attributes:
         baseline: the space's laws in force.
-        disclosing, enrolment, registrar, catalogue, runs, rounds, receipts, vouchers, contracts,
-            witnesses: the operations.
+        disclosing, enrolment, registrar, catalogue, runs, rounds, receipts, releases, vouchers,
+            contracts, witnesses: the operations.
 
     Args:
         card: of the space.
@@ -172,6 +173,7 @@ class Governance:
             cosigning=self._cosigning,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
+        self.releases = Releases(journal=journal, space=card.name, edge=edge)
         self.vouchers = Vouchers(journal=journal, edge=edge)
         self.contracts = Contracts(
             journal=journal,

@@ -20,13 +20,16 @@ from policies import governance_pb2 as pb
 from policies.canonical import Json, canonical_bytes, parse_json
 from policies.errors import DocumentError
 from policies.governance_pb2_grpc import GovernanceStub
+from policies.privacy import PermitSum
 from policies.statements import AppFiling, RunSpec
 from server.errors import GovernanceRefused, GovernanceUnavailable, SpaceError
 from server.files import read_file, read_secret
+from server.mask_sums import Opened, read_release
 from server.space import ClientFile
 
 TIMEOUT_S: Final = 15.0
 START_TIMEOUT_S: Final = 90.0  # Flower takes some seconds to take a run
+RELEASE_TIMEOUT_S: Final = 300.0  # a large model's sums are some gigabytes
 ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 0.1
 MAX_MESSAGE_BYTES: Final = 64 << 20
@@ -35,7 +38,7 @@ _NO_ANSWER: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 )
 
-Answer = TypeVar("Answer", bound=Message)
+Answer = TypeVar("Answer")
 
 
 class GovernanceClient:
@@ -228,6 +231,16 @@ class GovernanceClient:
     def submit_receipts(self, request: pb.SubmitReceiptsRequest) -> pb.SubmitReceiptsResponse:
         """Consumer: step 9."""
         return self._again(pb.SubmitReceiptsResponse, self._stub.SubmitReceipts, request)
+
+    def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
+        """Consumer: step 9, with a secure sum; the same call gives the same bytes."""
+
+        def read(request: pb.ReleaseMasksRequest, *, timeout: float) -> Opened:
+            return read_release(self._stub.ReleaseMasks(request, timeout=timeout), permit_id, how)
+
+        request = pb.ReleaseMasksRequest(permit_id=permit_id)
+        kind: type[Opened] = tuple
+        return self._again(kind, read, request, timeout_s=RELEASE_TIMEOUT_S)
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """Consumer: step 10."""

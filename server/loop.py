@@ -20,6 +20,7 @@ from policies import governance_pb2 as pb
 from policies.canonical import parse_json, sha256_hex
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError
+from policies.privacy import PermitSum
 from policies.provenance import Mark, pack_model, unpack_model
 from policies.receipt import RECEIPT_TYPE, Receipt
 from policies.statements import RunSpec
@@ -34,6 +35,7 @@ from server.aggregate import UpdateMalformed, average, average_metrics, check_sh
 from server.duties import declare
 from server.errors import ServerError
 from server.exchange import Reply, send_round
+from server.mask_sums import Opened
 from server.models import ModelStore
 from server.pace import Pace, RoundTiming, Watch
 from server.receipt_checks import NOTHING
@@ -58,6 +60,14 @@ class Governance(Protocol):
 
     def submit_receipts(self, request: pb.SubmitReceiptsRequest) -> pb.SubmitReceiptsResponse:
         """Step 9: which receipts hold."""
+        ...
+
+    def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
+        """Step 9, with a secure sum: the release, and of each group the sum of its masks.
+
+        Args:
+            how: the permit's terms; no more is read than they say there is.
+        """
         ...
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from policies import governance_pb2 as pb
+from policies.privacy import PermitSum
 from server.errors import GovernanceUnavailable
 from server.loop import Governance
+from server.mask_sums import Opened
 
 LOGGER = logging.getLogger(__name__)
 
@@ -54,6 +56,10 @@ class PatientGovernance:
     def submit_receipts(self, request: pb.SubmitReceiptsRequest) -> pb.SubmitReceiptsResponse:
         """See `server.loop.Governance`."""
         return self._wait(lambda: self._governance.submit_receipts(request))
+
+    def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
+        """See `server.loop.Governance`."""
+        return self._wait(lambda: self._governance.release_masks(permit_id, how))
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from policies.account import whole_seconds
 from policies.canonical import sha256_hex
 from policies.claim import Claim
-from policies.errors import DocumentError, SignatureError
+from policies.errors import DocumentError, MaskKeyError, SignatureError
 from policies.evaluate import Reason
 from policies.fields import parse_instant
+from policies.masks import parse_public_key
 from policies.permit import CohortMember, PermitBody
 from policies.receipt import Receipt, open_receipt
 from server import queries
@@ -122,6 +123,26 @@ def _key_of(
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(counted))
 
 
+def _wrongly_masked(permit: PermitBody, receipt: Receipt) -> Iterator[Reason]:
+    """In what a receipt does not fit the permit's secure sum, or the want of one."""
+    how = permit.secure_sum
+    if (receipt.update == NOTHING) != (permit.kind == "evaluate" and how is None):
+        text = "an update leaves every training and every use under a secure sum, and no other use"
+        yield Reason("receipt-wrong-update", text)
+    if how is not None and receipt.metrics:
+        text = "under a secure sum figures leave within the update, this one states them openly"
+        yield Reason("receipt-wrong-metrics", text)
+    if how is None or how.mode != "governance":
+        if receipt.mask_key:
+            text = "it states a key for a mask of which the permit knows nothing"
+            yield Reason("receipt-wrong-mask", text)
+        return
+    try:
+        parse_public_key(receipt.mask_key)
+    except MaskKeyError as error:
+        yield Reason("receipt-wrong-mask", str(error))
+
+
 def _barred(claim: Claim, one: Arrived, accepted: set[str]) -> Iterator[Reason]:
     """What keeps a reply out before its receipt is read."""
     if claim.participant in accepted:
@@ -149,6 +170,7 @@ def _wrong(
         "participant": (member.participant, receipt.participant),
         "product": (member.product, receipt.product),
         "clip_norm": (permit.clip_norm, receipt.clip_norm),
+        "noise": (permit.privacy.noise if permit.privacy else "", receipt.noise),
     }
     for name, (expected, got) in stated.items():
         if expected != got:
@@ -167,9 +189,7 @@ def _wrong(
     if receipt.update != arrived:
         text = f"update: the receipt says {receipt.update}, what arrived is {arrived}"
         yield Reason("receipt-wrong-update", text)
-    if (receipt.update == NOTHING) != (permit.kind == "evaluate"):
-        text = "an update leaves every training and no evaluation"
-        yield Reason("receipt-wrong-update", text)
+    yield from _wrongly_masked(permit, receipt)
     if not set(receipt.metrics) <= set(permit.metrics):
         text = "it carries a figure that the permit does not name"
         yield Reason("receipt-wrong-metrics", text)

@@ -20,15 +20,16 @@ from policies.claim import Claim
 from policies.entries import entry_bytes
 from policies.evaluate import Reason
 from policies.fields import Sha256, instant, parse_instant
-from server import queries
+from server import queries, released
 from server.agreements import Agreements
-from server.closes import check_borne_out, check_close, derived_after, left_out
+from server.closes import check_borne_out, check_close, derived_after, in_result, left_out
 from server.dsp.transfer_steps import on_run_ended
 from server.edge import Edge
 from server.errors import BadInput, RuleBroken
 from server.journal import Journal
 from server.pki import Identity
 from server.receipt_checks import Arrived, Missing, PermittedRound, check_receipt, load_round
+from server.released import Released
 from server.rows import ReceiptRow, RetiredKey
 from server.runs import end_entry
 from server.views import RunView, round_document
@@ -115,7 +116,7 @@ class Receipts:
 
         Raises:
             BadInput, NotKnown, NotAllowed: the request.
-            RuleBroken: the round is closed.
+            RuleBroken: the round is closed, or its masks are released.
             Superseded: its permit was abandoned.
             Unavailable: nothing was accepted; send it again.
         """
@@ -125,6 +126,7 @@ class Receipts:
             with self._journal.reading() as connection:
                 round_ = load_round(connection, caller, permit_id)
                 known = queries.receipts(connection, [permit_id])
+                opened = released.of_permit(connection, permit_id)
                 agreements = [member.agreement for member in round_.permit.cohort]
                 claims = queries.claims(connection, agreements)
                 keys = [member.key for member in round_.permit.cohort]
@@ -134,6 +136,11 @@ class Receipts:
                 return again
             if round_.row.state == "CLOSED":
                 raise RuleBroken(f"{permit_id}: expected an open round, is closed")
+            if opened is not None:
+                raise RuleBroken(
+                    f"released-already: {permit_id}: expected receipts before the release of the "
+                    f"round's masks in entry {opened.entry}; what comes after it is in no sum"
+                )
             judging = _Judging(
                 round_=round_,
                 claims=claims,
@@ -168,8 +175,8 @@ class Receipts:
 
         Raises:
             BadInput, NotKnown, NotAllowed: the request.
-            RuleBroken: closed otherwise already, the receipts do not bear out the claim, or what
-                is owed after the uses is not declared.
+            RuleBroken: closed otherwise already, the receipts (with a secure sum the release) do
+                not bear out the claim, or what is owed after the uses is not declared.
             Superseded: its permit was abandoned.
             Unavailable: nothing was closed; send it again.
         """
@@ -180,6 +187,7 @@ class Receipts:
                 rows = queries.receipts(connection, [permit_id])
                 agreements = [member.agreement for member in round_.permit.cohort]
                 claims = queries.claims(connection, agreements)
+                opened = released.of_permit(connection, permit_id)
             claim = {
                 "model": model,
                 "metrics": dict(metrics),
@@ -188,7 +196,8 @@ class Receipts:
             }
             if round_.row.close is None:
                 self._journal.commit(
-                    self._close_entries(round_, rows, claims, claim), key=f"close:{permit_id}"
+                    self._close_entries(round_, rows, claims, claim, opened),
+                    key=f"close:{permit_id}",
                 )
             else:
                 before = json.loads(round_.row.close)
@@ -206,11 +215,12 @@ class Receipts:
         rows: Sequence[ReceiptRow],
         claims: Mapping[str, Claim],
         claim: Mapping[str, Any],
+        opened: Released | None,
     ) -> list[bytes]:
         run, permit = round_.run, round_.permit
-        accepted = [row for row in rows if row.accepted]
+        accepted = in_result(rows, opened)
         taking_part = {row.participant for row in accepted}
-        check_borne_out(round_, taking_part, claim)
+        check_borne_out(round_, taking_part, claim, opened=opened is not None)
         used = taking_part if permit.kind == "train" and claim["quorum_met"] else ()
         time = instant(self._edge.clock())
         body = {
@@ -229,7 +239,7 @@ class Receipts:
                 }
                 for row in accepted
             ],
-            "left_out": left_out(permit, rows),
+            "left_out": left_out(permit, rows, opened, claims),
             "model": claim["model"],
             "metrics": claim["metrics"],
             "quorum_met": claim["quorum_met"],

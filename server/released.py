@@ -13,10 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from policies.permit import PermitBody
-from policies.release import MaskRelease
+from policies.release import MaskRelease, cohorts, told_apart, too_alike
 from server.tables import RELEASES, ROUNDS
-
-Cohort = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,33 +70,15 @@ def differencing(
 ) -> str:
     """Why these groups must not be opened beside what was, in words; "" if they may.
 
-    Two sums about the same model tell their difference: of two cohorts, each must hold nobody that
-    the other does not, or at least `min_cohort` (the larger of the two permits'). That is looked at
-    for whole cohorts and for single groups. What it does not stop:
-
-    - a consumer that changes the model by a hair asks about another model, and training twice need
-      not give the same updates; that a sum of few cannot be told from sums over time is what
-      differential privacy is for (`policies.privacy`);
-    - three or more sums that together single somebody out, though no two of them do.
+    See `policies.release.told_apart` for what this does not stop.
     """
-    ours = _cohorts(groups)
+    ours = cohorts(groups)
     for one in before:
         least = max(permit.min_cohort, one.least)
-        for theirs in _cohorts(one.release.groups):
-            for mine in ours:
-                for apart in (mine - theirs, theirs - mine):
-                    if 0 < len(apart) < least:
-                        return (
-                            f"expected a cohort that differs from the one released in entry "
-                            f"{one.entry} for the same model by nobody or by at least {least}, "
-                            f"got {len(apart)}"
-                        )
+        few = told_apart(ours, cohorts(one.release.groups), least)
+        if few:
+            return too_alike(one.entry, least, few)
     return ""
-
-
-def _cohorts(groups: Iterable[Iterable[str]]) -> set[Cohort]:
-    each = [frozenset(group) for group in groups]
-    return {*each, frozenset().union(*each)}
 
 
 def _found(connection: Connection, where: Any) -> Iterator[Released]:

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import grpc
 
 from policies import governance_pb2 as pb
 from server.guarded import Guarded
 from server.pki import Identity
 from server.receipt_checks import Arrived, Missing
+from server.releases import Release
 from server.round_asks import OnlineNode, RoundAsk
 from server.rounds import RoundAnswer
 from server.rows import ReceiptRow
@@ -90,6 +94,21 @@ class RunCalls(Guarded):
             "SubmitReceipts",
             lambda caller: _outcomes(submit(caller, request.permit_id, arrived, missing)),
         )
+
+    def ReleaseMasks(
+        self, request: pb.ReleaseMasksRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.MaskSums]:
+        """Consumer: step 9, with a secure sum; the release, then its sums in pieces."""
+        release = self._governance.releases.release
+        with ExitStack() as stack:
+
+            def work(caller: Identity) -> Release:
+                return stack.enter_context(release(caller, request.permit_id))
+
+            found = self._call(context, "ReleaseMasks", work)
+            yield pb.MaskSums(release_json=found.document)
+            for group, words in found.pieces():
+                yield pb.MaskSums(group=group, words=words)
 
     def CloseRound(self, request: pb.CloseRoundRequest, context: grpc.ServicerContext) -> pb.Run:
         """Consumer: step 10; the answer holds this round's document only."""

@@ -25,7 +25,7 @@ from policies.fields import instant
 from policies.refusals import filing_reasons
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
-from server import accounts, queries, registry
+from server import accounts, queries, registry, released
 from server.bundles import fuse_config, load_bundle
 from server.disclosing import Disclosing
 from server.dsp.transfer_steps import on_run_ended, on_run_opened, on_run_resumed
@@ -98,7 +98,7 @@ class Runs:
 
         Raises:
             NotKnown, NotAllowed: no such run of the caller's.
-            RuleBroken: it is completed.
+            RuleBroken: it is completed, or its next round was released and given up.
             SuperLinkUnavailable: it is open again and logged; send the request again.
         """
         with self._submitting:
@@ -107,6 +107,7 @@ class Runs:
                     row = own_run(connection, caller, run_id)
                 if row.state == "COMPLETED":
                     raise RuleBroken(f"{run_id}: expected a run that is cut off, is completed")
+                self._check_next_round(row)
                 if row.state != "OPEN" or row.flower_run:
                     self._log_resume(row)
             # From here on the old Flower run gets no permit, whether it ends or not.
@@ -181,6 +182,20 @@ class Runs:
             row = queries.run(connection, run_id)
         assert row is not None
         return row
+
+    def _check_next_round(self, row: RunRow) -> None:
+        """Returns only if the run's next round can still be decided."""
+        number = row.closed_rounds + 1
+        train = row.closed_rounds < json.loads(row.spec)["rounds"]
+        with self._journal.reading() as connection:
+            opened = released.of_round(connection, row.id, "train" if train else "evaluate", number)
+            still = queries.open_rounds(connection, row.id)
+        if opened is not None and opened.release.permit_id not in [one.permit_id for one in still]:
+            raise RuleBroken(
+                f"released-already: {row.id}: expected a next round whose masks were not released, "
+                f"entry {opened.entry} released those of round {number}, which was given up; open "
+                "another run"
+            )
 
     def _log_resume(self, row: RunRow) -> None:
         body = {"run": row.id, "closed_rounds": row.closed_rounds}

@@ -72,7 +72,9 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
                 items[item.participant, item.product] = item
     for out in close.get("left_out", []):
         item = _item(out, "left-out", out["code"], out["text"], 0)
-        items.setdefault((item.participant, item.product), item)
+        known = items.get((item.participant, item.product))
+        if known is None or known.outcome == "accepted":  # withdrawn before its mask was released
+            items[item.participant, item.product] = item
     replied = any(one.permit_id == row.permit_id for one in receipts)
     state = "RECEIPTED" if row.state == "AUTHORIZED" and replied else row.state
     document: dict[str, Json] = {

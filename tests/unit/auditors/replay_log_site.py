@@ -185,7 +185,7 @@ def relinked(story: Story, keys: Keys) -> Story:
                 report = decided.get((member["participant"], member["product"]))
                 member["report"] = report or member["report"]
             permits[body["id"]] = PermitBody.from_json(body)
-        elif one.type in ("ReceiptAccepted", "ReceiptRefused", "RoundClosed"):
+        elif one.type in ("ReceiptAccepted", "ReceiptRefused", "MasksReleased", "RoundClosed"):
             permit = permits[body["permit_id"]]
             body["permit"] = permit.digest()
             if one.type == "ReceiptAccepted":

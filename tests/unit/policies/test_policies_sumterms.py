@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from policies.errors import EncodingError
-from policies.fixedpoint import Layout, check_scale
+from policies.fixedpoint import Layout
 from policies.privacy import PermitSum, Privacy
+from policies.scale import check_scale
 from policies.sumterms import LEAST_STEPS, MOST_SIGMA, permit_sum, sum_bound
 
 
@@ -73,16 +74,16 @@ def test_terms(changes: dict[str, Any], words: int, word_bits: int, scale_bits: 
         word_bits=found.word_bits,
         scale_bits=found.scale_bits,
     )
-    clip = Decimal(given["clip_norm"])
+    clip = Fraction(given["clip_norm"])
     assert clip * (1 << found.scale_bits) >= LEAST_STEPS
     if given["privacy"] is not None:
-        sigma = Decimal(given["privacy"].noise) * clip * (1 << found.scale_bits)
+        sigma = Fraction(given["privacy"].noise) * clip * (1 << found.scale_bits)
         assert sigma <= MOST_SIGMA
 
 
 def test_noise_is_part_of_the_bound() -> None:
-    assert sum_bound("1.5", None, 10) == Decimal("1.5")
-    assert sum_bound("1.5", privacy(), 10) == (80 + 12 * Decimal("1.5")) * Decimal("1.5")
+    assert sum_bound("1.5", None, 10) == Fraction("1.5")
+    assert sum_bound("1.5", privacy(), 10) == (80 + 12 * Fraction("1.5")) * Fraction("1.5")
 
 
 @pytest.mark.parametrize(
