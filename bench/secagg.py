@@ -145,7 +145,7 @@ def figures(nodes: int, parameters: int, *, repeats: int, with_flower: bool) -> 
     """All lines of the table."""
     of = Round(nodes, parameters)
     floor = floor_ms(of.layout.words, repeats=repeats)
-    dropped = max(1, nodes // 5)
+    dropped = nodes // 5
     left = nodes - dropped
     found = measure(
         "consent-gated",
@@ -202,8 +202,8 @@ def main() -> None:
     parser.add_argument("--without-flower", action="store_true", help="measure ours only")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
-    if not 4 <= options.nodes <= 1_000:
-        parser.error("--nodes: 4 to 1000, so that a fifth may drop and two thirds are left")
+    if not 5 <= options.nodes <= 1_000:
+        parser.error("--nodes: 5 to 1000, so that a fifth may drop")
     found = figures(
         options.nodes,
         options.parameters,
