@@ -22,12 +22,13 @@ check: $(VENV)/dev ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/bench ## measure decisions beside other engines, and rounds beside stock Flower (ten minutes)
+bench: $(VENV)/bench ## measure decisions beside other engines, rounds and secure sums beside stock Flower (ten minutes)
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/round_latency.py
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/replay_log.py
 	$(BIN)/python bench/node.py
+	$(BIN)/python bench/secagg.py
 
 proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. policies/governance.proto

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from policies.errors import SecretMismatch, ShareMalformed, UnknownPeer
 from policies.fixedpoint import Words
-from policies.masks import add_mask, public_key, subtract_mask
+from policies.masks import add_mask, parse_public_key, public_key, subtract_mask
 from policies.pairwise_checks import check_distinct, check_enough
 from policies.pairwise_messages import (
     Agreement,
@@ -57,11 +57,14 @@ def verify_shared(terms: PairwiseRound, participant: str, data: bytes) -> Shared
     """What a participant's node shared.
 
     Raises:
-        DocumentError, WrongPermit, UnknownPeer, NotSigned: what is wrong with it.
+        DocumentError, WrongPermit, UnknownPeer, NotSigned, MaskKeyError: what is wrong with it.
+            Keys of low order are found here, too: every peer would refuse them, and drop.
     """
     shared = Shared.parse(data, permit=terms.permit)
     _from(participant, shared.keys.participant)
     verify_keys(terms, shared.keys)
+    for key in (shared.keys.mask_key, shared.keys.share_key):
+        parse_public_key(key)
     if set(shared.shares) != set(terms.names) - {participant}:
         raise UnknownPeer(
             f"shares of {participant}: expected one for each of its peers in the cohort, got others"

@@ -14,6 +14,7 @@ from typing import Final
 from policies.canonical import Json, canonical_bytes
 from policies.errors import SecureSumError, UnknownPeer
 from policies.permit import PermitBody
+from policies.release import least_of
 
 MAX_MEMBERS: Final = 1_000
 LEAST_MEMBERS: Final = 2
@@ -79,17 +80,14 @@ class PairwiseRound:
     def of_permit(cls, body: PermitBody) -> PairwiseRound:
         """The round of a permit whose place in the log was checked.
 
-        The threshold is the largest of: more than two thirds of the cohort, `min_cohort`, and
-        those without whom the nodes' shares of noise are not all of it.
+        The threshold is more than two thirds of the cohort, or what any release needs
+        (`policies.release.least_of`) if that is more.
 
         Raises:
             SecureSumError: its masks are not pairwise, or as above.
         """
         if body.secure_sum is None or body.secure_sum.mode != "pairwise":
             raise SecureSumError(f"permit {body.id}: expected one with pairwise masks, got another")
-        least = body.min_cohort
-        if body.privacy is not None and body.privacy.by == "nodes":
-            least = max(least, len(body.cohort) - body.privacy.tolerated)
         peers = [Peer(one.participant, one.key, one.sealing) for one in body.cohort]
         return cls(
             space=body.space,
@@ -97,7 +95,7 @@ class PairwiseRound:
             round=body.round,
             permit=body.digest(),
             peers=tuple(sorted(peers, key=lambda peer: peer.participant)),
-            threshold=max(least, two_thirds(len(peers))),
+            threshold=max(least_of(body, len(peers)), two_thirds(len(peers))),
         )
 
     @property

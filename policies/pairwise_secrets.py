@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from policies.canonical import sha256_hex
 from policies.ed25519 import verify_signature
-from policies.errors import NotSigned, ShareNotOpened
+from policies.errors import MaskKeyError, NotSigned, ShareNotOpened
 from policies.masks import KEY_BYTES, shared_secret
 from policies.pairwise_messages import OneTimeKeys
 from policies.pairwise_round import PairwiseRound
@@ -103,7 +103,8 @@ def pair_mask_key(
         MaskKeyError: the other's key is malformed or of low order.
     """
     pair = sorted((participant, other))
-    return _derive(terms, shared_secret(own, other_key), PAIR_MASK_DOMAIN, pair, KEY_BYTES)
+    secret = _exchange(own, other_key, f"mask key of {other}")
+    return _derive(terms, secret, PAIR_MASK_DOMAIN, pair, KEY_BYTES)
 
 
 def self_mask_key(terms: PairwiseRound, participant: str, seed: bytes) -> bytes:
@@ -129,8 +130,8 @@ def seal_shares(
     Raises:
         MaskKeyError: the peer's enrolled key is malformed or of low order.
     """
-    sealing = terms.peer(receiver).sealing
-    secret = shared_secret(once, sealing) + shared_secret(enrolled, sealing)
+    sealing, whose = terms.peer(receiver).sealing, f"enrolled key of {receiver}"
+    secret = _exchange(once, sealing, whose) + _exchange(enrolled, sealing, whose)
     key, nonce = _aead(terms, secret, keys.participant, receiver)
     return key.encrypt(nonce, shares, _additional(terms, keys, receiver)).hex()
 
@@ -149,7 +150,8 @@ def open_shares(
         MaskKeyError: the sender's share key is of low order.
     """
     sender = terms.peer(keys.participant)
-    secret = shared_secret(enrolled, keys.share_key) + shared_secret(enrolled, sender.sealing)
+    secret = _exchange(enrolled, keys.share_key, f"share key of {sender.participant}")
+    secret += _exchange(enrolled, sender.sealing, f"enrolled key of {sender.participant}")
     key, nonce = _aead(terms, secret, keys.participant, receiver)
     additional = _additional(terms, keys, receiver)
     try:
@@ -161,6 +163,13 @@ def open_shares(
             "does not follow the protocol"
         ) from error
     return shares[:SHARE_BYTES], shares[SHARE_BYTES:]
+
+
+def _exchange(own: X25519PrivateKey, other: str, whose: str) -> bytes:
+    try:
+        return shared_secret(own, other)
+    except MaskKeyError as error:
+        raise MaskKeyError(f"{whose}: {error}") from error
 
 
 def _aead(terms: PairwiseRound, secret: bytes, sender: str, receiver: str) -> tuple[AESGCM, bytes]:

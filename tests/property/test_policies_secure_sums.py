@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import numpy as np
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
@@ -52,22 +53,20 @@ def test_the_opened_sum_is_the_plain_one_or_nothing_is_opened(data: st.DataObjec
     least = data.draw(st.integers(members // 2 + 1, members).filter(lambda one: one > 1))
     word_bits: WordBits = data.draw(st.sampled_from([32, 64]))
     words = data.draw(st.integers(1, 70))
-    # Where each one leaves: before sharing, before masking, after sending, or never.
+    # How far each one comes: to nothing, sharing, sending, or the end.
     until = {name: data.draw(st.sampled_from([0, 1, 2, 3, 3, 3])) for name in names}
     round_ = _round(kind, names, least, words, word_bits)
 
     for name in names:
         if until[name] > 0:
             round_.share(name)
-    # Without a peer's shares pairwise masks cannot start; consent-gated ones need none.
     sent: dict[str, Words] = {}
     total = zeros(words, word_bits)
-    seed = data.draw(st.integers(0, 2**32 - 1))
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     for name in (one for one in names if until[one] > 1):
         plain = generator.integers(0, 2**word_bits, words, word_type(word_bits))
         masked = plain.copy()
-        with contextlib.suppress(TooFew):
+        with contextlib.suppress(TooFew):  # pairwise masks cannot start
             round_.mask(name, masked)
             sent[name] = masked
             add_into(total, plain)
@@ -79,5 +78,5 @@ def test_the_opened_sum_is_the_plain_one_or_nothing_is_opened(data: st.DataObjec
     if possible:
         assert np.array_equal(round_.open(sent), total)
     else:
-        with np.testing.assert_raises(PolicyError):
+        with pytest.raises(PolicyError):
             round_.open(sent)

@@ -203,7 +203,7 @@ def test_a_signed_key_of_low_order_is_refused(
             site.terms, keys, ME, bytes(66), once=once, enrolled=site.sealing_keys[A]
         )
 
-    with pytest.raises(error):
+    with pytest.raises(error, match=f"key of {A}"):
         site.nodes[ME].mask(changed(site.letters()[ME], change), site.plain[ME].copy())
 
 

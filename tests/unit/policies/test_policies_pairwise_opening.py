@@ -13,6 +13,7 @@ from policies import pairwise_opening as opening
 from policies.errors import (
     DocumentError,
     KeyRepeated,
+    MaskKeyError,
     NotSigned,
     PolicyError,
     SecretMismatch,
@@ -20,8 +21,8 @@ from policies.errors import (
     UnknownPeer,
     WrongPermit,
 )
-from policies.pairwise_messages import Answer
-from policies.pairwise_secrets import seed_digest
+from policies.pairwise_messages import Answer, OneTimeKeys
+from policies.pairwise_secrets import keys_statement, seed_digest
 from policies.shamir import join_shares, parse_share, weights_at_zero
 
 ME, A, B, C = "node-00", "node-01", "node-02", "node-03"
@@ -56,6 +57,19 @@ def test_what_is_shared_with_a_fault_is_refused_by_name(site: PairwiseSite, faul
     change, error = SHARED[fault]
     data = changed(site.nodes[ME].share(), change)
     with pytest.raises(error):
+        opening.verify_shared(site.terms, ME, data)
+
+
+@pytest.mark.parametrize("field", ["mask_key", "share_key"])
+@pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "ff" * 32])
+def test_a_signed_key_of_low_order_is_refused(site: PairwiseSite, field: str, key: str) -> None:
+    def change(one: dict[str, Any]) -> None:
+        keys = OneTimeKeys.from_json(one["keys"] | {field: key})
+        signature = site.receipt_keys[ME].sign(keys_statement(site.terms, keys)).hex()
+        one["keys"] = keys.to_json() | {"signature": signature}
+
+    data = changed(site.nodes[ME].share(), change)
+    with pytest.raises(MaskKeyError):
         opening.verify_shared(site.terms, ME, data)
 
 

@@ -8,6 +8,7 @@ import pytest
 from pairwise_site import PairwiseSite
 
 from policies.errors import SecureSumError, UnknownPeer
+from policies.pairwise_messages import MAX_MESSAGE_BYTES, Letter, Letters, OneTimeKeys
 from policies.pairwise_round import MAX_MEMBERS, PairwiseRound, Peer, two_thirds
 from policies.permit import PermitBody
 
@@ -169,3 +170,18 @@ def test_a_permit_with_other_masks_has_none(secure_sum: object) -> None:
 def test_a_permit_that_needs_more_than_its_cohort_is_refused() -> None:
     with pytest.raises(SecureSumError, match="at most all"):
         PairwiseRound.of_permit(_permit(min_cohort=5))
+
+
+def test_the_largest_cohort_fits_into_a_message() -> None:
+    keys = OneTimeKeys(
+        participant="a" * 63,
+        **dict.fromkeys(("receipt_key", "mask_key", "share_key", "seed_digest"), "f" * 64),
+        signature="f" * 128,
+    )
+    letter = Letter(keys=keys, shares="f" * 164)
+    told = Letters(
+        version=1, permit="f" * 64, receiver="a" * 63, letters=[letter] * (MAX_MEMBERS - 1)
+    )
+    data = told.to_bytes()
+    assert len(data) <= MAX_MESSAGE_BYTES
+    assert Letters.parse(data, permit="f" * 64) == told
