@@ -45,8 +45,11 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "RunOpened": "{consumer} 为 {purpose} 开启任务 {run}：依据 {agreements} 份合约进行 "
         "{rounds} 轮训练和一次评估。",
         "run-app": "运行算法应用 {app}…。",
-        "run-terms": "每次使用：ε {epsilon}，支付 {pays} 单位；至少 {min_cohort} 个参与方，"
+        "run-terms": "每次使用支付 {pays} 单位；至少 {min_cohort} 个参与方，"
         "{quorum} 份回执方有结果，限时 {deadline_s} 秒。",
+        "run-privacy": "以 {unit} 为单位受差分隐私保护：数据行分为 {parts} 份，每份以概率 {sample} "
+        "参与，由 {by} 加入裁剪范数 {noise} 倍的噪声。单次使用为 ε {epsilon}（δ {delta}）。",
+        "run-not-private": "其使用所泄露的单条记录信息没有上界。",
         "run-clip": "更新与模型之差的 L2 范数至多为 {clip_norm}，由节点裁剪。",
         "run-voucher": "由算力券 {voucher} 支付。",
         "RunResumed": "{run} 在结束后继续。",
@@ -63,14 +66,16 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "PermitIssued": "{id} 许可 {consumer} 为 {purpose} 进行 {round}。",
         "permit-until": "有效期至 {expires}，适用于算法应用 {app}… 和模型 {model}…。",
         "permit-member": "{participant}：依合约 {agreement} 使用 {product}，至多 {max_rows} 行、"
-        "{metered_s} 秒；已预留 ε {epsilon} 和 {pays} 单位。",
+        "{metered_s} 秒；已预留 {pays} 单位。{loss}",
+        "loss": "计入本次使用，该数据产品的隐私损失为 ε {epsilon}（δ {delta}）。",
+        "loss-unbounded": "该数据产品的隐私损失 ε 无界。",
         "permit-figures": "仅下列指标可随更新一并传出：{metrics}。",
         "ReceiptAccepted": "{participant} 的节点签署：在 {round} 使用了 {product} 的 {rows_used} "
         "行。",
         "receipt-permit": "依据 {permit_id}；另有 {rows_held_back} 行用于评估；计 {metered_s} 秒。",
         "receipt-consent": "另有 {rows} 行因其个人同意无效而未向任何应用提供。",
         "receipt-under": "由合约 {agreement} 许可，使用方 {consumer}，目的 {purpose}，至多 "
-        "{max_rows} 行；计 ε {epsilon} 和 {pays} 单位。",
+        "{max_rows} 行；计 {pays} 单位。{loss}",
         "receipt-time": "自 {started} 至 {finished}，沙箱：{environment}。",
         "receipt-update": "传出的是更新 {update}…。",
         "ReceiptRefused": "{participant} 在 {round} 的回复未被接受：{text}（{code}）。",

@@ -48,9 +48,12 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "RunOpened": "{consumer} opened {run} for {purpose}: {rounds} training rounds and an "
         "evaluation under {agreements} agreements.",
         "run-app": "It runs app {app}….",
-        "run-terms": "Of one use: ε {epsilon}, {pays} units; at least {min_cohort} "
-        "participants, a "
+        "run-terms": "Of one use: {pays} units; at least {min_cohort} participants, a "
         "result with {quorum} receipts, {deadline_s} s to answer.",
+        "run-privacy": "Each {unit} is protected: rows are dealt into {parts} parts, of which "
+        "each is used with probability {sample}; noise of {noise} times the clipping norm is added "
+        "by {by}. One use by itself is ε {epsilon} at δ {delta}.",
+        "run-not-private": "Nothing bounds what its uses tell of single records.",
         "run-clip": "Nodes clip updates: they differ from the model by an L2 norm of at most "
         "{clip_norm}.",
         "run-voucher": "Paid from {voucher}.",
@@ -68,7 +71,9 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "PermitIssued": "{id} permits {consumer} {round}, for {purpose}.",
         "permit-until": "It holds until {expires}, for app {app}… and the model {model}….",
         "permit-member": "{participant}: {product} under {agreement}, at most {max_rows} rows and "
-        "{metered_s} s; ε {epsilon} and {pays} units are set aside.",
+        "{metered_s} s; {pays} units are set aside. {loss}",
+        "loss": "With this use the product has given away ε {epsilon} at δ {delta}.",
+        "loss-unbounded": "No ε bounds what the product has given away.",
         "permit-figures": "Only these figures may leave with an update: {metrics}.",
         "ReceiptAccepted": "{participant}'s node signed that it used {rows_used} rows of "
         "{product} "
@@ -78,7 +83,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "receipt-consent": "No app saw {rows} further rows: their subjects' consent did not stand.",
         "receipt-under": "Allowed by {agreement}, for {purpose} of {consumer}, who may use at "
         "most "
-        "{max_rows} rows; ε {epsilon} and {pays} units count for it.",
+        "{max_rows} rows; {pays} units count for it. {loss}",
         "receipt-time": "From {started} to {finished}, in a sandbox with {environment}.",
         "receipt-update": "What left is the update {update}….",
         "ReceiptRefused": "{participant}'s reply in {round} was not accepted: {text} ({code}).",

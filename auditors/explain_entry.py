@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from auditors.errors import RuleViolated
+from auditors.explain_rounds import said_loss
 from auditors.explain_say import Say
 from auditors.explain_sentences import sentences
 from auditors.explain_trail import MAX_FOLLOWED, Link, Trail, follow
@@ -130,12 +131,12 @@ def _beyond(trail: Trail, say: Say) -> Iterator[str]:
         if link.entry.type == "PermitIssued" and permit["id"] == body["permit_id"]:
             for member in permit["cohort"]:
                 if member["participant"] == body["participant"]:
-                    figures = {
-                        name: member[name] for name in ("agreement", "max_rows", "epsilon", "pays")
-                    }
+                    figures = {name: member[name] for name in ("agreement", "max_rows", "pays")}
                     consumer = say.who(permit["consumer"])
-                    purpose = permit["purpose"]
-                    yield say("receipt-under", consumer=consumer, purpose=purpose, **figures)
+                    purpose, loss = permit["purpose"], said_loss(say, permit, member)
+                    yield say(
+                        "receipt-under", consumer=consumer, purpose=purpose, loss=loss, **figures
+                    )
 
 
 def _verdicts(trail: Trail, say: Say) -> Iterator[Explanation]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from auditors.explain_say import MAX_NAMED, Body, Say, digest, signed
+from auditors.useloss import use_loss
 
 # -- runs and rounds -------------------------------------------------------------------------------
 
@@ -22,8 +23,14 @@ def _opened(say: Say, body: Body) -> Iterator[str]:
         agreements=len(spec["agreements"]),
     )
     yield say("run-app", app=digest(spec["app"]))
-    terms = ("epsilon", "pays", "min_cohort", "quorum", "deadline_s")
+    terms = ("pays", "min_cohort", "quorum", "deadline_s")
     yield say("run-terms", **{name: spec[name] for name in terms})
+    if spec["privacy"] is not None:
+        names = ("unit", "parts", "sample", "noise", "by", "delta")
+        epsilon = use_loss(spec["privacy"])
+        yield say("run-privacy", epsilon=epsilon, **{name: spec["privacy"][name] for name in names})
+    else:
+        yield say("run-not-private")
     if spec.get("clip_norm"):
         yield say("run-clip", clip_norm=spec["clip_norm"])
     if spec["voucher"]:
@@ -72,14 +79,22 @@ def _permit(say: Say, body: Body) -> Iterator[str]:
     app, model = digest(body["app"]), digest(body["model"])
     yield say("permit-until", expires=body["expires"], app=app, model=model)
     for one in body["cohort"][:MAX_NAMED]:
-        names = ("product", "agreement", "max_rows", "metered_s", "epsilon", "pays")
+        names = ("product", "agreement", "max_rows", "metered_s", "pays")
         figures = {name: one[name] for name in names}
-        yield say("permit-member", participant=say.who(one["participant"]), **figures)
+        loss = said_loss(say, body, one)
+        yield say("permit-member", participant=say.who(one["participant"]), loss=loss, **figures)
     if body["metrics"]:
         yield say("permit-figures", metrics=say.several(body["metrics"]))
     how = body.get("secure_sum")
     if how:
         yield say("permit-sum-governance" if how["key"] else "permit-sum-pairwise")
+
+
+def said_loss(say: Say, permit: Body, member: Body) -> str:
+    """ε of a member's product with its use, as the permit states it."""
+    if not member["epsilon"]:
+        return say("loss-unbounded")
+    return say("loss", epsilon=member["epsilon"], delta=permit["privacy"]["delta"])
 
 
 def _receipt(say: Say, body: Body) -> Iterator[str]:

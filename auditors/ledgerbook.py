@@ -1,7 +1,7 @@
 """What a replay has added up by the log's end: accounts, vouchers, and how each run went.
 
 Made of what `auditors.wholelog` took in, so that no figure in it is governance's own: uses,
-seconds, epsilon and payments are those of the logged permits and receipts, limits those of the
+seconds, losses and payments are those of the logged permits and receipts, limits those of the
 logged agreements. Where the replay named no fault, governance counted the same.
 """
 
@@ -31,7 +31,9 @@ class AgreementBook:
         entry: log index of `AgreementConcluded`.
         withdrawn: time of the consent's end, and `withdrawn_entry` its log index; None while it
             stands.
-        spent: settled and outstanding; what counts against the limits.
+        spent: settled and outstanding; what counts against the limits but that of ε.
+        given: all that was set aside of the product, under this agreement and all others; what
+            counts against a limit of ε.
         outstanding: permits that are neither answered nor closed nor abandoned.
         first: when the first permit under it was issued.
         limits: operator and right value, such as ("lteq", 3), by left operand: those of `count`,
@@ -47,6 +49,7 @@ class AgreementBook:
     withdrawn: str | None
     withdrawn_entry: int | None
     spent: Amounts
+    given: Amounts
     outstanding: int
     first: datetime | None
     limits: Mapping[str, tuple[str, Right]]
@@ -143,8 +146,8 @@ class Book:
 NOTHING: Final = Book(0, {}, {}, {})
 
 
-def agreement_book(one: Concluded) -> AgreementBook:
-    """One agreement's page."""
+def agreement_book(one: Concluded, given: Amounts) -> AgreementBook:
+    """One agreement's page; `given` is its product's."""
     agreement, account = one.agreement, one.account
     return AgreementBook(
         agreement=agreement.id,
@@ -155,6 +158,7 @@ def agreement_book(one: Concluded) -> AgreementBook:
         withdrawn=one.withdrawn,
         withdrawn_entry=one.withdrawn_entry,
         spent=account.total,
+        given=given,
         outstanding=len(account.outstanding),
         first=account.first,
         limits=_limits(agreement),

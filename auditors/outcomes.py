@@ -28,10 +28,12 @@ from policies.canonical import Json, sha256_hex
 from policies.derived import derived_from
 from policies.errors import MaskKeyError
 from policies.fields import instant, parse_instant
+from policies.left_values import epsilon_after
 from policies.masks import parse_public_key
 from policies.permit import EXPIRY_GRACE, PermitBody
 from policies.release import NO_REPLY, withdrawn_before_release
 from policies.sumterms import permit_sum
+from policies.values import decimal_text
 
 Fault = tuple[str, str]
 Body = Mapping[str, Any]
@@ -143,6 +145,7 @@ def _members(register: Register, run: Run, decided: Body) -> list[dict[str, Json
             continue
         claim = claims[verdict["product"]]
         duties = register.agreement(claim.agreement).agreement.post_duties
+        loss = epsilon_after(register.given(claim.product).losses, run.spec.privacy)
         member: dict[str, Json] = {
             "participant": claim.participant,
             "product": claim.product,
@@ -151,7 +154,7 @@ def _members(register: Register, run: Run, decided: Body) -> list[dict[str, Json
             "report": verdict["report"],
             "max_rows": claim.rows,
             "metered_s": run.spec.deadline_s,
-            "epsilon": run.spec.epsilon,
+            "epsilon": "" if loss is None else decimal_text(loss),
             "pays": run.spec.pays,
             "duties": list(duties),
             "sealing": (claim.disclosure_key or "") if sealed else "",

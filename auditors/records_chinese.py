@@ -46,8 +46,9 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "measure-permit": "每次使用均须有仅限一轮的签名许可，许可先入日志后签发。许可："
         "{permits} 份；其中没有有效回执的成员：{missing}。",
         "measure-sandbox": "使用时测得：{environment}",
-        "measure-epsilon": "各合约下已预留的隐私损失 ε：{parts}",
-        "measure-epsilon-none": "各任务均未声明隐私损失。",
+        "measure-epsilon": "各合约所涉数据产品的隐私损失 ε：{parts}",
+        "measure-epsilon-none": "各任务均未采用差分隐私：ε 无界。",
+        "no-bound": "无界",
         "measure-consent": "未获有效同意的个人的数据行在应用读取任何数据之前即被剔除：单次使用至多 "
         "{most} 行，由 {owners} 个节点签署",
         "measure-cohort": "任务要求的最少参与方数量：{least}",

@@ -106,7 +106,7 @@ class Drawn:
                 Cell(text=one["finished"].replace("T", " ")),
                 number(one["rows"]),
                 number("" if one["without_consent"] is None else one["without_consent"]),
-                number(one["epsilon"]),
+                number(one["epsilon"] or self("no-bound")),
             )
             for one in mine
         ]

@@ -62,8 +62,9 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "signed. Permits: {permits}; members of their cohorts without an accepted receipt: "
         "{missing}.",
         "measure-sandbox": "Measured at the uses: {environment}",
-        "measure-epsilon": "Privacy loss ε set aside, by agreement: {parts}",
-        "measure-epsilon-none": "No privacy loss was stated by any run.",
+        "measure-epsilon": "Privacy loss ε of the product, by agreement: {parts}",
+        "measure-epsilon-none": "No run had differential privacy: nothing bounds ε.",
+        "no-bound": "no bound",
         "measure-consent": "Rows of data subjects whose consent did not stand were left out before "
         "an app saw any row: up to {most} rows in one use; nodes that signed so: {owners}",
         "measure-cohort": "Least number of participants that runs asked for: {least}",

@@ -134,9 +134,10 @@ def measures(drawn: Drawn, owner: str = "") -> list[str]:
         owners = len({one["participant"] for one in left_out})
         told.append(drawn("measure-consent", most=most, owners=owners))
     spent = [
-        f"{short(one['agreement'])} {one['spent']['epsilon']}"
+        f"{short(one['agreement'])} {one['spent']['epsilon'] or drawn('no-bound')} "
+        f"(δ {one['spent']['delta']})"
         for one in document["agreements"]
-        if owner in ("", one["assigner"]) and one["spent"]["epsilon"] != "0"
+        if owner in ("", one["assigner"]) and one["spent"]["delta"] is not None
     ]
     told.append(
         drawn("measure-epsilon", parts=", ".join(spent)) if spent else drawn("measure-epsilon-none")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from policies.account import Account, Amounts
+from policies.account import NOTHING, Account, Amounts
 from policies.canonical import canonical_bytes
 from policies.claim import Claim
 from policies.errors import AccountError
@@ -113,6 +113,7 @@ class Register:
         self.laws_digest = baseline_digest(())
         self.certificates: dict[str, Certified] = {}
         self._claims: dict[str, Claim] = {}
+        self._given: dict[str, Amounts] = {}
 
     def take(self, kind: str, index: int, time: str, body: Body) -> None:
         """An entry of one of `KINDS`.
@@ -179,6 +180,11 @@ class Register:
 
     # -- accounts --------------------------------------------------------------------------------
 
+    def given(self, product: str) -> Amounts:
+        """All that was ever set aside of a product, under whatever agreement: of its losses nothing
+        comes back, of its seconds some may have."""
+        return self._given.get(product, NOTHING)
+
     def reserve(self, permit: PermitBody) -> None:
         """What a permit sets aside under each of the agreements that it names.
 
@@ -189,7 +195,8 @@ class Register:
         at = parse_instant(permit.issued)
 
         def set_aside(one: Concluded, member: CohortMember) -> None:
-            one.account = one.account.reserve(permit.id, member.amounts, at=at)
+            one.account = one.account.reserve(permit.id, permit.reserved(member), at=at)
+            self._given[member.product] = self.given(member.product).plus(permit.reserved(member))
 
         self._for_each(permit, set_aside)
 
@@ -201,8 +208,7 @@ class Register:
         """
         one = self.agreement(agreement)
         reserved = one.account.outstanding.get(permit, Amounts())
-        used = Amounts(reserved.uses, metered_s, reserved.epsilon, reserved.paid)
-        one.account = one.account.commit(permit, used)
+        one.account = one.account.commit(permit, replace(reserved, metered_s=metered_s))
 
     def keep(self, permit: PermitBody) -> None:
         """What is still outstanding under a permit counts as used.

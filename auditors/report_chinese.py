@@ -40,7 +40,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "tile-refused": "裁定：未获准",
         "tile-withdrawals": "撤回的授权",
         "tile-missing": "无回执的许可",
-        "tile-epsilon": "单个合约的最大 ε",
+        "tile-epsilon": "单个数据产品的最大 ε",
         "tile-runs": "任务",
         "tile-violations": "违规",
         "tile-alarms": "告警",
@@ -110,15 +110,17 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "effect-broken": "此后仍有 {permits} 份许可和 {uses} 次使用。",
         "in-flight": "{n} 份，其中 {refused} 份未发生使用",
         "budgets": "隐私损失与其他额度",
-        "budgets-caption": "各合约的上限与已计入的数额（就整个日志而言）；使用自签发许可时起计入",
-        "budgets-zero": "各任务均未声明隐私损失，故每份许可中的 ε 均为 0。这仅说明未作声明，"
-        "并不说明没有隐私损失。",
+        "budgets-caption": "各合约的上限与已计入的数额（就整个日志而言）；使用自签发许可时起计入；"
+        "ε 则计入该数据产品在任何合约下的每次使用",
+        "budgets-zero": "各任务均未采用差分隐私，故其使用所泄露的单条记录信息没有上界：ε 无界。",
+        "no-bound": "无界",
+        "at-delta": "δ {delta}",
         "metered": "秒数",
         "paid": "支付",
         "of-most": "{spent}，上限 {most}",
         "of-below": "{spent}，须小于 {most}",
         "no-limit": "{spent}，无上限",
-        "plot-epsilon": "各合约下已计入的隐私损失 ε；竖线为其上限",
+        "plot-epsilon": "各合约所涉数据产品的隐私损失 ε；竖线为合约上限",
         "plot-levels-text": "{parts}。",
         "plot-level-part": "{name}：{words}",
         "missing": "缺失事项",
@@ -221,8 +223,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "limit-3": "日志不能说明谁在线、运营方时钟是否准确、被拒绝的回复是否本应接受，"
         "也不能说明从未写入日志的事项，"
         "例如被治理服务隐瞒的撤回；后者见于节点自身的日志（`tds node reconcile`）。",
-        "limit-4": "隐私损失 ε 为任务就每次使用所声明、并由许可预留的数额，按基本组合定理相加，"
-        "并非对模型的测量。",
+        "limit-4": "隐私损失 ε 由许可所载的噪声与抽样得出，涵盖数据产品的全部使用"
+        "（差分隐私，向上取整）；它限定可得知的单条记录信息，并非对模型的测量。",
         "limit-5": "连同检查点一并从末尾删除的条目，只有与更新的检查点核对才能发现："
         "请保存每次审计的检查点。",
         "entry-types": "按类型统计的条目：{parts}。",

@@ -39,6 +39,7 @@ USES: Final = (
     "rows_registered",
     "seconds",
     "epsilon",
+    "delta",
     "pays",
     "started",
     "finished",
@@ -156,7 +157,7 @@ def _use(event: Used | Missing, known: Known) -> Row:
     head: Row = [event.entry, event.time]
     place: Row = [*_where(member, known), member.permit, member.entry]
     if isinstance(event, Missing):
-        figures: Row = ["", "", "", member.max_rows, "", member.epsilon, member.pays, "", "", ""]
+        figures: Row = ["", "", "", member.max_rows, "", *_loss(member), member.pays, "", "", ""]
         return [*head, f"no receipt ({event.how})", *place, *figures, event.code, event.text]
     figures = [
         event.rows,
@@ -164,13 +165,18 @@ def _use(event: Used | Missing, known: Known) -> Row:
         "" if event.without_consent is None else event.without_consent,
         member.max_rows,
         event.metered_s,
-        member.epsilon,
+        *_loss(member),
         member.pays,
         event.started,
         event.finished,
         event.environment,
     ]
     return [*head, "receipt accepted", *place, *figures, "", ""]
+
+
+def _loss(member: Permitted) -> tuple[str, str]:
+    """ε of the product by then, and at which δ."""
+    return member.epsilon or "no bound", member.delta
 
 
 def _withdrawal(one: Withdrawal, known: Known) -> Row:

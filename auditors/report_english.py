@@ -48,7 +48,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "tile-refused": "verdicts: refused",
         "tile-withdrawals": "consents withdrawn",
         "tile-missing": "permits without receipt",
-        "tile-epsilon": "largest ε under one agreement",
+        "tile-epsilon": "largest ε of one product",
         "tile-runs": "runs",
         "tile-violations": "broken rules",
         "tile-alarms": "alarms",
@@ -125,15 +125,19 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         # -- privacy and budgets
         "budgets": "Privacy loss and other budgets",
         "budgets-caption": "What each agreement allows and what counts against it, over the whole "
-        "log; a use counts from its permit on",
-        "budgets-zero": "No run stated a privacy loss, so that ε is 0 in every permit. That says "
-        "that none was stated, not that there was none.",
+        "log; a use counts from its permit on, and for ε every use of the product, under whatever "
+        "agreement",
+        "budgets-zero": "No run had differential privacy, so that nothing bounds what its uses "
+        "told of single records: ε has no bound.",
+        "no-bound": "no bound",
+        "at-delta": "δ {delta}",
         "metered": "Seconds",
         "paid": "Paid",
         "of-most": "{spent} of {most}",
         "of-below": "{spent} of less than {most}",
         "no-limit": "{spent}, no limit",
-        "plot-epsilon": "Privacy loss ε set aside under each agreement; the mark is its limit",
+        "plot-epsilon": "Privacy loss ε of each agreement's product; the mark is the agreement's "
+        "limit",
         "plot-levels-text": "{parts}.",
         "plot-level-part": "{name}: {words}",
         # -- missing
@@ -248,8 +252,9 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "reply that was refused was good, nor anything that was never logged, such as a "
         "withdrawal that governance swallowed: that stands in the node's own log "
         "(`tds node reconcile`).",
-        "limit-4": "Privacy loss ε is what the run stated for each use and the permit set aside, "
-        "added up by basic composition. It is not measured on the model.",
+        "limit-4": "Privacy loss ε follows from the noise and the sampling that permits state, "
+        "over all uses of a product (differential privacy, rounded up). It bounds what can be told "
+        "of a record; it is not measured on the model.",
         "limit-5": "Entries dropped from the end together with their checkpoints can be seen only "
         "against a later checkpoint: keep the one of each audit.",
         "entry-types": "Entries by type: {parts}.",

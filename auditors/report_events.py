@@ -60,7 +60,11 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
-    """One member of a permit's cohort, with what is set aside for its use."""
+    """One member of a permit's cohort, with what is set aside for its use.
+
+    Attributes:
+        epsilon: of the product by then, this use included, at `delta`; "" where nothing bounds it.
+    """
 
     entry: int
     time: str
@@ -70,6 +74,7 @@ class Permitted:
     max_rows: int
     metered_s: int
     epsilon: str
+    delta: str
     pays: str
     voucher: str
 
@@ -230,6 +235,7 @@ class Events:
                 max_rows=member["max_rows"],
                 metered_s=member["metered_s"],
                 epsilon=member["epsilon"],
+                delta=body["privacy"]["delta"] if body["privacy"] is not None else "",
                 pays=member["pays"],
                 voucher=body["voucher"],
             )

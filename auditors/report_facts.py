@@ -250,7 +250,7 @@ class _Collector:
             group.evaluated += 1
         group.leave_out(event.without_consent)
         group.metered_s += event.metered_s
-        group.epsilon = _sum(group.epsilon, member.epsilon)
+        group.epsilon, group.delta = member.epsilon, member.delta
         group.pays = _sum(group.pays, member.pays)
         if event.environment not in group.environments and len(group.environments) < 8:
             group.environments.append(event.environment)

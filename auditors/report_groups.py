@@ -13,7 +13,8 @@ class UseGroup:
         rows_least, rows_most, rows_total: of training uses, rows that were trained on.
         without_least, without_most: rows that one use left out for want of their subjects'
             consent, as receipts say; None while none says.
-        metered_s, epsilon, pays: of uses with an accepted receipt.
+        metered_s, pays: of uses with an accepted receipt.
+        epsilon: of the product with the last of these uses, at `delta`; "" where nothing bounds it.
     """
 
     participant: str
@@ -31,7 +32,8 @@ class UseGroup:
     without_least: int | None = None
     without_most: int | None = None
     metered_s: int = 0
-    epsilon: str = "0"
+    epsilon: str = ""
+    delta: str = ""
     pays: str = "0"
     environments: list[str] = field(default_factory=list)
     first: str = ""

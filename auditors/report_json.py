@@ -11,9 +11,9 @@
     uses            by product, agreement and run: whose, for whom, for what, which app, how often,
                     rows, least and most of the rows that one receipt left out for want of
                     subjects' consent (without_least, without_most; null: no receipt says), seconds,
-                    epsilon, pays, first and last entry
+                    epsilon, delta, pays, first and last entry
     sessions        single uses: start and end as the receipt says, rows, rows without consent
-                    (null: it does not say), epsilon, environment
+                    (null: it does not say), epsilon, delta, environment
     refusals        by product, run and reason: code, text, count, first and last round and entry
     withdrawals     of consents: reason, last use before, first decision after, permits under way
     missing         permits without an accepted receipt: by_code, and the first of them one by one
@@ -26,11 +26,14 @@
     alarms          policy engines that disagreed
     timeline, rounds    what the plots show: bounded, joined where there is much
 
-Decimals (epsilon, units) are strings. A list of single happenings is `{"total": …, "items": […]}`
-with at most `report_scope.MAX_LISTED` items; all of them are in the CSV files. Entries are named by
-log index. Participants are pseudonyms as the log has them; names handed in stand under `names`.
-Titles, columns, authors, outputs and reasons are "" or empty unless the texts that open their
-commitments (`description`, `commitment`) were handed in; no such text is in the log.
+Decimals (epsilon, delta, units) are strings. An epsilon is of the product, under all its
+agreements, at the delta beside it: with the use that it stands at, or as it was spent by the log's
+end. Where nothing bounds it, it is "" at a use, null at an agreement. A list of single happenings
+is `{"total": …, "items": […]}` with at most `report_scope.MAX_LISTED` items; all of them are in the
+CSV files. Entries are named by log index. Participants are pseudonyms as the log has them; names
+handed in stand under `names`. Titles, columns, authors, outputs and reasons are "" or empty unless
+the texts that open their commitments (`description`, `commitment`) were handed in; no such text is
+in the log.
 """
 
 from __future__ import annotations
@@ -172,7 +175,7 @@ def _registered(facts: Facts, known: Known) -> Object:
 def agreement_json(facts: Facts, contract: Contract) -> Object:
     """An agreement with its limits and what was spent under it."""
     book = facts.book.agreements.get(contract.agreement)
-    spent = book.spent if book else NOTHING
+    spent, given = (book.spent, book.given) if book else (NOTHING, NOTHING)
     return {
         "agreement": contract.agreement,
         "product": contract.product,
@@ -189,11 +192,16 @@ def agreement_json(facts: Facts, contract: Contract) -> Object:
         "spent": {
             "uses": spent.uses,
             "metered_s": spent.metered_s,
-            "epsilon": decimal_text(spent.epsilon),
+            "epsilon": _decimal(given.epsilon),
+            "delta": _decimal(given.delta),
             "paid": decimal_text(spent.paid),
             "earned": decimal_text(facts.earned.get(contract.agreement, Decimal(0))),
         },
     }
+
+
+def _decimal(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)
 
 
 def _limits(book: AgreementBook) -> Object:
@@ -288,6 +296,7 @@ def _missing(one: Missing) -> Object:
         **asdict(member.whose),
         **asdict(member.round),
         "epsilon": member.epsilon,
+        "delta": member.delta,
         "pays": member.pays,
     }
 
@@ -304,6 +313,7 @@ def _session(one: Used) -> Object:
         "held_back": one.held_back,
         "without_consent": one.without_consent,
         "epsilon": member.epsilon,
+        "delta": member.delta,
         "started": one.started,
         "finished": one.finished,
         "environment": one.environment,

@@ -109,7 +109,7 @@ def _tiles(show: Show) -> list[Tile]:
         ("refused", totals["refused"], "plain"),
         ("withdrawals", totals["withdrawals"], "plain"),
         ("missing", totals["missing"], "warn" if totals["missing"] else "plain"),
-        ("epsilon", sections.most_epsilon(document), "plain"),
+        ("epsilon", sections.most_epsilon(show), "plain"),
         ("runs", len(document["runs"]), "plain"),
         ("violations", broken, "bad" if broken else "good"),
         ("alarms", alarms, "bad" if alarms else "good"),

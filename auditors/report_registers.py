@@ -46,7 +46,7 @@ def _run(show: Show, one: Object) -> Sequence[Cell]:
         Cell(text=str(one["decisions"]), note=decided),
         closed,
         Cell(text=str(one["receipts"]), note=show("receipts-note", refused=one["refused"])),
-        number(one["epsilon"]),
+        show.loss(one["epsilon"], one["delta"]),
         Cell(
             text=f"{model[:12]}…" if model else "",
             full=model,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditors.useloss import use_loss
 from policies.entries import Entry
 
 
@@ -14,7 +15,8 @@ class RunFacts:
     """One run.
 
     Attributes:
-        epsilon, pays: of one use, as the run states it.
+        epsilon: of one use by itself, at `delta` and with `noise`; "" where nothing bounds it.
+        pays: of one use, as the run states it.
         state: `OPEN` until it ended; then as its end says, with governance's reason.
         said: commitment to the words of who ended it.
         decisions: rounds decided, attempts counted; `nobody` those that permitted no one.
@@ -32,6 +34,8 @@ class RunFacts:
     agreements: int
     rounds: int
     epsilon: str
+    delta: str
+    noise: str
     pays: str
     voucher: str
     min_cohort: int
@@ -110,7 +114,9 @@ def _opened(index: int, time: str, body: Mapping[str, Any]) -> RunFacts:
         app=spec["app"],
         agreements=len(spec["agreements"]),
         rounds=spec["rounds"],
-        epsilon=spec["epsilon"],
+        epsilon=use_loss(spec["privacy"]),
+        delta=spec["privacy"]["delta"] if spec["privacy"] is not None else "",
+        noise=spec["privacy"]["noise"] if spec["privacy"] is not None else "",
         pays=spec["pays"],
         voucher=spec["voucher"],
         min_cohort=spec["min_cohort"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -75,7 +74,7 @@ def _use(show: Show, one: Object) -> Sequence[Cell]:
         Cell(text=", ".join(counts)),
         Cell(text=_rows(show, one)),
         Cell(text=_without(show, one), number=True),
-        number(one["epsilon"]),
+        show.loss(one["epsilon"], one["delta"]),
         show.when(one["first"], one["last"], one["first_entry"], one["last_entry"]),
     )
 
@@ -291,7 +290,7 @@ def budgets(show: Show) -> Section:
     """What each agreement allows, and what counts against it."""
     found = show.document["agreements"]
     blocks: list[Block] = []
-    spending = [one for one in found if one["spent"]["epsilon"] != "0"]
+    spending = [one for one in found if one["spent"]["delta"] is not None]
     if spending or any("epsilon" in one["limits"] for one in found):
         blocks.append(_epsilon(show, found))
     elif show.document["totals"]["permitted"]:
@@ -309,18 +308,26 @@ def _budget(show: Show, one: Object) -> Sequence[Cell]:
         show.who(one["assigner"], show.of(one["assigner"], one["product"])),
         Cell(text=show.limit(spent["uses"], limits.get("count"))),
         Cell(text=show.limit(spent["metered_s"], limits.get("meteredTime"))),
-        Cell(text=show.limit(spent["epsilon"], limits.get("epsilon"))),
+        _loss(show, spent, limits.get("epsilon")),
         number(spent["paid"]),
     )
+
+
+def _loss(show: Show, spent: Object, limit: Object | None) -> Cell:
+    epsilon, delta = spent["epsilon"], spent["delta"]
+    text = show.limit(show("no-bound") if epsilon is None else epsilon, limit)
+    return Cell(text=text, note=show("at-delta", delta=delta) if delta is not None else "")
 
 
 def _epsilon(show: Show, found: Sequence[Object]) -> Figure:
     bars = []
     for one in found:
-        limit, spent = one["limits"].get("epsilon"), Decimal(one["spent"]["epsilon"])
-        if limit is not None or spent:
+        limit, epsilon = one["limits"].get("epsilon"), one["spent"]["epsilon"]
+        if limit is not None or one["spent"]["delta"] is not None:
             most = Decimal(limit["most"]) if limit else None
-            words = show.limit(decimal_text(spent), limit)
+            # What nothing bounds fills the bar.
+            spent = Decimal(epsilon) if epsilon is not None else most or Decimal(0)
+            words = show.limit(show("no-bound") if epsilon is None else epsilon, limit)
             bars.append(Level(short(one["agreement"]), spent, most, words))
     bars.sort(key=lambda bar: (-bar.value, bar.name))
     parts = "; ".join(
@@ -332,9 +339,9 @@ def _epsilon(show: Show, found: Sequence[Object]) -> Figure:
     return Figure(image=report_plots.levels(said, bars), caption=show("plot-epsilon"))
 
 
-def most_epsilon(document: Object) -> str:
-    """The largest privacy loss that was set aside under one agreement."""
-    spent: dict[str, Decimal] = defaultdict(Decimal)
-    for one in document["agreements"]:
-        spent[one["agreement"]] = Decimal(one["spent"]["epsilon"])
-    return decimal_text(max(spent.values(), default=Decimal(0)))
+def most_epsilon(show: Show) -> str:
+    """The largest privacy loss of one product."""
+    spent = [one["spent"]["epsilon"] for one in show.document["agreements"]]
+    if None in spent:
+        return show("no-bound")
+    return decimal_text(max(map(Decimal, spent), default=Decimal(0)))

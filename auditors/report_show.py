@@ -116,6 +116,11 @@ class Show:
         """The kind and number of a round."""
         return self("place", kind=self(at["kind"]), round=at["round"])
 
+    def loss(self, epsilon: str, delta: str) -> Cell:
+        """ε and its δ, as a permit or a run states them; "" is no bound."""
+        note = self("at-delta", delta=delta) if delta else ""
+        return Cell(text=epsilon or self("no-bound"), note=note, number=True)
+
     def limit(self, spent: object, limit: Object | None) -> str:
         """What was spent, of what is allowed."""
         if limit is None:

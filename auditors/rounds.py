@@ -35,7 +35,7 @@ from policies.cover import decide_covered
 from policies.entries import Entry
 from policies.evaluate import Reason, Request, Value
 from policies.fields import parse_instant
-from policies.left_values import decision_time, passing_values, standing_values
+from policies.left_values import decision_time, passing_values, room_of, standing_values
 from policies.memory import Memory
 from policies.operands import OPERANDS
 from policies.privacy_facts import fewest_opened
@@ -184,15 +184,17 @@ def _candidates(
         facts = claim_reasons(claim, app_facts, claim.participant in body["nodes"], now)
         if concluded.agreement.id in held:
             facts.append(held[concluded.agreement.id])
+        given = register.given(claim.product).losses
         yield Candidate(
             participant=claim.participant,
             product=claim.product,
             agreement=concluded.agreement,
             facts=facts,
             state=_standing(known, run, id, claim, body["kind"], voucher)
-            | passing_values(concluded.account, spec, now),
+            | passing_values(concluded.account, given, spec, now),
             request=Request(target=claim.product, assignee=run.consumer, action=body["kind"]),
             rows=claim.rows,
+            room=room_of(given, spec.privacy),
         )
 
 

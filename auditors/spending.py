@@ -10,6 +10,7 @@ from auditors.ledgerbook import VoucherBook, voucher_book
 from policies.account import Voucher
 from policies.errors import AccountError
 from policies.permit import PermitBody
+from policies.privacy import Privacy
 from policies.statements import RunSpec
 from policies.values import decimal_text
 
@@ -52,13 +53,16 @@ class Spending:
         if spec is None:
             yield "permit-reserves", f"{permit.id}: expected an opened run, got {permit.run}"
             return
-        expected = (spec.deadline_s, spec.epsilon, spec.pays)
+        if permit.privacy != spec.privacy:
+            text = f"expected the run's terms of privacy, {_terms(spec.privacy)}"
+            yield "permit-reserves", f"{permit.id}: {text}, got {_terms(permit.privacy)}"
+        expected = (spec.deadline_s, spec.pays)
         for member in permit.cohort:
-            got = (member.metered_s, member.epsilon, member.pays)
+            got = (member.metered_s, member.pays)
             if got != expected:
                 yield (
                     "permit-reserves",
-                    f"{permit.id}, {member.participant}: expected seconds, epsilon and pay "
+                    f"{permit.id}, {member.participant}: expected seconds and pay "
                     f"{expected} as the run states, got {got}",
                 )
         yield from self._paid(permit, spec)
@@ -88,3 +92,9 @@ class Spending:
                 f"{permit.id}: expected at most the {decimal_text(voucher.balance)} units that "
                 f"{voucher.id} has left, got {decimal_text(pays)}",
             )
+
+
+def _terms(privacy: Privacy | None) -> str:
+    if privacy is None:
+        return "none"
+    return f"noise {privacy.noise}, sample {privacy.sample}, δ {privacy.delta} for a {privacy.unit}"

@@ -117,7 +117,11 @@ class Replay:
         )
 
     def _book(self) -> Book:
-        agreements = {id: agreement_book(one) for id, one in self._register.agreements.items()}
+        register = self._register
+        agreements = {
+            id: agreement_book(one, register.given(one.agreement.target))
+            for id, one in register.agreements.items()
+        }
         runs = {id: course.book() for id, course in self._runs.courses.items()}
         return Book(self._entries, agreements, self.rules.spending.books(), runs)
 

@@ -211,7 +211,6 @@ class LargeLog:
             memory_bytes=1 << 30,
             metrics=["train_loss", "eval_loss", "eval_accuracy", "num-examples"],
             config={},
-            epsilon="0.01",
             pays="2",
             voucher="voucher-1",
         )
@@ -270,6 +269,7 @@ class LargeLog:
                 claim,
                 concluded.agreement,
                 concluded.account,
+                register.given(claim.product).losses,
                 spec,
                 opened.entry,
                 CONSUMER,
@@ -320,7 +320,7 @@ class LargeLog:
                     report=sha256_hex(verdict.document or b""),
                     max_rows=10_000,
                     metered_s=spec.deadline_s,
-                    epsilon=spec.epsilon,
+                    epsilon="",
                     pays=spec.pays,
                     duties=list(agreement.post_duties),
                     sealing="",
@@ -509,7 +509,6 @@ def _constraints(number: int, names: list[str]) -> list[dict[str, Any]]:
     more = [
         _constraint("count", "lteq", _typed("1000000", "integer")),
         _constraint("dateTime", "lt", _typed("2040-01-01T00:00:00Z", "dateTime")),
-        _constraint("epsilon", "lteq", _typed("100000", "decimal")),
         _constraint("minParticipants", "gteq", _typed("3", "integer")),
         _constraint("recipient", "eq", CONSUMER),
         _constraint("spatial", "isPartOf", "CN"),

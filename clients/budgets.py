@@ -28,6 +28,9 @@ class Budget:
         uses_limit, metered_limit_s, epsilon_limit: the most there can be in all; None where no
             plain limit is agreed.
         uses_left, metered_left_s, epsilon_left: None where there is no limit; never below 0.
+        epsilon: of the product, under this agreement and all others; None where uses without
+            privacy leave it without a bound, and then nothing is left.
+        delta: the δ that it is stated at; None where no use stated one.
         until: the last moment of a use; None where none is agreed.
     """
 
@@ -38,9 +41,10 @@ class Budget:
     metered_s: int
     metered_limit_s: int | None
     metered_left_s: int | None
-    epsilon: str
+    epsilon: str | None
     epsilon_limit: str | None
     epsilon_left: str | None
+    delta: str | None
     until: str | None
 
 
@@ -54,7 +58,7 @@ def budget_of(record: AgreementRecord) -> Budget:
     metered = _limit(agreement, "meteredTime", whole=True)
     epsilon = _limit(agreement, "epsilon", whole=False)
     until = _limit(agreement, "dateTime", whole=False)
-    spent = Decimal(record.epsilon)
+    spent, delta = record.given.epsilon, record.given.delta
     return Budget(
         agreement=record.id,
         uses=record.uses,
@@ -63,11 +67,16 @@ def budget_of(record: AgreementRecord) -> Budget:
         metered_s=record.metered_s,
         metered_limit_s=metered,
         metered_left_s=None if metered is None else max(0, metered - record.metered_s),
-        epsilon=record.epsilon,
+        epsilon=None if spent is None else decimal_text(spent),
         epsilon_limit=None if epsilon is None else decimal_text(epsilon),
-        epsilon_left=None if epsilon is None else decimal_text(max(Decimal(0), epsilon - spent)),
+        epsilon_left=None if epsilon is None else decimal_text(_left(epsilon, spent)),
+        delta=None if delta is None else decimal_text(delta),
         until=instant(until) if isinstance(until, datetime) else None,
     )
+
+
+def _left(limit: Decimal, spent: Decimal | None) -> Decimal:
+    return max(Decimal(0), limit - spent) if spent is not None else Decimal(0)
 
 
 def _limit(agreement: Agreement | None, operand: str, *, whole: bool) -> Any:

@@ -35,8 +35,10 @@ from policies.canonical import sha256_hex
 from policies.errors import DocumentError, SignatureError
 from policies.evaluate import Effect, Report, Request, evaluate
 from policies.fields import instant, parse_instant
+from policies.left_values import room_of
 from policies.odrl import Agreement, parse_agreement
 from policies.permit import CohortMember, Kind, Permit, PermitBody, open_permit
+from policies.privacy_loss import Losses
 from policies.wire import RefusalCode
 
 CLOCK_SKEW: Final = timedelta(seconds=5)
@@ -123,6 +125,7 @@ class Admission:
         member: this node's part in the cohort.
         agreement: the node's own copy.
         uses: uses under it before this one; `begin_use` insists on it.
+        losses: of the product before this use, under any agreement; likewise.
         seen: the checkpoint to remember.
         report: the node's own evaluation.
     """
@@ -131,6 +134,7 @@ class Admission:
     member: CohortMember
     agreement: Agreement
     uses: int
+    losses: Losses
     seen: SeenCheckpoint
     report: Report
 
@@ -170,8 +174,9 @@ def check_permit(
             "app-not-approved",
             f"the owner has not approved app {body.app}; on the node: tds app approve {body.app}",
         )
-    agreement, uses, report = _check_agreement(body, member, keys, view, now)  # 6.7
-    return Admission(permit, member, agreement, uses, seen, report)
+    agreement, record, report = _check_agreement(body, member, keys, view, now)  # 6.7
+    losses = record.given.losses
+    return Admission(permit, member, agreement, record.uses, losses, seen, report)
 
 
 def _open(envelope: bytes, keys: GateKeys) -> Permit:
@@ -243,7 +248,7 @@ def _check_time(body: PermitBody, now: datetime) -> None:
 
 def _check_agreement(
     body: PermitBody, member: CohortMember, keys: GateKeys, view: NodeView, now: datetime
-) -> tuple[Agreement, int, Report]:
+) -> tuple[Agreement, AgreementRecord, Report]:
     record = view.agreement(member.agreement)
     if record is None:
         raise refused("agreement-unknown", f"this node keeps no agreement {member.agreement}")
@@ -286,5 +291,7 @@ def _check_agreement(
         ),
     )
     if report.effect is not Effect.PERMIT:
-        raise refused("agreement-denies", "; ".join(reason.text for reason in report.reasons()))
-    return agreement, record.uses, report
+        room = room_of(record.given.losses, body.privacy)
+        reasons = report.reasons() if room is None else room.told(report)
+        raise refused("agreement-denies", "; ".join(reason.text for reason in reasons))
+    return agreement, record, report

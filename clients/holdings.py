@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from clients.accounts import agreement_records
 from clients.database import Database
 from clients.errors import ClientError
 from clients.keptstates import drop_states
@@ -140,8 +141,8 @@ class Holdings(Database):
 
     def agreements(self) -> list[AgreementRecord]:
         """Every agreement this node keeps, withdrawn ones too."""
-        rows = self._all(select(AGREEMENTS).order_by(AGREEMENTS.c.concluded))
-        return [AgreementRecord(**row._mapping) for row in rows]
+        with self._transaction(reading=True) as connection:
+            return agreement_records(connection)
 
     def withdraw(
         self,

@@ -19,6 +19,7 @@ from policies.errors import DocumentError
 from policies.evaluate import Value
 from policies.facts import agreement_facts, crossing_facts, product_facts
 from policies.fields import instant, parse_instant
+from policies.left_values import epsilon_after
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
 from policies.permit import EVENTS, CohortMember, PermitBody
@@ -62,6 +63,8 @@ def own_values(known: Sources) -> dict[str, Value]:
         "payAmount": Value(Decimal(known.member.pays), permit),
         "dateTime": Value(_now(known), "the node's clock"),
     }
+    if body.privacy is not None:
+        values["delta"] = Value(Decimal(body.privacy.delta), permit)
     if body.clip_norm:
         values["clipNorm"] = Value(Decimal(body.clip_norm), permit)
     mode = body.secure_sum.mode if body.secure_sum else "none"
@@ -77,10 +80,11 @@ def own_values(known: Sources) -> dict[str, Value]:
 
 
 def _counted(known: Sources) -> dict[str, Value]:
-    left = known.record.left(known.member)
+    left = known.record.left(known.body.reserved(known.member))
     values = {"count": Value(left.uses, _OWN), "meteredTime": Value(left.metered_s, _OWN)}
-    if known.member.epsilon != "0":
-        values["epsilon"] = Value(left.epsilon, _OWN)
+    loss = epsilon_after(known.record.given.losses, known.body.privacy)
+    if loss is not None:
+        values["epsilon"] = Value(loss, _OWN)
     first = known.record.first_use
     elapsed = 0 if first is None else whole_seconds(parse_instant(first), _now(known))
     if elapsed is not None:

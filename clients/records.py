@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ledger.witness import ForkKind
 from policies.account import Amounts
 from policies.envelope import unverified_payload
-from policies.permit import CohortMember
+from policies.privacy_loss import parse_losses
 from policies.statements import PRODUCT_TYPE, ProductCard
 
 
@@ -45,9 +45,11 @@ class AgreementRecord:
     Attributes:
         document: what the owner signed, word for word.
         uses: uses begun under it.
-        metered_s, epsilon, paid: spent on them, and reserved for those that have not ended.
+        metered_s, losses, paid: spent on them, and reserved for those that have not ended.
+        delta: the smallest δ that one of them is accounted at; "" where none states one.
         first_use: when the first of them began.
         withdrawn: when consent was taken back; None while it stands.
+        given: all that counts of the product, under this agreement and all others.
     """
 
     id: str
@@ -57,17 +59,28 @@ class AgreementRecord:
     concluded: str
     uses: int
     metered_s: int
-    epsilon: str
+    losses: str
+    delta: str
     paid: str
     first_use: str | None
     withdrawn: str | None
     reason: str | None
+    given: Amounts
 
-    def left(self, member: CohortMember) -> Amounts:
-        """The left values of a use that would reserve what the permit reserves for it."""
-        spent = Amounts(self.uses, self.metered_s, Decimal(self.epsilon), Decimal(self.paid))
-        epsilon, pays = Decimal(member.epsilon), Decimal(member.pays)
-        return spent.plus(Amounts(1, member.metered_s, epsilon, pays))
+    @property
+    def spent(self) -> Amounts:
+        """What was used and is reserved under this agreement; this program wrote it."""
+        delta = Decimal(self.delta) if self.delta else None
+        losses = parse_losses(self.losses)
+        return Amounts(self.uses, self.metered_s, losses, Decimal(self.paid), delta)
+
+    def left(self, reserved: Amounts) -> Amounts:
+        """The left values of a use that would reserve so much."""
+        return self.spent.plus(reserved)
+
+    def of_product(self, given: Amounts) -> AgreementRecord:
+        """The same agreement, where so much counts of the product."""
+        return replace(self, given=given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, text
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 
 METADATA = MetaData()
 SEEN = Table(
@@ -33,7 +33,8 @@ AGREEMENTS = Table(
     Column("concluded", String, nullable=False),
     Column("uses", Integer, nullable=False),
     Column("metered_s", Integer, nullable=False, server_default="0"),
-    Column("epsilon", String, nullable=False, server_default="0"),
+    Column("losses", String, nullable=False, server_default="{}"),
+    Column("delta", String, nullable=False, server_default=""),
     Column("paid", String, nullable=False, server_default="0"),
     Column("first_use", String),
     Column("withdrawn", String),
@@ -133,7 +134,8 @@ JOURNAL = Table(
 )
 
 # Before version 2 no agreement could limit seconds, epsilon or payments (its profile did not know
-# them), so that counting them from 0 loses nothing; the first use stands in `uses`.
+# them), so that counting them from 0 loses nothing; the first use stands in `uses`. Before
+# version 7 epsilon was what consumers stated, and nothing bounded what a use told.
 UPGRADES: Final[Mapping[int, tuple[str | Callable[[Connection], None], ...]]] = MappingProxyType(
     {
         1: (
@@ -170,6 +172,12 @@ UPGRADES: Final[Mapping[int, tuple[str | Callable[[Connection], None], ...]]] = 
         5: (
             "ALTER TABLE apps ADD COLUMN environment VARCHAR NOT NULL DEFAULT ''",
             "ALTER TABLE apps ADD COLUMN environment_digest VARCHAR NOT NULL DEFAULT ''",
+        ),
+        6: (
+            "ALTER TABLE agreements ADD COLUMN losses VARCHAR NOT NULL DEFAULT '{}'",
+            "ALTER TABLE agreements ADD COLUMN delta VARCHAR NOT NULL DEFAULT ''",
+            "UPDATE agreements SET losses = '{\"unbounded\":' || uses || '}' WHERE uses > 0",
+            "ALTER TABLE agreements DROP COLUMN epsilon",
         ),
     }
 )

@@ -17,13 +17,15 @@ from dataclasses import asdict
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from clients.accounts import agreement_record
 from clients.database import Database
 from clients.errors import refused
 from clients.holdings import is_approved
 from clients.keptstates import replace_state
 from clients.records import AgreementRecord, KeptState, SeenCheckpoint, Use
 from clients.schema import AGREEMENTS, SEEN, USES
-from policies.permit import CohortMember
+from policies.account import Amounts
+from policies.privacy_loss import Losses
 from policies.values import decimal_text
 
 
@@ -46,11 +48,17 @@ class Uses(Database):
 
     def agreement(self, agreement: str) -> AgreementRecord | None:
         """The node's own copy, with its counter and consent."""
-        row = self._one(select(AGREEMENTS).where(AGREEMENTS.c.id == agreement))
-        return None if row is None else AgreementRecord(**row._mapping)
+        with self._transaction(reading=True) as connection:
+            return agreement_record(connection, agreement)
 
     def begin_use(
-        self, use: Use, *, member: CohortMember, expected_uses: int, seen: SeenCheckpoint
+        self,
+        use: Use,
+        *,
+        reserved: Amounts,
+        expected_uses: int,
+        expected_losses: Losses,
+        seen: SeenCheckpoint,
     ) -> None:
         """Record nonce, account and checkpoint in one transaction; durable when it returns.
 
@@ -58,8 +66,10 @@ class Uses(Database):
         take the last use, and a withdrawal made meanwhile wins.
 
         Args:
-            member: what the permit reserves for it.
+            reserved: what the permit sets aside for it.
             expected_uses: uses under the agreement when the gate looked; each begin moves it.
+            expected_losses: of the product, under any agreement, when the gate looked; a use
+                without privacy, which was held to no limit of them, does not insist on it.
 
         Raises:
             GateRefused: permit used, consent withdrawn, approval revoked, or counter moved.
@@ -69,7 +79,7 @@ class Uses(Database):
             if connection.execute(found).first() is not None:
                 raise refused("permit-replayed", f"permit {use.permit_id} was used before")
             _check_allowed(connection, agreement=use.agreement, app=use.app)
-            _reserve(connection, use, member, expected_uses)
+            _reserve(connection, use, reserved, expected_uses, expected_losses)
             connection.execute(insert(USES).values(**asdict(use)))
             _keep_seen(connection, seen)
 
@@ -143,20 +153,28 @@ def _keep_seen(connection: Connection, seen: SeenCheckpoint) -> None:
     )
 
 
-def _reserve(connection: Connection, use: Use, member: CohortMember, expected_uses: int) -> None:
-    row = connection.execute(select(AGREEMENTS).where(AGREEMENTS.c.id == use.agreement)).one()
-    before = AgreementRecord(**row._mapping)
-    if before.uses != expected_uses:
+def _reserve(
+    connection: Connection,
+    use: Use,
+    reserved: Amounts,
+    expected_uses: int,
+    expected_losses: Losses,
+) -> None:
+    before = agreement_record(connection, use.agreement)
+    assert before is not None  # `_check_allowed` found it in this transaction
+    private = not reserved.losses.unbounded
+    if before.uses != expected_uses or (private and before.given.losses != expected_losses):
         raise refused(
             "agreement-denies",
-            f"another use under agreement {use.agreement} was counted while this one was "
-            "being decided; ask for a fresh permit",
+            f"another use under agreement {use.agreement}, or of its product, was counted while "
+            "this one was being decided; ask for a fresh permit",
         )
-    left = before.left(member)
+    left = before.left(reserved)
     values = {
         "uses": left.uses,
         "metered_s": left.metered_s,
-        "epsilon": decimal_text(left.epsilon),
+        "losses": str(left.losses),
+        "delta": "" if left.delta is None else decimal_text(left.delta),
         "paid": decimal_text(left.paid),
         "first_use": before.first_use or use.started,
     }

@@ -301,8 +301,9 @@ class Worker:
                 expires=body.expires,
                 metered_s=member.metered_s,
             ),
-            member=member,
+            reserved=body.reserved(member),
             expected_uses=admission.uses,
+            expected_losses=admission.losses,
             seen=admission.seen,
         )
         # A crash from here on: the permit is used up, and `recover` logs that nothing left.

@@ -205,12 +205,13 @@ def run_spec(
     deadline_s: int = 30,
     quorum: int = 2,
     min_cohort: int = 2,
-    epsilon: str = "0",
     pays: str = "0",
     voucher: str = "",
     memory_bytes: int = 2048 * MIB,
     accelerator: str = "none",
     clip_norm: str = "",
+    secure_sum: str = "none",
+    privacy: Mapping[str, Json] | None = None,
     config: Mapping[str, Json] | None = None,
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
@@ -231,10 +232,11 @@ def run_spec(
             "memory_bytes": memory_bytes,
             "metrics": list(metrics),
             "config": dict(config or {}),
-            "epsilon": epsilon,
             "pays": pays,
             "voucher": voucher,
             "accelerator": accelerator,
             "clip_norm": clip_norm,
+            "secure_sum": secure_sum,
+            "privacy": dict(privacy) if privacy is not None else None,
         }
     )

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from clients.attempts import LOOKED_AT, Attempt, last_attempts
+from clients.budgets import Budget
 from clients.identity import load_identity
 from clients.owner import open_owner
+from clients.records import AgreementRecord
 from clients.room import GIB
 from clients.status import NodeStatus
 from commands.output import JsonFlag, print_json, print_table, say
@@ -61,12 +63,17 @@ def _print_json(
         {
             "log_key": log_key,
             "witness_key": witness_key,
-            **_plain(asdict(found)),
+            **_plain(asdict(found) | {"agreements": [_agreement(one) for one in found.agreements]}),
             "forks": [fork.to_json() for fork in found.forks],
             "running": {"up": found.running.up, "record": record and record.to_json()},
             "attempts": [asdict(one) for one in attempts],
         }
     )
+
+
+def _agreement(record: AgreementRecord) -> dict[str, Any]:
+    """Without what all agreements of its product add up to: that is told by its budget."""
+    return {name: value for name, value in asdict(record).items() if name != "given"}
 
 
 def _print_holdings(found: NodeStatus) -> None:
@@ -88,7 +95,7 @@ def _print_holdings(found: NodeStatus) -> None:
                 f"{record.id}\n{record.product}",
                 _of(budget.uses, budget.uses_left),
                 _of(budget.metered_s, budget.metered_left_s),
-                _of(budget.epsilon, budget.epsilon_left),
+                _loss(budget),
                 _moment(budget.until),
                 f"withdrawn {_moment(record.withdrawn)}" if record.withdrawn else "stands",
             ]
@@ -163,6 +170,12 @@ def _say_how_it_runs(found: NodeStatus) -> None:
 def _moment(instant: str | None) -> str:
     """To the second, which is enough to read; `--json` has it whole."""
     return "" if instant is None else instant[:19].replace("T", " ")
+
+
+def _loss(budget: Budget) -> str:
+    """ε of the product, at which δ, and what of the agreed limit is left."""
+    spent = "no bound" if budget.epsilon is None else _of(budget.epsilon, budget.epsilon_left)
+    return spent if budget.delta is None else f"{spent} at δ {budget.delta}"
 
 
 def _of(spent: object, left: object) -> str:

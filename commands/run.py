@@ -23,7 +23,7 @@ from commands.output import (
 )
 from commands.reading import objects
 from commands.rounds_table import ENDED, rounds_of, rounds_view, used
-from commands.run_inputs import app_of, conclude_offers, parse_config
+from commands.run_inputs import app_of, conclude_offers, parse_config, terms_of_privacy
 from policies import governance_pb2 as pb
 from policies.fields import Accelerator
 from server.governance_client import GovernanceClient
@@ -48,9 +48,6 @@ def start(
     metric: Annotated[
         list[str] | None, typer.Option(help="Figure that may leave with an update.")
     ] = None,
-    epsilon: Annotated[
-        str, typer.Option(help="Privacy loss of one use, such as 0.5; 0 states none.")
-    ] = "0",
     pays: Annotated[str, typer.Option(help="Voucher units for one use of a product.")] = "0",
     voucher: Annotated[str, typer.Option(help="Id of the voucher that pays.")] = "",
     memory_mib: Annotated[
@@ -63,6 +60,20 @@ def start(
     clip_norm: Annotated[
         str, typer.Option(help="L2 norm that updates are clipped to, such as 1.5.")
     ] = "",
+    secure_sum: Annotated[
+        str, typer.Option(help="How updates are added: none, governance or pairwise.")
+    ] = "none",
+    noise: Annotated[
+        str, typer.Option(help="Noise in what is released, in clipping norms; without, none.")
+    ] = "",
+    noise_by: Annotated[str, typer.Option(help="Who adds it: nodes or governance.")] = "nodes",
+    delta: Annotated[str, typer.Option(help="The δ that ε is stated at.")] = "0.00001",
+    unit: Annotated[str, typer.Option(help="What noise protects: record or subject.")] = "record",
+    parts: Annotated[int, typer.Option(help="Parts that a node deals its rows into.", min=1)] = 1,
+    sample: Annotated[str, typer.Option(help="Probability that a part is trained on.")] = "1",
+    tolerated: Annotated[
+        int, typer.Option(help="Nodes that may be missing before noise is too little.", min=0)
+    ] = 0,
     config: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE for the app; again for more.")
     ] = None,
@@ -99,12 +110,21 @@ def start(
             deadline_s=deadline_s,
             quorum=quorum,
             min_cohort=min_cohort,
-            epsilon=epsilon,
             pays=pays,
             voucher=voucher,
             memory_bytes=memory_mib << 20,
             accelerator=accelerator,
             clip_norm=clip_norm,
+            secure_sum=secure_sum,
+            privacy=terms_of_privacy(
+                noise,
+                delta=delta,
+                unit=unit,
+                parts=parts,
+                sample=sample,
+                by=noise_by,
+                tolerated=tolerated,
+            ),
             config=parse_config(config or []),
         )
         run = governance.open_run(spec, secrets.token_hex(16))

@@ -1,11 +1,12 @@
 """What was used under an agreement and what is set aside for uses that are under way, without I/O.
 
-An account counts uses, metered seconds, epsilon and paid voucher units. Each use passes through two
-steps: its amounts are reserved under the id of its permit when it is decided, and settled when its
-receipt comes (`commit`) or never will (`keep`). What a policy sees as the left value of a use that
-is being decided is `left`: committed, outstanding reservations, and this use's own.
+An account counts uses, metered seconds, privacy losses and paid voucher units. Each use passes
+through two steps: its amounts are reserved under the id of its permit when it is decided, and
+settled when its receipt comes (`commit`) or never will (`keep`). What a policy sees as the left
+value of a use that is being decided is `left`: committed, outstanding reservations, and this use's
+own.
 
-Invariants, for each of the four amounts:
+Invariants, for each of the four amounts (losses are ordered by inclusion):
 
     1  total = committed + outstanding; neither is ever negative
     2  `reserve` raises the total by the reservation; `keep` leaves it; `commit` lowers it by what
@@ -16,8 +17,9 @@ Invariants, for each of the four amounts:
     5  sums are exact: an addition that would round is an error, never a rounded value
 
 A voucher is prepaid: its balance falls when a payment is reserved and never rises again, since a
-reply that never came may have been a use. Epsilon adds up by basic composition (Dwork, Roth: The
-Algorithmic Foundations of Differential Privacy, 2014, theorem 3.16).
+reply that never came may have been a use. Privacy losses are kept as they are, each event of them
+(`policies.privacy_loss`): what they amount to together is no sum, and what a limit of ε is held to
+is the losses of the product under all its agreements (`policies.left_values`).
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from types import MappingProxyType
 from typing import Final
 
 from policies.errors import AccountError
+from policies.privacy_budget import epsilon
+from policies.privacy_loss import NO_LOSSES, Losses
 
 ZERO: Final = Decimal(0)
 _EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow, Rounded])
@@ -43,17 +47,19 @@ class Amounts:
     Attributes:
         uses: number of uses.
         metered_s: seconds of use.
-        epsilon: privacy loss.
+        losses: of privacy.
         paid: voucher units.
+        delta: the smallest δ that any of them is accounted at; None where none states one.
     """
 
     uses: int = 0
     metered_s: int = 0
-    epsilon: Decimal = ZERO
+    losses: Losses = NO_LOSSES
     paid: Decimal = ZERO
+    delta: Decimal | None = None
 
     def __post_init__(self) -> None:
-        if self.uses < 0 or self.metered_s < 0 or self.epsilon < 0 or self.paid < 0:
+        if self.uses < 0 or self.metered_s < 0 or self.paid < 0:
             raise AccountError(f"amounts: expected none below 0, got {self}")
 
     def plus(self, other: Amounts) -> Amounts:
@@ -61,8 +67,9 @@ class Amounts:
         return Amounts(
             self.uses + other.uses,
             self.metered_s + other.metered_s,
-            _EXACT.add(self.epsilon, other.epsilon),
+            self.losses.plus(other.losses),
             _EXACT.add(self.paid, other.paid),
+            min((one for one in (self.delta, other.delta) if one is not None), default=None),
         )
 
     def within(self, other: Amounts) -> bool:
@@ -70,9 +77,16 @@ class Amounts:
         return (
             self.uses <= other.uses
             and self.metered_s <= other.metered_s
-            and self.epsilon <= other.epsilon
+            and self.losses.within(other.losses)
             and self.paid <= other.paid
         )
+
+    @property
+    def epsilon(self) -> Decimal | None:
+        """ε of all these losses at `delta`; None where no bound is known."""
+        if self.losses == NO_LOSSES:
+            return ZERO
+        return epsilon(self.losses, self.delta) if self.delta is not None else None
 
 
 NOTHING: Final = Amounts()

@@ -34,6 +34,7 @@ from policies.evaluate import Effect, Reason, Report, Request, State, Value, eva
 from policies.law import Baseline
 from policies.odrl import Agreement
 from policies.relations import PURPOSES, Purposes
+from policies.room import Room
 from policies.settling import settle
 
 MAX_REPORT_BYTES: Final = 512 * 1024
@@ -57,6 +58,7 @@ class Candidate:
         facts: hard refusals found before policy, such as a withdrawn consent.
         state: every known left value but those of the cohort, which are decided here.
         rows: of the product, for its share in the cohort; 0 if not known.
+        room: what a refusal on ε is told with; None where the run has no privacy.
     """
 
     participant: str
@@ -66,6 +68,7 @@ class Candidate:
     state: Mapping[str, Value]
     request: Request
     rows: int = 0
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +234,5 @@ def _verdict(
         text = f"participants left in the round: {remaining}; it needs at least {min_cohort}"
         reasons = (Reason("cohort-too-small", text),)
         return Verdict(participant, product, False, reasons, report)
-    return Verdict(participant, product, permitted, bounded_reasons(report.reasons()), report)
+    told = report.reasons() if candidate.room is None else candidate.room.told(report)
+    return Verdict(participant, product, permitted, bounded_reasons(told), report)

@@ -38,6 +38,7 @@ Decimal = Annotated[
 # Not negative, without an exponent or a trailing zero: one spelling of one amount.
 _AMOUNT = r"^(0|[1-9][0-9]{0,17})(\.[0-9]{0,17}[1-9])?$"
 Amount = Annotated[str, Field(pattern=_AMOUNT)]
+MaybeAmount = Annotated[str, Field(pattern=_AMOUNT.replace("^", "^(").replace("$", ")?$"))]
 Accelerator = Literal["none", "cuda"]
 # An amount above zero; "" is none.
 _NORM = r"^((0\.[0-9]{0,17}[1-9]|[1-9][0-9]{0,17}(\.[0-9]{0,17}[1-9])?))?$"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from types import MappingProxyType
 
 from policies.actions import ODRL, our_iri
@@ -171,10 +172,22 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 operators=_ORDER,
                 kind=Kind.DECIMAL,
                 unit="ε of differential privacy",
-                source="privacy loss under the agreement so far, plus what open permits and the "
-                "use being decided may add",
+                source="all uses of the product so far, under any agreement, those of open permits "
+                "and the one being decided; unknown where one of them has no bound",
                 subject="the privacy loss ε",
                 code="epsilon-exhausted",
+                most=Decimal(1_000_000),
+            ),
+            Operand(
+                term="delta",
+                iri=our_iri("delta"),
+                operators=_ORDER,
+                kind=Kind.DECIMAL,
+                unit="δ of differential privacy",
+                source="the run's plan; unknown where it states none",
+                subject="the δ that ε is stated at",
+                code="delta-not-allowed",
+                most=Decimal(1),
             ),
             Operand(
                 term="clipNorm",

@@ -3,8 +3,12 @@
 Governance takes them from its registry; an auditor takes them from the log and gets the same.
 
 Each has its source with it, which the report shows. What is not known is left out: a constraint
-over it is unknown, and unknown denies. In particular a run that states no epsilon has none: what
-leaves an enterprise without noise has no bound that could be added up.
+over it is unknown, and unknown denies. In particular a run without differential privacy has no
+`epsilon`, nor has any run on a product that was used without it before: what leaves an enterprise
+without noise has no bound that anything could be added to.
+
+`epsilon` is of the product, not of the agreement: what several runs and consumers learn of the same
+rows composes, whoever agreed to it.
 """
 
 from __future__ import annotations
@@ -13,15 +17,19 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from policies.account import Account, Amounts, Voucher
+from policies.account import Account, Voucher
 from policies.claim import Claim, Recipient
 from policies.facts import agreement_facts, crossing_facts, product_facts
 from policies.fields import instant, parse_instant
 from policies.odrl import Agreement
 from policies.operands import FULFILLED, PENDING
-from policies.permit import EVENTS
+from policies.permit import EVENTS, use_amounts
+from policies.privacy import Privacy
+from policies.privacy_budget import epsilon
 from policies.privacy_facts import privacy_facts
+from policies.privacy_loss import Losses, loss_of
 from policies.results import Value
+from policies.room import Room
 from policies.statements import RunSpec
 
 MAX_STEP_BACK: Final = timedelta(minutes=5)
@@ -42,15 +50,27 @@ def decision_time(clock: datetime, last: str | None) -> datetime:
     return before if now < before <= now + MAX_STEP_BACK else now
 
 
-def use_amounts(spec: RunSpec) -> Amounts:
-    """What one use in this run reserves."""
-    return Amounts(1, spec.deadline_s, Decimal(spec.epsilon), Decimal(spec.pays))
+def epsilon_after(given: Losses, privacy: Privacy | None) -> Decimal | None:
+    """ε at the run's δ once one more use was made of a product; None where no bound is known.
+
+    Args:
+        given: all losses of the product so far, under any agreement.
+    """
+    if privacy is None:
+        return None
+    return epsilon(given.plus(loss_of(privacy.event())), Decimal(privacy.delta))
+
+
+def room_of(given: Losses, privacy: Privacy | None) -> Room | None:
+    """What a refusal on ε is told with."""
+    return None if privacy is None else Room(given, privacy.event(), Decimal(privacy.delta))
 
 
 def left_values(
     claim: Claim,
     agreement: Agreement,
     account: Account,
+    given: Losses,
     spec: RunSpec,
     run_entry: int,
     consumer: str,
@@ -64,6 +84,7 @@ def left_values(
     Args:
         claim: its agreement, product and owner, as they stand now.
         account: of the agreement.
+        given: all losses of the product, settled and outstanding, under any agreement.
         run_entry: log index of `RunOpened`, which states `spec`.
         consumer: whose run it is.
         kind: `train` or `evaluate`.
@@ -75,7 +96,7 @@ def left_values(
     standing = standing_values(
         claim, agreement, spec, run_entry, consumer, kind, recipient, voucher
     )
-    return standing | passing_values(account, spec, now)
+    return standing | passing_values(account, given, spec, now)
 
 
 def standing_values(
@@ -100,6 +121,8 @@ def standing_values(
         "algorithm": Value(spec.app, declared),
         "payAmount": Value(Decimal(spec.pays), declared),
     }
+    if spec.privacy is not None:
+        state["delta"] = Value(Decimal(spec.privacy.delta), declared)
     if spec.clip_norm:
         state["clipNorm"] = Value(Decimal(spec.clip_norm), declared)
     state |= privacy_facts(spec.secure_sum, spec.privacy, declared)
@@ -114,16 +137,19 @@ def standing_values(
     return state | _duties(run_entry, spec, voucher)
 
 
-def passing_values(account: Account, spec: RunSpec, now: datetime) -> dict[str, Value]:
+def passing_values(
+    account: Account, given: Losses, spec: RunSpec, now: datetime
+) -> dict[str, Value]:
     """Those that every round finds changed: the moment, and what was used until then."""
-    left = account.left(use_amounts(spec))
+    left = account.left(use_amounts(spec.deadline_s, spec.privacy, spec.pays))
     state = {
         "dateTime": Value(now, "clock of governance"),
         "count": Value(left.uses, "permits so far, plus this one"),
         "meteredTime": Value(left.metered_s, "seconds used or reserved, plus this use's"),
     }
-    if spec.epsilon != "0":
-        state["epsilon"] = Value(left.epsilon, "spent or reserved, plus this use's")
+    loss = epsilon_after(given, spec.privacy)
+    if loss is not None:
+        state["epsilon"] = Value(loss, "uses of the product under any agreement, plus this one")
     elapsed = account.elapsed_s(now)
     if elapsed is not None:
         state["elapsedTime"] = Value(elapsed, "the first permit under the agreement")

@@ -29,6 +29,7 @@ from policies.fields import (
     Document,
     Id,
     Instant,
+    MaybeAmount,
     MaybeId,
     MaybeNorm,
     ParticipantId,
@@ -37,6 +38,7 @@ from policies.fields import (
 )
 from policies.parts import log_lines
 from policies.privacy import MaybeKey, PermitSum, Privacy
+from policies.privacy_loss import UNBOUNDED, loss_of
 
 PERMIT_TYPE = "application/vnd.tdspace.permit+json"
 
@@ -60,8 +62,11 @@ class CohortMember(Document):
         key: key id of the node's receipt key.
         report: digest of the report that it was permitted by; it stands in `ReportsMade`.
         max_rows: the product's registered rows; a receipt that claims more is refused.
-        metered_s, epsilon, pays: reserved for this use under its agreement (`policies.account`):
-            seconds, privacy loss, voucher units; a receipt of more seconds is refused.
+        metered_s, pays: reserved for this use under its agreement (`policies.account`): seconds,
+            voucher units; a receipt of more seconds is refused.
+        epsilon: ε of all that the product has given away by now, this use included, under whatever
+            agreement, at the permit's δ, rounded up (`policies.privacy_budget`); "" where the
+            permit has no privacy, or another use of the product had none: no bound is known.
         duties: what the agreement obliges to after the use, ascending; the round's close declares
             each of them fulfilled.
         sealing: its enrolled X25519 public key, to which peers seal their shares; "" unless masks
@@ -75,20 +80,24 @@ class CohortMember(Document):
     report: Sha256
     max_rows: Annotated[int, Field(ge=1, le=2**40)]
     metered_s: Annotated[int, Field(ge=1, le=86_400)]
-    epsilon: Amount
+    epsilon: MaybeAmount
     pays: Amount
     duties: Annotated[list[Id], Field(max_length=8)]
     sealing: MaybeKey
 
-    @property
-    def amounts(self) -> Amounts:
-        """What is reserved for this use."""
-        return _amounts(self.metered_s, self.epsilon, self.pays)
-
 
 @lru_cache(maxsize=256)  # a run states the same for all
-def _amounts(metered_s: int, epsilon: str, pays: str) -> Amounts:
-    return Amounts(1, metered_s, Decimal(epsilon), Decimal(pays))
+def use_amounts(metered_s: int, privacy: Privacy | None, pays: str) -> Amounts:
+    """What one use reserves.
+
+    Args:
+        metered_s: seconds.
+        privacy: None is a use that has no bound.
+        pays: voucher units.
+    """
+    if privacy is None:
+        return Amounts(1, metered_s, UNBOUNDED, Decimal(pays))
+    return Amounts(1, metered_s, loss_of(privacy.event()), Decimal(pays), Decimal(privacy.delta))
 
 
 class Limits(Document):
@@ -156,6 +165,10 @@ class PermitBody(Document):
     def line(self) -> bytes:
         """The line of the log at that entry's place (`policies.parts`): what a proof is about."""
         return log_lines(self.entry())[-1]
+
+    def reserved(self, member: CohortMember) -> Amounts:
+        """What is reserved for a member's use."""
+        return use_amounts(member.metered_s, self.privacy, member.pays)
 
     def digest(self) -> str:
         """What receipts refer to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Literal
 
@@ -72,6 +73,7 @@ class Operand:
         relate: how two names relate; only for `Kind.NAME`.
         pattern: what a name must match, on either side.
         least: the smallest left value that can be true; below it the value is unknown.
+        most: the largest right operand, which then has to be above 0; None bounds neither.
         cohort: True where the value depends on who else takes part; only in permissions, and not
             under `xone`, so that a larger cohort never turns a permit into a denial.
     """
@@ -87,6 +89,7 @@ class Operand:
     relate: Callable[[str, str, Purposes], Relation] = same_name
     pattern: re.Pattern[str] | None = None
     least: int = 0
+    most: Decimal | None = None
     cohort: bool = False
     fact: str = ""
     wish: str = ""

@@ -215,8 +215,6 @@ class RunSpec(Document):
         deadline_s: seconds a round may wait for its nodes.
         quorum: receipts below which a round has no result.
         min_cohort: permitted enterprises below which no permit is given.
-        epsilon: privacy loss of one use, as the consumer states it; "0" states none, and a limit
-            of epsilon is then not met.
         pays: voucher units for one use, that is for each enterprise and round.
         voucher: id of the voucher that pays; "" where the run pays nothing.
         accelerator: what nodes may train on besides their processors, where their owners allow it.
@@ -225,7 +223,8 @@ class RunSpec(Document):
         secure_sum: how updates are added; every way but `none` needs a `clip_norm`, which bounds
             what is summed.
         groups: of how many groups of the cohort the sums are opened, one by one.
-        privacy: the differential privacy of each use; None states none.
+        privacy: the differential privacy of each use; None states none, and a limit of epsilon is
+            then not met.
     """
 
     version: Version
@@ -239,7 +238,6 @@ class RunSpec(Document):
     memory_bytes: Annotated[int, Field(ge=1 << 26, le=1 << 44)]
     metrics: Annotated[list[Id], Field(max_length=16)]
     config: dict[Id, bool | int | str | dict[Literal["float"], str]]
-    epsilon: Amount = "0"
     pays: Amount = "0"
     voucher: MaybeId = ""
     accelerator: Accelerator = "none"

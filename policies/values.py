@@ -175,7 +175,11 @@ def _parse_one(row: Operand, value: object, where: str) -> str | int | Decimal |
     if row.kind is Kind.INSTANT:
         return parse_datetime(text, where)
     if row.kind is Kind.DECIMAL:
-        return parse_decimal(text, where)
+        found = parse_decimal(text, where)
+        if row.most is not None and not 0 < found <= row.most:
+            expected = f"a number above 0 and at most {row.most} for {row.term}"
+            raise DocumentError(where, expected, repr(text[:40]))
+        return found
     if row.kind is Kind.DURATION:
         return parse_duration(text, where)
     if row.kind is Kind.INTEGER:

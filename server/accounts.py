@@ -23,8 +23,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from policies.account import Account, Amounts, Voucher
 from policies.fields import parse_instant
+from policies.permit import use_amounts
+from policies.privacy import Privacy
+from policies.privacy_loss import parse_losses
 from policies.values import decimal_text
-from server.tables import ACCOUNTS, RESERVATIONS, VOUCHERS
+from server.tables import ACCOUNTS, AGREEMENTS, RESERVATIONS, VOUCHERS
 
 Body = Mapping[str, Any]
 
@@ -47,6 +50,17 @@ _SETTLE = (
     )
     .values(settled=bindparam("outcome"))
 )
+# What is settled, and what is outstanding, of products under all their agreements.
+_SETTLED = (
+    select(AGREEMENTS.c.product, ACCOUNTS)
+    .join(ACCOUNTS, ACCOUNTS.c.agreement == AGREEMENTS.c.id)
+    .where(AGREEMENTS.c.product.in_(_IDS))
+)
+_UNSETTLED = (
+    select(AGREEMENTS.c.product, RESERVATIONS)
+    .join(RESERVATIONS, RESERVATIONS.c.agreement == AGREEMENTS.c.id)
+    .where(AGREEMENTS.c.product.in_(_IDS), _OUTSTANDING)
+)
 _OPEN = upsert(ACCOUNTS).on_conflict_do_nothing()
 _WRITE = update(ACCOUNTS).where(ACCOUNTS.c.agreement == bindparam("of"))
 
@@ -65,6 +79,17 @@ def accounts(connection: Connection, agreements: Sequence[str]) -> dict[str, Acc
         found[row.agreement] = replace(
             before, outstanding={**before.outstanding, row.permit_id: _amounts(row)}
         )
+    return found
+
+
+def of_products(connection: Connection, products: Iterable[str]) -> dict[str, Amounts]:
+    """All that counts of each of these products, settled and outstanding, whatever agreement."""
+    found = dict.fromkeys(products, Amounts())
+    ids = {"ids": list(found)}
+    for row in connection.execute(_SETTLED, ids):
+        found[row.product] = found[row.product].plus(_committed(row))
+    for row in connection.execute(_UNSETTLED, ids):
+        found[row.product] = found[row.product].plus(_amounts(row))
     return found
 
 
@@ -109,7 +134,9 @@ def reserve(connection: Connection, body: Body) -> None:
             holds; governance decides neither.
     """
     cohort = body["cohort"]
-    opened = {"uses": 0, "metered_s": 0, "epsilon": "0", "paid": "0", "first": body["issued"]}
+    privacy = Privacy.from_json(body["privacy"]) if body["privacy"] is not None else None
+    nothing = {"uses": 0, "metered_s": 0, **_columns(Amounts())}
+    opened = {**nothing, "first": body["issued"]}
     # Row by row: one statement for a large cohort has more parameters than SQLite takes.
     connection.execute(_OPEN, [{"agreement": member["agreement"], **opened} for member in cohort])
     reservations = [
@@ -118,8 +145,7 @@ def reserve(connection: Connection, body: Body) -> None:
             "agreement": member["agreement"],
             "participant": member["participant"],
             "metered_s": member["metered_s"],
-            "epsilon": member["epsilon"],
-            "paid": member["pays"],
+            **_columns(use_amounts(member["metered_s"], privacy, member["pays"])),
         }
         for member in cohort
     ]
@@ -167,8 +193,7 @@ def _settle(
                 "of": before.agreement,
                 "uses": total.uses,
                 "metered_s": total.metered_s,
-                "epsilon": decimal_text(total.epsilon),
-                "paid": decimal_text(total.paid),
+                **_columns(total),
             }
         )
     connection.execute(_WRITE, writes)
@@ -180,12 +205,25 @@ def _settle(
 
 
 def _account(row: Row[Any], outstanding: Mapping[str, Amounts]) -> Account:
-    committed = Amounts(row.uses, row.metered_s, Decimal(row.epsilon), Decimal(row.paid))
-    return Account(committed, outstanding, parse_instant(row.first))
+    return Account(_committed(row), outstanding, parse_instant(row.first))
+
+
+def _committed(row: Row[Any]) -> Amounts:
+    return replace(_amounts(row), uses=row.uses)
 
 
 def _amounts(row: Row[Any]) -> Amounts:
-    return Amounts(1, row.metered_s, Decimal(row.epsilon), Decimal(row.paid))
+    delta = Decimal(row.delta) if row.delta else None
+    return Amounts(1, row.metered_s, parse_losses(row.losses), Decimal(row.paid), delta)
+
+
+def _columns(amounts: Amounts) -> dict[str, str]:
+    """What is kept as text."""
+    return {
+        "losses": str(amounts.losses),
+        "delta": decimal_text(amounts.delta) if amounts.delta is not None else "",
+        "paid": decimal_text(amounts.paid),
+    }
 
 
 def _voucher(row: Row[Any]) -> Voucher:

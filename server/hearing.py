@@ -21,13 +21,15 @@ from policies.cohort import Candidate, RoundDecision, Verdict
 from policies.errors import EncodingError
 from policies.evaluate import Reason, Request
 from policies.fields import instant
-from policies.left_values import decision_time, left_values
+from policies.left_values import decision_time, epsilon_after, left_values, room_of
 from policies.odrl import Agreement
 from policies.permit import EXPIRY_GRACE, CohortMember, Kind, Limits, PermitBody
 from policies.privacy import PermitSum
+from policies.privacy_loss import NO_LOSSES, Losses
 from policies.refusals import app_reasons, claim_reasons
 from policies.statements import RunSpec
 from policies.sumterms import permit_sum
+from policies.values import decimal_text
 from server import accounts, queries
 from server.agreements import Agreements
 from server.errors import RuleBroken
@@ -43,6 +45,8 @@ class Hearing:
         online: node ids by digest of the fleet key.
         clock: what the clock says; `now` is the moment that policies are evaluated at.
         claims, agreements, spent: by id of the agreement.
+        given: all losses of each product, under any agreement; empty for a run without privacy,
+            which asks for none.
         app_facts: why the app may not run at all.
         recipient: who receives the round's result.
         attempt: which one at this round.
@@ -57,6 +61,7 @@ class Hearing:
     claims: Mapping[str, Claim]
     agreements: Mapping[str, Agreement]
     spent: Mapping[str, Account]
+    given: Mapping[str, Losses]
     voucher: Voucher | None
     app_facts: tuple[Reason, ...]
     recipient: Participant | None
@@ -88,6 +93,7 @@ class Hearing:
             claims=claims,
             agreements={id: parsed.of(claim) for id, claim in claims.items()},
             spent=accounts.accounts(connection, spec.agreements),
+            given=_given(connection, claims, spec),
             voucher=_voucher(connection, run, spec),
             app_facts=tuple(app_reasons(app, spec.app, spec.purpose, now)),
             recipient=queries.participant(connection, run.consumer),
@@ -214,6 +220,7 @@ class Hearing:
 
     def _candidate(self, id: str) -> Candidate:
         claim, agreement, run = self.claims[id], self.agreements[id], self.run
+        given = self.given.get(claim.product, NO_LOSSES)
         online = claim.fleet_key in self.online
         return Candidate(
             participant=claim.participant,
@@ -224,6 +231,7 @@ class Hearing:
                 claim,
                 agreement,
                 self.spent[id],
+                given,
                 self.spec,
                 run.entry,
                 run.consumer,
@@ -234,10 +242,12 @@ class Hearing:
             ),
             request=Request(target=claim.product, assignee=run.consumer, action=self.ask.kind),
             rows=claim.rows,
+            room=room_of(given, self.spec.privacy),
         )
 
     def _member(self, claim: Claim, verdict: Verdict) -> CohortMember:
         assert verdict.document is not None  # nobody is permitted without a report
+        loss = epsilon_after(self.given.get(claim.product, NO_LOSSES), self.spec.privacy)
         return CohortMember(
             participant=claim.participant,
             product=claim.product,
@@ -246,11 +256,19 @@ class Hearing:
             report=sha256_hex(verdict.document),
             max_rows=claim.rows,
             metered_s=self.spec.deadline_s,
-            epsilon=self.spec.epsilon,
+            epsilon="" if loss is None else decimal_text(loss),
             pays=self.spec.pays,
             duties=list(self.agreements[claim.agreement].post_duties),
             sealing=(claim.disclosure_key or "") if self.spec.secure_sum == "pairwise" else "",
         )
+
+
+def _given(connection: Connection, claims: Mapping[str, Claim], spec: RunSpec) -> dict[str, Losses]:
+    if spec.privacy is None:
+        return {}
+    products = {claim.product for claim in claims.values()}
+    spent = accounts.of_products(connection, products)
+    return {product: amounts.losses for product, amounts in spent.items()}
 
 
 def _voucher(connection: Connection, run: RunRow, spec: RunSpec) -> Voucher | None:

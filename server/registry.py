@@ -19,11 +19,11 @@ from server.errors import RegistryDamaged, Unavailable
 from server.rows import Invitation
 from server.tables import INVITATIONS, META, METADATA, ROUNDS, RUNS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_TIMEOUT_S = 5
 # Older versions that lack nothing but tables, which opening makes: their logs have no entries yet
 # that would have filled them.
-_WITHOUT_TABLES = frozenset({3, 4})
+_WITHOUT_TABLES: frozenset[int] = frozenset()
 
 
 class Registry:
@@ -75,7 +75,11 @@ class Registry:
             version = SCHEMA_VERSION
         if version != SCHEMA_VERSION:
             engine.dispose()
-            raise RegistryDamaged(f"{path}: expected schema {SCHEMA_VERSION}, got {version}")
+            raise RegistryDamaged(
+                f"{path}: expected schema {SCHEMA_VERSION}, got {version}; stop, move the file "
+                "away with those beside it and start again: it is made anew from the log, but for "
+                "invitations that are still open, which are then to be sent again"
+            )
         return registry
 
     def close(self) -> None:

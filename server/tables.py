@@ -155,7 +155,7 @@ AGREEMENTS = Table(
     "agreements",
     METADATA,
     Column("id", Text, primary_key=True),
-    Column("product", Text, ForeignKey("products.id"), nullable=False),
+    Column("product", Text, ForeignKey("products.id"), nullable=False, index=True),
     Column("assigner", Text, ForeignKey("participants.id"), nullable=False),
     Column("assignee", Text, ForeignKey("participants.id"), nullable=False),
     Column("document", Text, nullable=False),
@@ -268,7 +268,8 @@ RELEASES = Table(
     UniqueConstraint("run", "kind", "round"),
 )
 Index("releases_model", RELEASES.c.model, RELEASES.c.kind, RELEASES.c.app)
-# What is settled under an agreement; amounts with a point are texts, so that sums stay exact.
+# What is settled under an agreement; amounts with a point are texts, so that sums stay exact, and
+# losses are events with how often they came (`policies.privacy_loss`).
 ACCOUNTS = Table(
     "accounts",
     METADATA,
@@ -276,7 +277,8 @@ ACCOUNTS = Table(
     Column("first", Text, nullable=False),
     Column("uses", Integer, nullable=False),
     Column("metered_s", Integer, nullable=False),
-    Column("epsilon", Text, nullable=False),
+    Column("losses", Text, nullable=False),
+    Column("delta", Text, nullable=False),  # "" is none
     Column("paid", Text, nullable=False),
 )
 # One use each; `settled` is null while it is outstanding, then `committed` or `kept`.
@@ -287,7 +289,8 @@ RESERVATIONS = Table(
     Column("agreement", Text, ForeignKey("agreements.id"), primary_key=True),
     Column("participant", Text, nullable=False),
     Column("metered_s", Integer, nullable=False),
-    Column("epsilon", Text, nullable=False),
+    Column("losses", Text, nullable=False),
+    Column("delta", Text, nullable=False),  # "" is none
     Column("paid", Text, nullable=False),
     Column("settled", Text),
 )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from policies.account import Account
+from policies.account import Account, Amounts
 from policies.canonical import Json, canonical_bytes
 from policies.disclosure import Profile
 from policies.fields import instant
@@ -198,6 +198,7 @@ def _profile(commitment: str, texts: Disclosing, *, seen: bool) -> dict[str, Jso
 def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json]]:
     rows = [row for row in queries.agreements(connection) if may_see_agreement(caller, row)]
     spent = accounts.accounts(connection, [row.id for row in rows])
+    given = accounts.of_products(connection, {row.product for row in rows})
     return [
         {
             "agreement": one.id,
@@ -206,6 +207,7 @@ def _agreements(connection: Connection, caller: Identity) -> list[dict[str, Json
             "assignee": one.assignee,
             "document": one.document,
             **_spent(spent[one.id]),
+            **_given(given[one.product]),
             "withdrawn": one.withdrawn,
             "negotiation": one.negotiation,
             "index": one.entry,
@@ -221,9 +223,18 @@ def _spent(account: Account) -> dict[str, Json]:
         "uses": total.uses,
         "outstanding": len(account.outstanding),
         "metered_s": total.metered_s,
-        "epsilon": decimal_text(total.epsilon),
         "paid": decimal_text(total.paid),
         "first_use": None if account.first is None else instant(account.first),
+    }
+
+
+def _given(amounts: Amounts) -> dict[str, Json]:
+    """ε of the product under all its agreements, null without a bound; at the smallest δ of a use,
+    null where no use stated one."""
+    loss, delta = amounts.epsilon, amounts.delta
+    return {
+        "epsilon": None if loss is None else decimal_text(loss),
+        "delta": None if delta is None else decimal_text(delta),
     }
 
 

@@ -42,6 +42,11 @@ DUTIES = [term for term, row in ACTIONS.items() if row.duty is not None]
 RULE_ACTIONS = [term for term, row in ACTIONS.items() if row.asked or term == "use"]
 
 
+def decimals_of(row: Operand) -> list[str]:
+    """Right operands that a row takes."""
+    return [text for text in DECIMALS if row.most is None or 0 < Decimal(text) <= row.most]
+
+
 def names_of(row: Operand) -> list[str]:
     return NAMES.get(row.term) or CHOICES.get(row.term) or PLAIN
 
@@ -55,7 +60,7 @@ def right(random: Random, row: Operand, operator: str) -> Any:
     if row.kind is Kind.INSTANT:
         return random.choice(TIMES)
     if row.kind is Kind.DECIMAL:
-        return {"@value": random.choice(DECIMALS), "@type": "xsd:decimal"}
+        return {"@value": random.choice(decimals_of(row)), "@type": "xsd:decimal"}
     if row.kind is Kind.DURATION:
         return {"@value": random.choice(DURATIONS), "@type": "xsd:duration"}
     return {"@value": str(random.choice(WHOLE)), "@type": "xsd:integer"}

@@ -11,14 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.account import NOTHING, Account, Amounts
+from policies.privacy_loss import NO_LOSSES, Event, Losses, loss_of, parse_losses
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
+SAMPLES = [Decimal(1), Decimal("0.25")]
+
+
+def together(them: list[Event | None]) -> Losses:
+    total = NO_LOSSES
+    for one in them:
+        total = total.plus(loss_of(one))
+    return total
+
+
 decimals = st.decimals(min_value=0, max_value=Decimal("999999999999999999"), places=18)
+events = st.builds(Event, st.sampled_from([Decimal(1), Decimal("2.5")]), st.sampled_from(SAMPLES))
+losses = st.lists(st.sampled_from([None]) | events, max_size=4).map(together)
 amounts = st.builds(
     Amounts,
     uses=st.integers(0, 3),
     metered_s=st.integers(0, 100),
-    epsilon=decimals,
+    losses=losses,
     paid=decimals,
 )
 parts = st.fractions(0, 1, max_denominator=10)
@@ -67,5 +80,8 @@ def test_sums_are_exact(them: list[Amounts]) -> None:
     total = NOTHING
     for one in them:
         total = total.plus(one)
-    assert Fraction(total.epsilon) == sum(Fraction(one.epsilon) for one in them)
+    for event, count in total.losses.events:
+        assert count == sum(dict(one.losses.events).get(event, 0) for one in them)
+    assert total.losses.unbounded == sum(one.losses.unbounded for one in them)
+    assert parse_losses(str(total.losses)) == total.losses
     assert Fraction(total.paid) == sum(Fraction(one.paid) for one in them)

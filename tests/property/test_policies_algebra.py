@@ -395,7 +395,10 @@ def random_right(chance: random.Random, row: Operand, operator: str) -> Right:
             return {"@value": f"PT{min(number, 9**9)}S", "@type": "xsd:duration"}
         if row.kind is Kind.DECIMAL:
             tail = chance.choice(["", ".5", ".000000000000000001", ".000000000000000002"])
-            return {"@value": f"{number}{tail}", "@type": "xsd:decimal"}
+            whole = number if row.most is None else chance.choice([number % 2, 0])
+            text = f"{whole}{tail}"
+            fits = row.most is None or 0 < Decimal(text) <= row.most
+            return {"@value": text if fits else "0.25", "@type": "xsd:decimal"}
         if row.kind is Kind.INSTANT:
             year = chance.choice(["0001-01-01", "2026-01-01", "2026-01-02", "9999-12-31"])
             clock = chance.choice(["00:00:00Z", "00:00:00.001Z", "23:59:59.999Z"])

@@ -86,7 +86,7 @@ def rights(row: Operand, operator: str) -> list[Any]:
         return names
     texts: dict[Kind, list[str]] = {
         Kind.INSTANT: generate.TIMES,
-        Kind.DECIMAL: generate.DECIMALS,
+        Kind.DECIMAL: generate.decimals_of(row),
         Kind.DURATION: generate.DURATIONS,
         Kind.INTEGER: ["0", "1", "2", str(2**53 - 1)],
     }

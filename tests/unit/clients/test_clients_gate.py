@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,10 +20,12 @@ from ledger.cosignature import Cosigner
 from ledger.note import NoteSigner
 from ledger.tlogpolicy import parse_policy
 from ledger.tree import Tree, leaf_hash
+from policies.account import NOTHING, Amounts
 from policies.envelope import key_id, sign_envelope, unverified_payload
 from policies.fields import instant
 from policies.odrl import parse_agreement
 from policies.permit import PERMIT_TYPE, LogPlace, PermitBody, sign_permit
+from policies.privacy_loss import parse_losses
 from policies.statements import PRODUCT_TYPE
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -53,7 +56,7 @@ def member(participant: str, key: str, **changes: Any) -> dict[str, Any]:
         "report": "e" * 64,
         "max_rows": 100,
         "metered_s": 60,
-        "epsilon": "0",
+        "epsilon": "",
         "pays": "0",
         "duties": [],
         "sealing": "",
@@ -130,13 +133,15 @@ def record(document: bytes, **changes: Any) -> AgreementRecord:
         "concluded": instant(NOW),
         "uses": 0,
         "metered_s": 0,
-        "epsilon": "0",
+        "losses": "{}",
+        "delta": "",
         "paid": "0",
         "first_use": None,
         "withdrawn": None,
         "reason": None,
     }
-    return AgreementRecord(**fields | changes)
+    own = AgreementRecord(**{"given": NOTHING} | fields | changes)
+    return own if "given" in changes else own.of_product(own.spent)
 
 
 @dataclass
@@ -561,7 +566,14 @@ CARD = ProductRecord(
         key=PERMIT_KEY,
     ),
 )
-SPENT = {"metered_s": 120, "epsilon": "0.6", "paid": "20", "first_use": instant(NOW - HOUR)}
+SPENT = {
+    **{"metered_s": 120, "losses": '{"4":2}', "delta": "0.00001", "paid": "20"},
+    "first_use": instant(NOW - HOUR),
+}
+PRIVACY = {
+    **{"unit": "record", "parts": 8, "sample": "1", "noise": "4", "by": "nodes"},
+    **{"tolerated": 0, "delta": "0.00001"},
+}
 
 
 def lteq(operand: str, value: str, kind: str) -> dict[str, Any]:
@@ -573,8 +585,10 @@ def lteq(operand: str, value: str, kind: str) -> dict[str, Any]:
     [
         (lteq("meteredTime", "PT180S", "duration"), True),
         (lteq("meteredTime", "PT179S", "duration"), False),
-        (lteq("epsilon", "0.9", "decimal"), True),
-        (lteq("epsilon", "0.89", "decimal"), False),
+        (lteq("epsilon", "1.698036", "decimal"), True),
+        (lteq("epsilon", "1.69", "decimal"), False),
+        (lteq("delta", "0.00001", "decimal"), True),
+        (lteq("delta", "0.000009", "decimal"), False),
         (lteq("elapsedTime", "PT1H", "duration"), True),
         (lteq("elapsedTime", "PT59M", "duration"), False),
         (constraint("payAmount", "gteq", typed("10", "decimal")), True),
@@ -607,9 +621,10 @@ def lteq(operand: str, value: str, kind: str) -> dict[str, Any]:
 def test_every_value_that_the_node_knows_can_refuse(asked: dict[str, Any], permitted: bool) -> None:
     world = World(keys=replace(KEYS, environment="isolated"), own_product=CARD)
     world.records["agreement-clinic-a"] = record(agreement(asked), uses=2, **SPENT)
-    own = member("clinic-a", RECEIPT_KEY, epsilon="0.3", pays="10")
+    own = member("clinic-a", RECEIPT_KEY, epsilon="1.698036", pays="10")
     other = member("clinic-b", OTHER_KEY, max_rows=300)
-    permit = world.permit(cohort=[own, other], voucher="voucher-1", clip_norm="1.5")
+    terms = {"clip_norm": "1.5", "privacy": PRIVACY}
+    permit = world.permit(cohort=[own, other], voucher="voucher-1", **terms)
     if permitted:
         assert world.check(permit).uses == 2
     else:
@@ -668,10 +683,35 @@ def test_the_permits_masks_and_noise_are_what_an_agreement_asks_for(
             assert world.refusal(permit) == "agreement-denies"
 
 
+def test_what_other_agreements_took_of_the_product_counts_and_a_refusal_says_what_fits() -> None:
+    world = World()
+    given = Amounts(losses=parse_losses('{"4":9}'), delta=Decimal("0.00001"))
+    document = agreement(lteq("epsilon", "3.3", "decimal"))
+    world.records["agreement-clinic-a"] = record(document, given=given)
+    own = member("clinic-a", RECEIPT_KEY, epsilon="3.34141")
+    with pytest.raises(GateRefused) as caught:
+        world.check(world.permit(cohort=[own], privacy=PRIVACY))
+    assert caught.value.refusal.text == (
+        "the privacy loss ε is 3.34141; the agreement allows at most 3.3 (permission 1, constraint "
+        "1); 3 more rounds would fit with noise 8, or 12 with noise 16"
+    )
+
+
+@pytest.mark.parametrize("losses", ['{"unbounded":1}', '{"4":1,"unbounded":1}'])
+def test_a_product_that_was_used_without_privacy_has_no_epsilon(losses: str) -> None:
+    world = World()
+    given = Amounts(losses=parse_losses(losses), delta=Decimal("0.00001"))
+    document = agreement(lteq("epsilon", "1000", "decimal"))
+    world.records["agreement-clinic-a"] = record(document, given=given)
+    permit = world.permit(cohort=[member("clinic-a", RECEIPT_KEY)], privacy=PRIVACY)
+    assert world.refusal(permit) == "agreement-denies"
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         lteq("epsilon", "3", "decimal"),
+        lteq("delta", "1", "decimal"),
         lteq("clipNorm", "3", "decimal"),
         lteq("elapsedTime", "PT1H", "duration"),
         constraint("classification", "neq", "core"),

@@ -73,7 +73,9 @@ def test_running_state_is_still_there(old: Path) -> None:
     assert [use.permit_id for use in state.unfinished()] == [UNFINISHED]
     record = state.agreement(AGREEMENT)
     assert record is not None
-    assert (record.uses, record.metered_s, record.epsilon) == (2, 60, "0.5")
+    assert (record.uses, record.metered_s) == (2, 60)
+    # What consumers stated then bounded nothing.
+    assert (record.losses, record.delta, record.given.epsilon) == ('{"unbounded":2}', "", None)
     assert [number for number, _ in state.pending_entries()] == [1]
     assert [waiting.id for waiting in state.pending_withdrawals()] == ["w1"]
     state.finish_use(UNFINISHED, "stopped")

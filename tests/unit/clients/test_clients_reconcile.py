@@ -20,6 +20,7 @@ from ledger.checkpoint import open_checkpoint
 from ledger.errors import LogDamaged
 from ledger.log import Log
 from ledger.note import NoteSigner
+from policies.account import NOTHING
 from policies.canonical import sha256_hex
 from policies.entries import EntryType, entry_bytes
 
@@ -82,11 +83,13 @@ def held(id: str = "agreement-1", document: bytes = b"{}") -> AgreementRecord:
         concluded=TIME,
         uses=1,
         metered_s=0,
-        epsilon="0",
+        losses="{}",
+        delta="",
         paid="0",
         first_use=TIME,
         withdrawn=None,
         reason=None,
+        given=NOTHING,
     )
 
 

@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from clients.state import NodeState
 from ledger.errors import LogUnavailable
 from ledger.note import NoteSigner
 from ledger.turns import Appended
+from policies.account import Amounts
 from policies.entries import parse_entry
-from policies.permit import CohortMember
+from policies.privacy_loss import NO_LOSSES, UNBOUNDED, Event, loss_of
 
 TIME = "2026-03-01T12:00:00.000Z"
 APP = "a" * 64
@@ -37,25 +39,14 @@ USE = Use(
     expires=TIME,
     metered_s=60,
 )
-MEMBER = CohortMember(
-    participant="clinic-a",
-    product="clinic-a/cytology",
-    agreement="agreement-1",
-    key="f" * 64,
-    report="e" * 64,
-    max_rows=100,
-    metered_s=60,
-    epsilon="0.5",
-    pays="10",
-    duties=[],
-    sealing="",
-)
+DELTA = Decimal("0.00001")
+RESERVED = Amounts(1, 60, loss_of(Event(Decimal(4))), Decimal(10), DELTA)
 PRODUCT = ProductRecord(id="clinic-a/x", file="/data/x.json", digest="1" * 64, rows=5, card=b"one")
 
 
-def agree(state: NodeState, *, digest: str = "e" * 64) -> None:
+def agree(state: NodeState, *, digest: str = "e" * 64, agreement: str = "agreement-1") -> None:
     state.add_agreement(
-        agreement="agreement-1",
+        agreement=agreement,
         digest=digest,
         product="clinic-a/cytology",
         document=b"{}",
@@ -96,7 +87,9 @@ def code(call: Callable[[], object]) -> str:
 
 
 def begin(state: NodeState, use: Use = USE, *, uses: int = 0, seen: SeenCheckpoint = SEEN) -> None:
-    state.begin_use(use, member=MEMBER, expected_uses=uses, seen=seen)
+    record = state.agreement(use.agreement)
+    losses = record.given.losses if record is not None else NO_LOSSES
+    state.begin_use(use, reserved=RESERVED, expected_uses=uses, expected_losses=losses, seen=seen)
 
 
 def test_a_begun_use_survives_a_restart_whole(state: NodeState, path: Path) -> None:
@@ -119,15 +112,15 @@ def test_a_begun_use_survives_a_restart_whole(state: NodeState, path: Path) -> N
 def account(state: NodeState) -> tuple[int, int, str, str, str | None]:
     record = state.agreement("agreement-1")
     assert record is not None
-    return record.uses, record.metered_s, record.epsilon, record.paid, record.first_use
+    return record.uses, record.metered_s, record.losses, record.paid, record.first_use
 
 
 def test_what_the_permit_reserves_is_counted_when_the_use_begins(state: NodeState) -> None:
     begin(state)
-    assert account(state) == (1, 60, "0.5", "10", TIME)
+    assert account(state) == (1, 60, '{"4":1}', "10", TIME)
     later = "2026-03-01T13:00:00.000Z"
     begin(state, replace(USE, permit_id="permit-2", started=later), uses=1)
-    assert account(state) == (2, 120, "1", "20", TIME)
+    assert account(state) == (2, 120, '{"4":2}', "20", TIME)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +132,39 @@ def test_only_a_receipt_frees_the_seconds_that_were_not_needed(
 ) -> None:
     begin(state)
     state.finish_use("permit-1", outcome, used_s=used_s)
-    assert account(state) == (1, left_s, "0.5", "10", TIME)
+    assert account(state) == (1, left_s, '{"4":1}', "10", TIME)
     state.finish_use("permit-1", outcome, used_s=used_s)
     assert account(state)[1] == left_s
     assert state.uses(limit=1)[0].metered_s == left_s
+
+
+def test_what_counts_of_a_product_counts_under_all_its_agreements(state: NodeState) -> None:
+    agree(state, agreement="agreement-2")
+    begin(state)
+    begin(state, replace(USE, permit_id="permit-2", agreement="agreement-2"))
+    one, other = state.agreements()
+    assert (one.losses, other.losses) == ('{"4":1}', '{"4":1}')
+    assert (
+        one.given
+        == other.given
+        == Amounts(2, 120, loss_of(Event(Decimal(4)), 2), Decimal(20), DELTA)
+    )
+
+
+def test_two_uses_of_a_product_under_two_agreements_cannot_both_take_the_rest(
+    state: NodeState,
+) -> None:
+    agree(state, agreement="agreement-2")
+    begin(state)
+    other = replace(USE, permit_id="permit-2", agreement="agreement-2")
+
+    def take(reserved: Amounts) -> None:
+        state.begin_use(
+            other, reserved=reserved, expected_uses=0, expected_losses=NO_LOSSES, seen=SEEN
+        )
+
+    assert code(lambda: take(RESERVED)) == "agreement-denies"
+    take(replace(RESERVED, losses=UNBOUNDED, delta=None))  # nothing limits it
 
 
 def test_a_database_of_the_version_before_is_brought_up_to_date(
@@ -154,7 +176,7 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     connection = sqlite3.connect(path)
     for table, columns in {
         "apps": ("environment", "environment_digest"),
-        "agreements": ("metered_s", "epsilon", "paid", "first_use"),
+        "agreements": ("metered_s", "losses", "delta", "paid", "first_use"),
         "uses": ("metered_s",),
         "products": ("opening",),
         "withdrawals": ("opening",),
@@ -166,13 +188,13 @@ def test_a_database_of_the_version_before_is_brought_up_to_date(
     connection.execute("PRAGMA user_version = 1")
     connection.close()
     again = NodeState.open(path)
-    assert account(again) == (1, 0, "0", "0", TIME)
+    assert account(again) == (1, 0, '{"unbounded":1}', "0", TIME)
     assert again.unfinished() == [replace(USE, metered_s=0)]
     assert [product.opening for product in again.products()] == [b""]
     again.finish_use("permit-1", "stopped")
     begin(again, replace(USE, permit_id="permit-2"), uses=1)
     assert again.app_states() == []
-    assert account(again) == (2, 60, "0.5", "10", TIME)
+    assert account(again) == (2, 60, '{"4":1,"unbounded":1}', "10", TIME)
     withdraw(again)
     assert [pending.opening for pending in again.pending_withdrawals()] == [b"opening"]
     again.close()

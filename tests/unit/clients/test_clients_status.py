@@ -68,10 +68,17 @@ def test_all_limits() -> None:
         limit("epsilon", "2.5"),
         limit("dateTime", "2027-01-01T00:00:00Z", "lt"),
     )
-    budget = budget_of(record(document, metered_s=300, epsilon="0.75"))
+    budget = budget_of(record(document, metered_s=300, losses='{"4":2}', delta="0.00001"))
     assert (budget.metered_limit_s, budget.metered_left_s) == (1200, 900)
-    assert (budget.epsilon_limit, budget.epsilon_left) == ("2.5", "1.75")
+    assert (budget.epsilon_limit, budget.epsilon_left) == ("2.5", "1.143532")
+    assert (budget.epsilon, budget.delta) == ("1.356468", "0.00001")
     assert budget.until == "2027-01-01T00:00:00.000Z"
+
+
+def test_without_privacy_nothing_bounds_epsilon_and_nothing_is_left() -> None:
+    document = agreement(limit("epsilon", "2.5"))
+    budget = budget_of(record(document, uses=1, losses='{"unbounded":1}'))
+    assert (budget.epsilon, budget.epsilon_left, budget.delta) == (None, "0", None)
 
 
 def test_the_widest_permission_counts_and_one_without_limit_is_none() -> None:

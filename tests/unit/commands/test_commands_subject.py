@@ -16,9 +16,10 @@ from clients.rolls import codes_of, packed_states, roll_id, roll_of, subject_key
 from clients.state import NodeState
 from clients.used_rows import UseRows
 from commands.node_wiring import now
+from policies.account import Amounts
 from policies.canonical import sha256_hex
 from policies.fields import instant
-from policies.permit import CohortMember
+from policies.privacy_loss import NO_LOSSES, UNBOUNDED
 
 P = "medical-research"
 
@@ -38,21 +39,15 @@ def use(state: NodeState, salt: bytes, number: int, whose: list[str], states: li
         started=instant(now() + timedelta(seconds=number)),
         expires=instant(now()),
     )
-    member = CohortMember(
-        participant="clinic",
-        product=agreement.product,
-        agreement=agreement.id,
-        key="b" * 64,
-        report="e" * 64,
-        max_rows=9,
-        metered_s=1,
-        epsilon="0",
-        pays="0",
-        duties=[],
-    )
     state.approve_app("a" * 64, time=instant(now()))
     seen = SeenCheckpoint(number, bytes(32), "note")
-    state.begin_use(begun, member=member, expected_uses=number - 1, seen=seen)
+    state.begin_use(
+        begun,
+        reserved=Amounts(1, 1, UNBOUNDED),
+        expected_uses=number - 1,
+        expected_losses=NO_LOSSES,
+        seen=seen,
+    )
     state.finish_use(permit, "receipted" if states else "failed", used_s=1 if states else None)
     if not states:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,18 +18,21 @@ from policies.account import (
     whole_seconds,
 )
 from policies.errors import AccountError
+from policies.privacy_loss import UNBOUNDED, Event, loss_of
 from policies.values import decimal_text
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
-USE = Amounts(1, 30, Decimal("0.5"), Decimal(10))
-SHORT = Amounts(1, 12, Decimal("0.5"), Decimal(10))
+DELTA = Decimal("0.00001")
+ONCE, TWICE = loss_of(Event(Decimal(4))), loss_of(Event(Decimal(4)), 2)
+USE = Amounts(1, 30, ONCE, Decimal(10), DELTA)
+SHORT = Amounts(1, 12, ONCE, Decimal(10), DELTA)
 
 
 def test_what_is_under_way_counts_in_full() -> None:
     account = Account().reserve("permit-1", USE, at=NOW)
     assert account.committed == NOTHING
     assert account.total == USE
-    assert account.left(USE) == Amounts(2, 60, Decimal(1), Decimal(20))
+    assert account.left(USE) == Amounts(2, 60, TWICE, Decimal(20), DELTA)
 
 
 def test_a_receipt_frees_what_was_not_used() -> None:
@@ -56,10 +60,10 @@ def test_an_account_is_a_value() -> None:
         lambda account: account.keep("permit-2"),
         lambda account: account.commit("permit-1", SHORT).commit("permit-1", SHORT),
         lambda account: account.keep("permit-1").commit("permit-1", SHORT),
-        lambda account: account.commit("permit-1", Amounts(2, 30, Decimal("0.5"), Decimal(10))),
-        lambda account: account.commit("permit-1", Amounts(1, 31, Decimal("0.5"), Decimal(10))),
-        lambda account: account.commit("permit-1", Amounts(1, 30, Decimal("0.6"), Decimal(10))),
-        lambda account: account.commit("permit-1", Amounts(1, 30, Decimal("0.5"), Decimal(11))),
+        lambda account: account.commit("permit-1", Amounts(2, 30, ONCE, Decimal(10))),
+        lambda account: account.commit("permit-1", Amounts(1, 31, ONCE, Decimal(10))),
+        lambda account: account.commit("permit-1", Amounts(1, 30, TWICE, Decimal(10))),
+        lambda account: account.commit("permit-1", Amounts(1, 30, ONCE, Decimal(11))),
     ],
 )
 def test_nothing_is_settled_twice_or_with_more_than_was_reserved(act: Any) -> None:
@@ -73,13 +77,29 @@ def test_nothing_is_settled_twice_or_with_more_than_was_reserved(act: Any) -> No
     [
         {"uses": -1},
         {"metered_s": -1},
-        {"epsilon": Decimal("-0.1")},
         {"paid": Decimal(-1)},
     ],
 )
 def test_amounts_below_zero_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(AccountError, match="below 0"):
         Amounts(**fields)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "epsilon"),
+    [
+        (NOTHING, "0"),
+        (USE, "0.926342"),
+        (USE.plus(USE), "1.356468"),
+        (USE.plus(replace(USE, delta=Decimal("0.001"))), "1.356468"),
+        (Amounts(losses=UNBOUNDED), None),
+        (USE.plus(Amounts(losses=UNBOUNDED)), None),
+    ],
+)
+def test_the_epsilon_of_an_account_is_at_its_smallest_delta(
+    amounts: Amounts, epsilon: str | None
+) -> None:
+    assert amounts.epsilon == (None if epsilon is None else Decimal(epsilon))
 
 
 def test_sums_are_exact_at_both_ends() -> None:

@@ -116,7 +116,7 @@ def test_each_unmet_constraint_is_a_change() -> None:
     assert found.because == (
         "the purpose is marketing (permission 1)",
         "the number of uses, this one included, is 6 (permission 1)",
-        "the privacy loss ε, this use included, is 2.5 (permission 1)",
+        "the privacy loss ε of the product, this use included, is 2.5 (permission 1)",
         "the pay for the use is 10 (permission 1)",
         "the place of processing is not known (permission 1)",
     )
@@ -124,7 +124,7 @@ def test_each_unmet_constraint_is_a_change() -> None:
         "the purpose would have to be medical-research or what belongs to it; and "
         "the number of uses, this one included, would have to be at most 5 "
         "(it only grows, so that only a new agreement helps); and "
-        "the privacy loss ε, this use included, would have to be less than 2.5 "
+        "the privacy loss ε of the product, this use included, would have to be less than 2.5 "
         "(what was spent stays spent, so that only a smaller use or a new agreement helps); and "
         "the pay for the use would have to be at least 12; and "
         "the place of processing would have to be CN-GD or CN-SH",
