@@ -211,6 +211,7 @@ def run_spec(
     memory_bytes: int = 2048 * MIB,
     accelerator: str = "none",
     clip_norm: str = "",
+    privacy: Mapping[str, Json] | None = None,
     config: Mapping[str, Json] | None = None,
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
@@ -236,5 +237,6 @@ def run_spec(
             "voucher": voucher,
             "accelerator": accelerator,
             "clip_norm": clip_norm,
+            "privacy": None if privacy is None else dict(privacy),
         }
     )

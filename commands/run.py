@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.live import Live
@@ -21,12 +21,25 @@ from commands.output import (
     print_json,
     say,
 )
+from commands.privacy_options import (
+    DELTA,
+    PARTS,
+    NoiseBy,
+    PrivacyOptions,
+    Unit,
+    privacy_terms,
+    terms_told,
+)
 from commands.reading import objects
 from commands.rounds_table import ENDED, rounds_of, rounds_view, used
 from commands.run_inputs import app_of, conclude_offers, parse_config
 from policies import governance_pb2 as pb
+from policies.canonical import parse_json
 from policies.fields import Accelerator
+from policies.statements import RunSpec
 from server.governance_client import GovernanceClient
+
+MAX_SPEC_BYTES: Final = 1 << 20
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
 
@@ -48,9 +61,6 @@ def start(
     metric: Annotated[
         list[str] | None, typer.Option(help="Figure that may leave with an update.")
     ] = None,
-    epsilon: Annotated[
-        str, typer.Option(help="Privacy loss of one use, such as 0.5; 0 states none.")
-    ] = "0",
     pays: Annotated[str, typer.Option(help="Voucher units for one use of a product.")] = "0",
     voucher: Annotated[str, typer.Option(help="Id of the voucher that pays.")] = "",
     memory_mib: Annotated[
@@ -63,6 +73,47 @@ def start(
     clip_norm: Annotated[
         str, typer.Option(help="L2 norm that updates are clipped to, such as 1.5.")
     ] = "",
+    noise: Annotated[
+        str | None,
+        typer.Option(help="Noise in each sum, in clipping norms, such as 4.2.", metavar="Z"),
+    ] = None,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of --noise: what the whole run may tell of one unit, such as 3; the "
+            "noise is planned for its rounds and the evaluation.",
+            metavar="ε",
+        ),
+    ] = None,
+    delta: Annotated[
+        str | None, typer.Option(help=f"δ at which ε is stated; {DELTA} if left out.", metavar="δ")
+    ] = None,
+    unit: Annotated[
+        Unit | None,
+        typer.Option(help="What noise protects: each record, or all records of a subject."),
+    ] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            help="Into how many parts a node deals its rows, each trained on by itself; "
+            f"{PARTS} if left out.",
+            min=1,
+        ),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            help="Probability that a part is used in a round, such as 0.5; less tells less.",
+            metavar="Q",
+        ),
+    ] = None,
+    noise_by: Annotated[
+        NoiseBy | None, typer.Option(help="Who adds noise: each node its share, or governance.")
+    ] = None,
+    tolerated: Annotated[
+        int | None,
+        typer.Option(help="Nodes that may be missing, or cheat with their share of noise.", min=0),
+    ] = None,
     config: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE for the app; again for more.")
     ] = None,
@@ -79,8 +130,16 @@ def start(
 ) -> None:
     """Open a run: governance decides and logs it, then Flower starts it.
 
+    With --noise, or with --epsilon, which plans it, the run has differential privacy: it says what
+    that amounts to, and --unit, --parts, --sample, --noise-by, --tolerated, --delta say how.
+
     Example: tds run start 3b2f… --consumer space/consumer --purpose diagnosis-support
+    --rounds 12 --clip-norm 1 --epsilon 3
     """
+    asked = PrivacyOptions(noise, epsilon, delta, parts, sample, unit, noise_by, tolerated)
+    privacy, amounts = privacy_terms(asked, rounds)
+    if amounts and not as_json:
+        say(amounts)
     if request_s:
         _conclude(consumer, request_s)
     with GovernanceClient.open(consumer) as governance:
@@ -99,12 +158,12 @@ def start(
             deadline_s=deadline_s,
             quorum=quorum,
             min_cohort=min_cohort,
-            epsilon=epsilon,
             pays=pays,
             voucher=voucher,
             memory_bytes=memory_mib << 20,
             accelerator=accelerator,
             clip_norm=clip_norm,
+            privacy=privacy,
             config=parse_config(config or []),
         )
         run = governance.open_run(spec, secrets.token_hex(16))
@@ -139,6 +198,8 @@ def show(run: RunId, consumer: ConsumerFolder, as_json: JsonFlag = False) -> Non
         print_json(run_json(found))
     else:
         STDOUT.print(rounds_view(rounds_of(found), title=f"run {run}: {found.state}"))
+        for line in terms_told(_spec(found)):
+            say(line)
         if found.reason:
             say(found.reason)
 
@@ -174,6 +235,7 @@ def resume(run: RunId, consumer: ConsumerFolder) -> None:
 
 def run_json(run: pb.Run) -> dict[str, Any]:
     """A run as a JSON object."""
+    spec = _spec(run)
     return {
         "run": run.run,
         "state": run.state,
@@ -181,8 +243,16 @@ def run_json(run: pb.Run) -> dict[str, Any]:
         "consumer": run.consumer,
         "closed_rounds": run.closed_rounds,
         "model": run.model,
+        "clip_norm": spec.clip_norm,
+        "secure_sum": spec.secure_sum,
+        "groups": spec.groups,
+        "privacy": spec.privacy and spec.privacy.to_json(),
         "rounds": rounds_of(run),
     }
+
+
+def _spec(run: pb.Run) -> RunSpec:
+    return RunSpec.from_json(parse_json(run.spec_json, max_bytes=MAX_SPEC_BYTES))
 
 
 def _follow(governance: GovernanceClient, run_id: str) -> None:
