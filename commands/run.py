@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.live import Live
@@ -21,12 +21,25 @@ from commands.output import (
     print_json,
     say,
 )
+from commands.privacy_options import (
+    DELTA,
+    PARTS,
+    NoiseBy,
+    PrivacyOptions,
+    Unit,
+    privacy_terms,
+    terms_told,
+)
 from commands.reading import objects
 from commands.rounds_table import ENDED, rounds_of, rounds_view, used
-from commands.run_inputs import app_of, conclude_offers, parse_config, terms_of_privacy
+from commands.run_inputs import app_of, conclude_offers, parse_config
 from policies import governance_pb2 as pb
+from policies.canonical import parse_json
 from policies.fields import Accelerator
+from policies.statements import RunSpec
 from server.governance_client import GovernanceClient
+
+MAX_SPEC_BYTES: Final = 1 << 20
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
 
@@ -64,16 +77,46 @@ def start(
         str, typer.Option(help="How updates are added: none, governance or pairwise.")
     ] = "none",
     noise: Annotated[
-        str, typer.Option(help="Noise in what is released, in clipping norms; without, none.")
-    ] = "",
-    noise_by: Annotated[str, typer.Option(help="Who adds it: nodes or governance.")] = "nodes",
-    delta: Annotated[str, typer.Option(help="The δ that ε is stated at.")] = "0.00001",
-    unit: Annotated[str, typer.Option(help="What noise protects: record or subject.")] = "record",
-    parts: Annotated[int, typer.Option(help="Parts that a node deals its rows into.", min=1)] = 1,
-    sample: Annotated[str, typer.Option(help="Probability that a part is trained on.")] = "1",
+        str | None,
+        typer.Option(help="Noise in each sum, in clipping norms, such as 4.2.", metavar="Z"),
+    ] = None,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of --noise: what the whole run may tell of one unit, such as 3; the "
+            "noise is planned for its rounds and the evaluation.",
+            metavar="ε",
+        ),
+    ] = None,
+    delta: Annotated[
+        str | None, typer.Option(help=f"δ at which ε is stated; {DELTA} if left out.", metavar="δ")
+    ] = None,
+    unit: Annotated[
+        Unit | None,
+        typer.Option(help="What noise protects: each record, or all records of a subject."),
+    ] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option(
+            help="Into how many parts a node deals its rows, each trained on by itself; "
+            f"{PARTS} if left out.",
+            min=1,
+        ),
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            help="Probability that a part is used in a round, such as 0.5; less tells less.",
+            metavar="Q",
+        ),
+    ] = None,
+    noise_by: Annotated[
+        NoiseBy | None, typer.Option(help="Who adds noise: each node its share, or governance.")
+    ] = None,
     tolerated: Annotated[
-        int, typer.Option(help="Nodes that may be missing before noise is too little.", min=0)
-    ] = 0,
+        int | None,
+        typer.Option(help="Nodes that may be missing, or cheat with their share of noise.", min=0),
+    ] = None,
     config: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE for the app; again for more.")
     ] = None,
@@ -90,8 +133,16 @@ def start(
 ) -> None:
     """Open a run: governance decides and logs it, then Flower starts it.
 
+    With --noise, or with --epsilon, which plans it, the run has differential privacy: it says what
+    that amounts to, and --unit, --parts, --sample, --noise-by, --tolerated, --delta say how.
+
     Example: tds run start 3b2f… --consumer space/consumer --purpose diagnosis-support
+    --rounds 12 --clip-norm 1 --epsilon 3
     """
+    asked = PrivacyOptions(noise, epsilon, delta, parts, sample, unit, noise_by, tolerated)
+    privacy, amounts = privacy_terms(asked, rounds)
+    if amounts and not as_json:
+        say(amounts)
     if request_s:
         _conclude(consumer, request_s)
     with GovernanceClient.open(consumer) as governance:
@@ -116,15 +167,7 @@ def start(
             accelerator=accelerator,
             clip_norm=clip_norm,
             secure_sum=secure_sum,
-            privacy=terms_of_privacy(
-                noise,
-                delta=delta,
-                unit=unit,
-                parts=parts,
-                sample=sample,
-                by=noise_by,
-                tolerated=tolerated,
-            ),
+            privacy=privacy,
             config=parse_config(config or []),
         )
         run = governance.open_run(spec, secrets.token_hex(16))
@@ -159,6 +202,8 @@ def show(run: RunId, consumer: ConsumerFolder, as_json: JsonFlag = False) -> Non
         print_json(run_json(found))
     else:
         STDOUT.print(rounds_view(rounds_of(found), title=f"run {run}: {found.state}"))
+        for line in terms_told(_spec(found)):
+            say(line)
         if found.reason:
             say(found.reason)
 
@@ -194,6 +239,7 @@ def resume(run: RunId, consumer: ConsumerFolder) -> None:
 
 def run_json(run: pb.Run) -> dict[str, Any]:
     """A run as a JSON object."""
+    spec = _spec(run)
     return {
         "run": run.run,
         "state": run.state,
@@ -201,8 +247,16 @@ def run_json(run: pb.Run) -> dict[str, Any]:
         "consumer": run.consumer,
         "closed_rounds": run.closed_rounds,
         "model": run.model,
+        "clip_norm": spec.clip_norm,
+        "secure_sum": spec.secure_sum,
+        "groups": spec.groups,
+        "privacy": spec.privacy and spec.privacy.to_json(),
         "rounds": rounds_of(run),
     }
+
+
+def _spec(run: pb.Run) -> RunSpec:
+    return RunSpec.from_json(parse_json(run.spec_json, max_bytes=MAX_SPEC_BYTES))
 
 
 def _follow(governance: GovernanceClient, run_id: str) -> None:

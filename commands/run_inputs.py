@@ -99,20 +99,3 @@ def _open_negotiations(side: ConsumerSide) -> dict[str, str]:
         for one in objects(side.governance.list("negotiations"))
         if one["state"] in OPEN and side.asked(str(one["negotiation"]))
     }
-
-
-def terms_of_privacy(
-    noise: str, *, delta: str, unit: str, parts: int, sample: str, by: str, tolerated: int
-) -> dict[str, Json] | None:
-    """What a run states of privacy; None where it asks for no noise."""
-    if not noise:
-        return None
-    return {
-        "unit": unit,
-        "parts": parts,
-        "sample": sample,
-        "noise": noise,
-        "by": by,
-        "tolerated": tolerated,
-        "delta": delta,
-    }
