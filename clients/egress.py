@@ -51,6 +51,7 @@ class Leaving:
         clipped: whether it was scaled down to that.
         mask_key: public half of the key of its mask (clients.masking); "" is no mask.
         head_bytes: how much of a masked vector says rows and figures.
+        noise: multiplier of the noise in it, or in the sum that it becomes part of; "" is none.
     """
 
     data: bytes = b""
@@ -58,6 +59,7 @@ class Leaving:
     clipped: bool = False
     mask_key: str = ""
     head_bytes: int = 0
+    noise: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Carried:
             it had to be depends on the data: it stays in the node's own log.
         masked: whether the update left under a mask, and the figures within it.
         figures: those; where nothing is masked the receipt has them.
+        noise: the multiplier under which all of it leaves; "" is none. Then each part of the rows
+            was clipped, and how many of them had to be is told to nobody.
     """
 
     update_bytes: int
@@ -81,11 +85,14 @@ class Carried:
     clipped: bool = False
     masked: bool = False
     figures: Mapping[str, str] = field(default_factory=dict)
+    noise: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """As it stands in the node's own log."""
         more: dict[str, Json] = {}
-        if self.clip_norm:
+        if self.noise:
+            more = {"clip_norm": self.clip_norm, "noise": self.noise}
+        elif self.clip_norm:
             more = {"clip_norm": self.clip_norm, "clipped": self.clipped}
         if self.masked:
             more |= {"masked": True, "figures": dict(self.figures)}
@@ -111,11 +118,12 @@ def carried(
     masked = leaving.mask_key != ""
     return Carried(
         update_bytes=len(leaving.data) - leaving.head_bytes,
-        metric_bits=metric_bits(map(declared.choices, set(allowed))),
+        metric_bits=0 if leaving.noise else metric_bits(map(declared.choices, set(allowed))),
         clip_norm=leaving.clip_norm,
         clipped=leaving.clipped,
         masked=masked,
         figures=figures if masked else {},
+        noise=leaving.noise,
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -48,3 +49,12 @@ class Failures:
             LOGGER.error("what the app said when it failed could not be kept: %s", error)
             return
         LOGGER.warning("the app failed; what it said is in %s", path)
+
+
+def told_failures(failures: Sequence[Exception]) -> str:
+    """What the owner is told of a private use's parts that count as zeros, and nobody else."""
+    kinds = Counter(type(error).__name__ for error in failures)
+    counts = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
+    first = failures[0]
+    detail = getattr(first, "detail", "")
+    return f"{detail}\n{first}\nthe first of {len(failures)} parts that count as zeros: {counts}"

@@ -6,7 +6,7 @@ those of the incoming model. Then, once for the use:
 
     head    rows used and held back, and each figure with the rows that it was measured on
     body    weight * (clipped update - incoming), weight = rows used / rows of the cohort; in an
-            evaluation nothing
+            evaluation nothing; in a private use the noisy sum of its parts (clients.private_use)
     vector  both in fixed point, plus the mask that this node and governance alone can compute
 
 The node's half of the key is made here, used here and dropped: it is on no disk, and neither is the
@@ -27,6 +27,7 @@ from clients.declared import UNDECLARED, Declaration
 from clients.egress import Held, Leaving, packed
 from clients.errors import EgressRefused, refused
 from clients.gate import Admission
+from clients.private_use import PrivateSum
 from policies import masks
 from policies.errors import EncodingError, MaskKeyError
 from policies.fixedpoint import Layout, encode, encode_integers, vector_bytes
@@ -202,6 +203,26 @@ def leaving(
     )
 
 
+def leaving_sum(
+    masking: Masking, summed: PrivateSum, rows_used: int, rows_held_back: int
+) -> Leaving:
+    """A private use's sum under its mask.
+
+    Raises:
+        EgressRefused: as `Masking.mask_integers`.
+    """
+    body, layout = masking.body, masking.layout
+    head = Head(rows_used=rows_used, rows_held_back=rows_held_back, figures=summed.figures)
+    masked = masking.mask_integers(head, [summed.body], summed.bound)
+    return Leaving(
+        data=masked.data,
+        clip_norm=body.clip_norm,
+        mask_key=masked.key,
+        head_bytes=layout.head_words * layout.word_bits // 8,
+        noise="" if body.privacy is None else body.privacy.noise,
+    )
+
+
 def _blind() -> bytes:
     return secrets.token_bytes(BLIND_BYTES)
 
@@ -210,8 +231,6 @@ def _checked(body: PermitBody, incoming: Mapping[str, Tensor]) -> Layout:
     how, members = body.secure_sum, len(body.cohort)
     if how is None or how.mode != "governance":
         raise EncodingError("secure sum: expected masks by governance, got another way")
-    if body.privacy is not None:
-        raise EncodingError("privacy: expected none, which this node can give, got some")
     if not body.clip_norm:
         raise EncodingError("clip_norm: expected a bound on what is summed, got none")
     if min(members // how.groups, body.min_cohort) < 2:
@@ -222,6 +241,8 @@ def _checked(body: PermitBody, incoming: Mapping[str, Tensor]) -> Layout:
     masks.parse_public_key(how.key)
     layout = layout_of(body)
     floats = float_count(incoming) if body.kind == "train" else 0
+    if body.kind == "evaluate" and body.privacy is not None:
+        floats = len(layout.metrics)
     if layout.floats != floats:
         expected = layout.head_words + floats
         raise EncodingError(f"words: expected {expected} for this model, got {how.words}")

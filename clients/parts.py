@@ -112,11 +112,6 @@ def part_of(rows: Rows, places: Places, *, training: bool) -> Rows:
     return Rows(none, nothing, some, labels, rows.feature_names, rows.classes)
 
 
-def expected_parts(parts: int, units: int) -> float:
-    """How many parts have a unit, if each of `units` lies in one at random."""
-    return float(parts * (1 - (1 - 1 / parts) ** units))
-
-
 def _dealt(units: int, parts: int, secret: bytes) -> npt.NDArray[np.uint16]:
     """The part of each unit below `units`."""
     stream = _stream(secret, b"tdspace parts v1\0")

@@ -46,9 +46,10 @@ from clients.declared import Declaration
 from clients.egress import check_metrics, check_no_update, check_update
 from clients.errors import EgressRefused, SandboxCancelled, refused
 from clients.jobs import Job, JobResult, Runner
-from clients.parts import SECRET_BYTES, Numbers, Parts, deal, expected_parts, part_of
+from clients.parts import SECRET_BYTES, Numbers, Parts, deal, part_of
 from clients.rowset import EVALUATION, TRAINING
 from clients.selection import Selection
+from policies.dealing import expected_parts
 from policies.fixedpoint import Layout
 from policies.noise import (
     SEED_BYTES,
@@ -170,8 +171,7 @@ class PrivateUse:
         """What an evaluation's head says, from what is public."""
         if not parts.units:
             return {}
-        hit = parts.units if parts.alone else expected_parts(self.privacy.parts, parts.units)
-        weight = weight_of(float(self.privacy.sample) * hit, share_of(parts))
+        weight = weight_of(expected_parts(self.privacy, parts.units), share_of(parts))
         return {name: (weight, span) for name, span in self.spans.items()}
 
 
@@ -200,6 +200,7 @@ def private_use_of(
     numbers = float_count(incoming)
     if body.kind == "train":
         declared.check_arrays(incoming)
+        declared.check_size(layout.size_bytes)
     else:
         spans = {name: _span(name, declared) for name in body.metrics}
         numbers = len(spans)

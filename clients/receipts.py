@@ -52,7 +52,7 @@ def use_receipt(
         metrics={} if leaving.mask_key else dict(metrics),
         clip_norm=body.clip_norm,
         mask_key=leaving.mask_key,
-        noise="",
+        noise=leaving.noise,
         confinement=confinement,
         accelerator=accelerator,
         started=instant(started),

@@ -1,7 +1,8 @@
 """One task, from message to receipt: steps 6 to 8 of a round (DESIGN.md), around the node's parts.
 
     6  check      the gate; then nonce, counter and checkpoint in one transaction
-    7  use        `UseStarted` in the own log, the product opened, the app run in the sandbox
+    7  use        `UseStarted` in the own log, the product opened, the app run in the sandbox: on
+                  one part of the rows after another where the permit asks for privacy
     8  egress     shapes and figures checked, the update clipped and masked, the receipt signed,
                   `UseReceipted` in the own log, and a last look at consent, in the transaction that
                   ends the use
@@ -15,6 +16,7 @@ When something fails, only fixed sentences, digests and counts leave or are logg
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,7 +26,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from clients.egress import carried, check_metrics, held_update
+from clients.declared import Declaration
+from clients.egress import Leaving, carried, check_metrics, held_update
 from clients.environments import Environment
 from clients.errors import (
     AppFailed,
@@ -34,13 +37,20 @@ from clients.errors import (
     SandboxCancelled,
     refused,
 )
+from clients.failures import told_failures
 from clients.gate import Admission, GateKeys, MessageFacts, check_permit
 from clients.inhand import Hand, InHand, UseInHand, end_of, facts_of
 from clients.jobs import Job, JobResult, Runner
 from clients.logcheck import FetchConsistency
-from clients.masking import Masking, head_of, leaving, masking_of
+from clients.masking import Masking, head_of, leaving, leaving_sum, masking_of
 from clients.materials import Materials, OwnMaterials
 from clients.observing import NOBODY, Observer, TaskEnd
+from clients.private_use import (
+    PrivateSum,
+    PrivateUse,
+    private_sum,
+    private_use_of,
+)
 from clients.receipts import use_receipt
 from clients.records import Fork
 from clients.refusals import explain, refusal
@@ -317,6 +327,7 @@ class Worker:
         body, member = admission.permit.body, admission.member
         self._book.started(admission)
         self._step("started")
+        private = self._private(admitted)
         # Asked anew for each use: whoever withdrew since the last round is left out of this one.
         at = self._clock()
         selected = self._materials.select(member.product, purpose=body.purpose, now=at)
@@ -328,7 +339,9 @@ class Worker:
             )
         # A crash from here on: the owner is told of rows that no app may have seen; never fewer.
         self._rows.keep(body, member.product, selected, at=at)
-        kept = None if self._states is None else self._states.begin(body, member, selected)
+        kept = None
+        if self._states is not None and private is None:
+            kept = self._states.begin(body, member, selected)
         job = Job(
             app_dir=self._materials.app_folder(body.app),
             kind=body.kind,
@@ -351,9 +364,37 @@ class Worker:
         )
         selected.commit_ahead()
         self._step("opened")
-        result = self._runner.run(job, cancelled=current.cancelled)
+        ran: JobResult | PrivateSum
+        if private is None:
+            ran = self._runner.run(job, cancelled=current.cancelled)
+        else:
+            ran = self._summed(private, job, selected, current)
         self._step("ran")
-        return self._release(admitted, current, selected, kept, result)
+        return self._release(admitted, current, selected, kept, ran)
+
+    def _private(self, admitted: _Admitted) -> PrivateUse | None:
+        body, masking = admitted.admission.permit.body, admitted.masking
+        if body.privacy is None or masking is None:  # without a secure sum, masking was refused
+            return None
+        declared = self._materials.declaration(body.app)
+        return private_use_of(body, masking.layout, admitted.incoming, declared)
+
+    def _summed(
+        self, private: PrivateUse, job: Job, selected: Selection, current: UseInHand
+    ) -> PrivateSum:
+        failures: list[Exception] = []
+        found = private_sum(
+            private,
+            job,
+            selected,
+            self._runner,
+            draw=os.urandom,
+            cancelled=current.cancelled,
+            failed=failures.append,
+        )
+        if failures:
+            self._keep_detail(told_failures(failures))
+        return found
 
     def _opened(self, body: PermitBody) -> tuple[Path, ...]:
         return self._devices if body.limits.accelerator == "cuda" else ()
@@ -366,18 +407,11 @@ class Worker:
         current: UseInHand,
         selected: Selection,
         kept: UseState | None,
-        result: JobResult,
+        ran: JobResult | PrivateSum,
     ) -> Done:
         admission, body = admitted.admission, admitted.admission.permit.body
         declared = self._materials.declaration(body.app)
-        held = held_update(
-            body.kind,
-            result.update,
-            admitted.incoming,
-            clip_norm=body.clip_norm,
-            declared=declared,
-        )
-        figures = check_metrics(result.metrics, body.metrics, declared=declared)
+        leaves, figures = self._leaving(admitted, current, selected, ran, declared)
         self._state.require_allowed(agreement=current.agreement, app=current.app)
         finished = self._clock()
         reserved_s = admission.member.metered_s
@@ -386,9 +420,7 @@ class Worker:
             text = f"the use took {used_s} s; the permit reserves {reserved_s} s for it"
             raise refused("app-timeout", text)
         # Before the receipt: what cannot be kept fails the use.
-        state = self._sealed(kept, result, finished)
-        head = head_of(body, current.end.rows_training, selected.evaluation, figures)
-        leaves = leaving(held, admitted.masking, head, admitted.incoming, declared)
+        state = None if isinstance(ran, PrivateSum) else self._sealed(kept, ran, finished)
         self._step("checked")
         receipt = use_receipt(
             admission,
@@ -413,6 +445,31 @@ class Worker:
         self._state.finish_use(body.id, "receipted", used_s=used_s, state=state)
         self._step("finished")
         return Done(receipt=envelope, update=leaves.data)
+
+    def _leaving(
+        self,
+        admitted: _Admitted,
+        current: UseInHand,
+        selected: Selection,
+        ran: JobResult | PrivateSum,
+        declared: Declaration,
+    ) -> tuple[Leaving, dict[str, str]]:
+        """What leaves, in its form, and the figures that the permit lets out."""
+        body, masking = admitted.admission.permit.body, admitted.masking
+        used, held_back = current.end.rows_training, selected.evaluation
+        if isinstance(ran, PrivateSum):
+            assert masking is not None  # `_private` saw it
+            return leaving_sum(masking, ran, used, held_back), {}
+        held = held_update(
+            body.kind,
+            ran.update,
+            admitted.incoming,
+            clip_norm=body.clip_norm,
+            declared=declared,
+        )
+        figures = check_metrics(ran.metrics, body.metrics, declared=declared)
+        head = head_of(body, used, held_back, figures)
+        return leaving(held, masking, head, admitted.incoming, declared), figures
 
     def _step(self, name: str) -> None:
         self._observer.step(name)

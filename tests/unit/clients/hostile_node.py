@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import psutil
@@ -93,9 +94,10 @@ class HostileNode:
         run: str = "run-1",
         clip_norm: str = "",
         model: bytes = MODEL,
+        terms: Mapping[str, object] = MappingProxyType({}),
         **config: ConfigValue,
     ) -> Task:
-        """An attack under a permit of its own."""
+        """An attack under a permit of its own, whose other fields are `terms`."""
         self._permits += 1
         run_config: dict[str, ConfigValue] = {"do": do, **config}
         permit = body(
@@ -106,6 +108,7 @@ class HostileNode:
             config=config_digest(run_config),
             limits=LIMITS | {"wall_s": wall_s},
             clip_norm=clip_norm,
+            **terms,
         )
         envelope = sign_permit(permit, self.node.space.log(permit), PERMIT_KEY)
         return Task("77", APP, run_config, envelope, model)

@@ -27,7 +27,6 @@ from clients.errors import (
     SandboxUnavailable,
 )
 from clients.jobs import Job, JobResult
-from clients.parts import expected_parts
 from clients.private_use import PrivateSum, PrivateUse, private_sum, private_use_of
 from clients.rowset import RowTree
 from clients.sdk import Rows
@@ -498,10 +497,3 @@ def test_no_rows_no_figures() -> None:
     use = use_of(kind="evaluate", metrics=("accuracy",), declared=ACCURACY)
     found, jobs = summed(use, selection([0.5]), told)
     assert (found.figures, jobs) == ({}, [])
-
-
-@pytest.mark.parametrize(
-    ("parts", "units", "wanted"), [(1, 5, 1.0), (10, 0, 0.0), (10, 1, 1.0), (100, 1000, 99.9957)]
-)
-def test_how_many_parts_have_a_unit(parts: int, units: int, wanted: float) -> None:
-    assert expected_parts(parts, units) == pytest.approx(wanted, abs=1e-4)
