@@ -235,10 +235,10 @@ class Loop:
     def _adding(self, answer: pb.AuthorizeRoundResponse, spec: RunSpec, model: Tensors) -> Adding:
         """How this round's updates are added, as its run says."""
         if spec.secure_sum == "none":
-            return PlainAdding(model, quorum=spec.quorum)
+            return PlainAdding(model, quorum=spec.quorum, how=spec.aggregation)
         if spec.secure_sum == "governance":
             masked, release = MaskedRound.of(answer.permit), self.governance.release_masks
-            return MaskedAdding(masked, release, model, quorum=spec.quorum)
+            return MaskedAdding(masked, release, model, quorum=spec.quorum, how=spec.aggregation)
         raise ServerError(f"secure_sum: expected none or governance, got {spec.secure_sum}")
 
     def _ask(

@@ -13,12 +13,14 @@ from policies.errors import EncodingError
 from policies.flattening import unflatten
 from policies.privacy import PermitSum
 from policies.receipt import RECEIPT_TYPE, Receipt
+from policies.statements import Aggregation
 from policies.tensors import Tensors
-from server.aggregate import average, average_metrics
+from server.aggregate import average_metrics
 from server.arrivals import read_updates, read_vectors
 from server.errors import GovernanceRefused, ServerError
 from server.exchange import Reply
 from server.mask_sums import Opened
+from server.robust import combine
 from server.secure_sums import MaskedRound, Rows, SumSpoiled, figures
 
 LOGGER = logging.getLogger(__name__)
@@ -75,16 +77,18 @@ class Adding(Protocol):
 
 
 class PlainAdding:
-    """Updates that arrive as they are are averaged.
+    """Updates that arrive as they are.
 
     Args:
         model: what updates must look like; empty for an evaluation, which has none.
         quorum: of how many there is a result.
+        how: they are added.
     """
 
-    def __init__(self, model: Tensors, *, quorum: int) -> None:
+    def __init__(self, model: Tensors, *, quorum: int, how: Aggregation = "mean") -> None:
         self._model = model
         self._quorum = quorum
+        self._how = how
         self._updates: dict[int, Tensors | str] = {}
         self._receipts: dict[int, bytes] = {}
 
@@ -102,7 +106,7 @@ class PlainAdding:
         weighted = [(self._update(one.node), one.rows.used) for one in accepted]
         return Result(
             nodes=frozenset(one.node for one in accepted),
-            arrays=average(weighted, self._model) if self._model else None,
+            arrays=combine(self._how, weighted, self._model) if self._model else None,
             metrics=metrics,
         )
 
@@ -123,11 +127,19 @@ class MaskedAdding:
         masked: of the round's permit.
         release_masks: as `server.loop.Governance` has it.
         model, quorum: as for `PlainAdding`.
+        how: the sums of several groups are added.
     """
 
     def __init__(
-        self, masked: MaskedRound, release_masks: ReleaseMasks, model: Tensors, *, quorum: int
+        self,
+        masked: MaskedRound,
+        release_masks: ReleaseMasks,
+        model: Tensors,
+        *,
+        quorum: int,
+        how: Aggregation = "mean",
     ) -> None:
+        self._how = how
         self._masked = masked
         self._release_masks = release_masks
         self._model = model
@@ -170,7 +182,7 @@ class MaskedAdding:
         model = self._model
         return Result(
             nodes=frozenset(one.node for one in held),
-            arrays=unflatten(model, self._masked.mean(groups)) if model else None,
+            arrays=unflatten(model, self._masked.mean(groups, self._how)) if model else None,
             metrics=figures(groups),
         )
 

@@ -5,8 +5,8 @@
               the group's members encoded, and of no member alone
     check     its head: the rows must be those that the members' receipts state. If they are not, a
               vector was not what its receipt says, and nothing of the sum is used. Whose it was
-              cannot be told, nor whether the numbers below an honest head are: a node's parent
-              keeps to the bound, and what one liar can do to a sum is bounded by nothing here
+              cannot be told, nor whether the numbers below an honest head are: that a node's
+              parent keeps to the bound is not checked here, but see `server.robust` for groups
     mean      of the differences from the incoming model:
                   body / (rows used / rows of the cohort)         without privacy
                   body / (sample * sum of min(parts, rows used))  with it
@@ -28,10 +28,12 @@ from policies.fixedpoint import Floats, Layout, decode, vector_from_bytes
 from policies.permit import PERMIT_TYPE, PermitBody
 from policies.privacy import PermitSum
 from policies.release import MaskRelease
+from policies.statements import Aggregation
 from policies.sumterms import layout_of
 from policies.wide_integers import HeadSum
 from policies.words import add_into, subtract_from, zeros
 from server.errors import ServerError
+from server.robust import combine_means
 
 
 class SumSpoiled(ServerError):
@@ -107,8 +109,15 @@ class MaskedRound:
             for group, masks in zip(release.groups, sums, strict=True)
         ]
 
-    def mean(self, groups: Sequence[Group]) -> Floats:
-        """The mean difference from the incoming model over all groups together."""
+    def mean(self, groups: Sequence[Group], how: Aggregation = "mean") -> Floats:
+        """The mean difference from the incoming model over all groups together.
+
+        Args:
+            how: the groups' own means are combined (`server.robust`).
+        """
+        if how != "mean":
+            means = [group.body / float(self.divisor(group)) for group in groups]
+            return combine_means(how, means)
         total = groups[0].body.copy()
         for group in groups[1:]:
             total += group.body
