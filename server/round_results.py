@@ -21,7 +21,7 @@ from server.errors import GovernanceRefused, ServerError
 from server.exchange import Reply
 from server.mask_sums import Opened
 from server.robust import combine
-from server.secure_sums import MaskedRound, Rows, SumSpoiled, figures
+from server.secure_sums import MaskedRound, Rows, SumSpoiled
 
 LOGGER = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class MaskedAdding:
         return Result(
             nodes=frozenset(one.node for one in held),
             arrays=unflatten(model, self._masked.mean(groups, self._how)) if model else None,
-            metrics=figures(groups),
+            metrics=self._masked.figures(groups),
         )
 
     def _released(self) -> Opened:

@@ -11,8 +11,9 @@
                   body / (rows used / rows of the cohort)         without privacy
                   body / (sample * sum of min(parts, rows used))  with it
 
-The last divisor is the number of parts that are expected to have been trained on: it is made of
-what the permit and the receipts say, so it tells nothing of which parts were taken.
+The last divisor is how many parts are expected to have been trained on (nearly: where a part may
+have several rows, some stay empty). It is made of what the permit and the receipts say, so it tells
+nothing of which parts were taken.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from policies.errors import DocumentError, EncodingError
 from policies.fixedpoint import Floats, Layout, decode, vector_from_bytes
 from policies.permit import PERMIT_TYPE, PermitBody
 from policies.privacy import PermitSum
+from policies.private_figures import means as private_means
 from policies.release import MaskRelease
 from policies.statements import Aggregation
 from policies.sumterms import layout_of
@@ -118,11 +120,25 @@ class MaskedRound:
         if how != "mean":
             means = [group.body / float(self.divisor(group)) for group in groups]
             return combine_means(how, means)
-        total = groups[0].body.copy()
-        for group in groups[1:]:
-            total += group.body
+        total = _sum(groups)
         total /= float(sum(map(self.divisor, groups)))
         return total
+
+    def figures(self, groups: Sequence[Group]) -> dict[str, str]:
+        """Each figure's mean over all groups: weighted by the rows it was measured on, or, in a
+        private evaluation, as its body and head say (`policies.private_figures`). No figure of a
+        private training leaves a node.
+        """
+        totals: dict[str, tuple[int, Fraction]] = {}
+        for group in groups:
+            for name, (weight, total) in group.head.figures.items():
+                before = totals.get(name, (0, Fraction(0)))
+                totals[name] = (before[0] + weight, before[1] + total)
+        if self.permit.privacy is None:
+            return HeadSum(rows_used=0, rows_held_back=0, figures=totals).means()
+        if self.permit.kind == "train":
+            return {}
+        return private_means(self.layout.metrics, _sum(groups), totals, self.permit.clip_norm)
 
     def divisor(self, group: Group) -> Fraction:
         """What a group's sum is divided by; see the module."""
@@ -160,11 +176,8 @@ class MaskedRound:
         return Group(rows=rows, head=head, body=body)
 
 
-def figures(groups: Sequence[Group]) -> dict[str, str]:
-    """Each figure's mean over all groups, weighted by the rows it was measured on."""
-    totals: dict[str, tuple[int, Fraction]] = {}
-    for group in groups:
-        for name, (rows, total) in group.head.figures.items():
-            before = totals.get(name, (0, Fraction(0)))
-            totals[name] = (before[0] + rows, before[1] + total)
-    return HeadSum(rows_used=0, rows_held_back=0, figures=totals).means()
+def _sum(groups: Sequence[Group]) -> Floats:
+    total = groups[0].body.copy()
+    for group in groups[1:]:
+        total += group.body
+    return total

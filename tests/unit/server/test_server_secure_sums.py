@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from test_server_loop import FakeGrid, loop, model_at, run_of
 
 from policies import governance_pb2 as pb
 from policies.canonical import digest_of, sha256_hex
+from policies.privacy import Privacy
+from policies.private_figures import weight_of
 from policies.provenance import Provenance, unpack_model
 from policies.tensors import Tensors, pack_tensors
+from policies.wide_integers import HeadSum
 from server.errors import GovernanceRefused, ServerError
 from server.mask_sums import Opened
 from server.models import ModelStore
+from server.secure_sums import Group, MaskedRound, Rows
 
 START: Tensors = {"w": np.zeros(4, np.float32), "steps": np.array([7])}
 
@@ -175,6 +180,40 @@ def test_groups_are_opened_one_by_one_and_averaged(tmp_path: Path) -> None:
     governance = governance_of(*amounts, spec=masked_spec(groups=2, rounds=1))
     last = run(tmp_path, grid_of(*nodes), governance)
     assert model_at(tmp_path, last) == pytest.approx(mean(amounts), abs=1e-7)
+
+
+PRIVATE = Privacy(
+    unit="record", parts=16, sample="0.5", noise="2", by="nodes", tolerated=0, delta="0.00001"
+)
+
+
+def private_round(kind: str) -> MaskedRound:
+    governance = governance_of(1, 2, spec=masked_spec(privacy=PRIVATE.to_json()))
+    ask = pb.AuthorizeRoundRequest(
+        run="run-1", round=1, kind=kind, model="0" * 64, architecture="0" * 64, floats=3
+    )
+    return MaskedRound.of(governance.authorize_round(ask).permit)
+
+
+def test_a_private_sum_is_divided_by_the_parts_that_are_expected() -> None:
+    """Of clinics with 10 and 20 rows at 16 parts: half of 10 + 16. No figure of a training left."""
+    round_ = private_round("train")
+    rows = {"clinic1": Rows(10, 1), "clinic2": Rows(20, 1)}
+    head = HeadSum(30, 2, {"loss": (0, Fraction(0)), "eval_loss": (0, Fraction(0))})
+    group = Group(rows, head, np.array([13.0, -26.0, 0.0]))
+    assert round_.mean([group]).tolist() == [1, -2, 0]
+    assert round_.figures([group]) == {}
+
+
+def test_figures_of_a_private_evaluation_are_in_the_body() -> None:
+    """From 0 to 2 with a middle of 1, which 8 parts moved up by half of what they may."""
+    round_ = private_round("evaluate")
+    weight = weight_of(8, Fraction(1))
+    heads = {"loss": (0, Fraction(0)), "eval_loss": (weight, Fraction(weight))}
+    moved = 0.5 * 8 * 4 / 2**0.5
+    group = Group({"clinic1": Rows(0, 8)}, HeadSum(0, 8, heads), np.array([moved, 3.0]))
+    assert round_.layout.floats == 2
+    assert round_.figures([group]) == {"eval_loss": "1.5"}
 
 
 class FakeReleasedGovernance(FakeMaskingGovernance):
