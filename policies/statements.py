@@ -80,6 +80,7 @@ Share = Literal[
     "label_drift",
     "score",
 ]
+Aggregation = Literal["mean", "median", "trimmed-mean", "multi-krum"]
 DataVersion = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SubjectConsent = Literal["table", "none"]
 Modality = Literal["tabular", "image", "audio"]
@@ -225,6 +226,8 @@ class RunSpec(Document):
         groups: of how many groups of the cohort the sums are opened, one by one.
         privacy: the differential privacy of each use; None states none, and a limit of epsilon is
             then not met.
+        aggregation: how the consumer's ServerApp adds updates, or, under masks, the groups' sums
+            (`server.robust`); its own affair, of which governance sees nothing.
     """
 
     version: Version
@@ -245,6 +248,7 @@ class RunSpec(Document):
     secure_sum: SecureSum = "none"
     groups: Groups = 1
     privacy: Privacy | None = None
+    aggregation: Aggregation = "mean"
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -256,7 +260,19 @@ class RunSpec(Document):
             raise ValueError("no more groups than min_cohort")
         if self.privacy is not None:
             self._private(self.privacy)
+        if self.aggregation != "mean":
+            self._robust()
         return self
+
+    def _robust(self) -> None:
+        masked = self.secure_sum != "none"
+        if masked and self.aggregation == "multi-krum":
+            raise ValueError("no multi-krum with a secure sum: nobody sees single updates")
+        if masked and self.groups < 3:
+            raise ValueError("groups of at least 3 with a secure sum, for another one than mean")
+        least = 5 if self.aggregation == "multi-krum" else 3
+        if not masked and self.quorum < least:
+            raise ValueError(f"a quorum of at least {least} with {self.aggregation}")
 
     def _private(self, privacy: Privacy) -> None:
         if self.secure_sum == "none":

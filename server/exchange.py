@@ -1,4 +1,5 @@
-"""The operator's side that touches Flower: sending, waiting, starting runs and ServerApps.
+"""The operator's side that touches Flower: sending, waiting, starting runs and ServerApps, and
+two functions of its strategies that `server.robust` adds with.
 
 Flower's own `grid.send_and_receive` sleeps 3 s between looks and a look that comes before the
 reply's objects costs 1 s more. Here the loop stands on the public `push_messages` and
@@ -30,6 +31,8 @@ from flwr.proto.control_pb2 import (
 )
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.serverapp.strategy.fedtrimmedavg import trim_mean
+from flwr.serverapp.strategy.multikrum import select_multikrum
 from flwr.supercore.constant import TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
@@ -58,9 +61,11 @@ __all__ = [
     "Reply",
     "Run",
     "ServerAppExecutor",
+    "select_multikrum",
     "send_round",
     "set_task_identity",
     "shorten_object_waits",
+    "trim_mean",
 ]
 
 LOGGER = logging.getLogger(__name__)

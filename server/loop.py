@@ -1,46 +1,42 @@
 """The round loop: steps 2, 5, 9 and 10 of DESIGN.md as the consumer's ServerApp does them.
 
 The loop decides nothing. It asks governance before each round, sends only to whom the permit names,
-lets governance verify the receipts, averages what was accepted, and has the round closed. What can
-fail is behind `Governance` and `grid`, so that the same code runs over Flower's SuperLink and in
-one process (server/localgrid.py).
+lets governance verify the receipts, adds up what was accepted (server.round_results), and has the
+round closed. What can fail is behind `Governance` and `grid`, so that the same code runs over
+Flower's SuperLink and in one process (server/localgrid.py).
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from flwr.app import Message
 
 from policies import governance_pb2 as pb
 from policies.canonical import parse_json, sha256_hex
-from policies.envelope import unverified_payload
-from policies.errors import DocumentError
 from policies.privacy import PermitSum
 from policies.provenance import Mark, pack_model, unpack_model
-from policies.receipt import RECEIPT_TYPE, Receipt
 from policies.statements import RunSpec
-from policies.tensors import (
-    Tensors,
-    architecture_digest,
-    float_count,
-    pack_tensors,
-    unpack_tensors,
-)
-from server.aggregate import UpdateMalformed, average, average_metrics, check_shapes
+from policies.tensors import Tensors, architecture_digest, float_count, pack_tensors
+from server.arrivals import submission_of
 from server.duties import declare
-from server.errors import ServerError
+from server.errors import GovernanceRefused, ServerError
 from server.exchange import Reply, send_round
 from server.mask_sums import Opened
 from server.models import ModelStore
 from server.pace import Pace, RoundTiming, Watch
 from server.receipt_checks import NOTHING
+from server.round_results import Accepted, Adding, MaskedAdding, PlainAdding
+from server.secure_sums import MaskedRound
 
 LOGGER = logging.getLogger(__name__)
+
+_PERMIT_ID: Final = re.compile(r"permit-[0-9a-f]{32}", re.ASCII)
 
 
 class NobodyPermitted(ServerError):
@@ -100,12 +96,11 @@ class RoundGrid(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Which round it is, and how many receipts make a result."""
+    """Which round it is."""
 
     run: str
     round: int
     kind: str
-    quorum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +150,19 @@ class Loop:
     def _round(
         self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes, pace: Pace
     ) -> bytes:
-        """One round; the model after it (the same when it was an evaluation or missed quorum)."""
+        """One round; the model after it (the same when it was an evaluation or has no result)."""
         watch = Watch()
-        answer = self._ask(run, number, kind, model, watch)
+        try:
+            answer = self._ask(run, number, kind, model, watch)
+        except GovernanceRefused as refusal:
+            released = _released_before(refusal)
+            if not released:
+                raise
+            # A ServerApp before this one had the masks released and closed nothing: what was
+            # summed is lost with it, and is never summed again.
+            LOGGER.warning("round %d: closed without a result: %s", number, refusal.text)
+            outcome = _Outcome(model=model, metrics={}, quorum_met=False, duties={})
+            return self._close(released, number, outcome, watch)
         # Step 5 (6 to 8 happen at the nodes).
         with watch.exchange:
             replies = send_round(
@@ -172,17 +177,20 @@ class Loop:
                 first_look_s=pace.first_look_s,
             )
         pace.learn(replies)
-        place = _Place(run=run.run, round=number, kind=kind, quorum=spec.quorum)
-        outcome = self._aggregate(answer, place, model, replies, watch)
+        place = _Place(run=run.run, round=number, kind=kind)
+        outcome = self._aggregate(answer, spec, place, model, replies, watch)
         # The updates are in the average and nowhere else: what was owed as `delete` is done here,
         # before it is declared. Flower deletes what was pulled from the SuperLink.
         replies.clear()
-        # Step 10. The model is durable before the log names it.
+        return self._close(answer.permit_id, number, outcome, watch)
+
+    def _close(self, permit_id: str, number: int, outcome: _Outcome, watch: Watch) -> bytes:
+        """Step 10. The model, which is returned, is durable before the log names it."""
         self.models.save(outcome.model)
         with watch.governance:
             self.governance.close_round(
                 pb.CloseRoundRequest(
-                    permit_id=answer.permit_id,
+                    permit_id=permit_id,
                     model=sha256_hex(outcome.model),
                     metrics=outcome.metrics,
                     quorum_met=outcome.quorum_met,
@@ -195,6 +203,7 @@ class Loop:
     def _aggregate(
         self,
         answer: pb.AuthorizeRoundResponse,
+        spec: RunSpec,
         place: _Place,
         model: bytes,
         replies: Sequence[Reply],
@@ -202,25 +211,35 @@ class Loop:
     ) -> _Outcome:
         """Step 9: governance verifies the receipts; what fails is left out and named there."""
         like, before = unpack_model(model)
-        updates = _read_updates(replies, like if place.kind == "train" else {})
-        submission = _submission(answer.permit_id, replies, updates)
+        adding = self._adding(answer, spec, like if place.kind == "train" else {})
+        submission = submission_of(answer.permit_id, replies, adding.read(replies))
         with watch.governance:
-            verdict = self.governance.submit_receipts(submission)
-        rows = {int(item.node_id): int(item.rows_used) for item in verdict.accepted}
-        quorum_met = len(rows) >= place.quorum
-        taking_part = [one for one in answer.verdicts if one.permitted and int(one.node_id) in rows]
+            accepted = Accepted.of(self.governance.submit_receipts(submission))
+            result = adding.result(accepted)
+        nodes = {one.node for one in accepted}
+        taking_part = [v for v in answer.verdicts if v.permitted and int(v.node_id) in nodes]
+        # What was accepted and not released is owed it, too: its update was here.
         owed = {action for one in taking_part for action in one.duties}
         after = model
-        if place.kind == "train" and quorum_met:
-            weighted = [(_tensors(updates[node]), count) for node, count in sorted(rows.items())]
-            named = [one.participant for one in taking_part if "attribute" in one.duties]
+        if result.arrays is not None:
+            contributing = [one for one in taking_part if int(one.node_id) in result.nodes]
+            named = [one.participant for one in contributing if "attribute" in one.duties]
             mark = Mark(run=place.run, round=place.round) if "watermark" in owed else None
-            after = pack_model(average(weighted, like), before.joined(named, mark))
-        receipts = {reply.node_id: reply.receipt for reply in replies}
-        metrics = average_metrics(_read_receipt(receipts[node]) for node in sorted(rows))
+            after = pack_model(result.arrays, before.joined(named, mark))
         dropped = [one.update for one in submission.arrived if one.update != NOTHING]
-        duties = declare(owed, dropped=dropped, metrics=metrics, model=sha256_hex(after))
-        return _Outcome(model=after, metrics=metrics, quorum_met=quorum_met, duties=duties)
+        duties = declare(owed, dropped=dropped, metrics=result.metrics, model=sha256_hex(after))
+        return _Outcome(
+            model=after, metrics=result.metrics, quorum_met=bool(result.nodes), duties=duties
+        )
+
+    def _adding(self, answer: pb.AuthorizeRoundResponse, spec: RunSpec, model: Tensors) -> Adding:
+        """How this round's updates are added, as its run says."""
+        if spec.secure_sum == "none":
+            return PlainAdding(model, quorum=spec.quorum, how=spec.aggregation)
+        if spec.secure_sum == "governance":
+            masked, release = MaskedRound.of(answer.permit), self.governance.release_masks
+            return MaskedAdding(masked, release, model, quorum=spec.quorum, how=spec.aggregation)
+        raise ServerError(f"secure_sum: expected none or governance, got {spec.secure_sum}")
 
     def _ask(
         self, run: pb.Run, number: int, kind: str, model: bytes, watch: Watch
@@ -256,59 +275,7 @@ class Loop:
         return answer
 
 
-def _read_updates(replies: Iterable[Reply], model: Tensors) -> dict[int, Tensors | str]:
-    """For each node that replied: its update, or in a sentence why it cannot be averaged.
-
-    Args:
-        model: what updates must look like; empty for an evaluation, which returns no update.
-    """
-    updates: dict[int, Tensors | str] = {}
-    limit = 2 * len(pack_tensors(model)) + 4096 if model else 0
-    for reply in replies:
-        if not reply.receipt:
-            continue
-        try:
-            update = unpack_tensors(reply.update, max_bytes=limit) if model or reply.update else {}
-            check_shapes(update, model)
-        except (DocumentError, UpdateMalformed) as error:
-            updates[reply.node_id] = str(error)
-        else:
-            updates[reply.node_id] = update
-    return updates
-
-
-def _submission(
-    permit_id: str, replies: Iterable[Reply], updates: Mapping[int, Tensors | str]
-) -> pb.SubmitReceiptsRequest:
-    """What arrived and what did not, for governance to judge."""
-    request = pb.SubmitReceiptsRequest(permit_id=permit_id)
-    for reply in replies:
-        node = str(reply.node_id)
-        problem = updates.get(reply.node_id)
-        if reply.refusal is not None:
-            request.missing.add(
-                node_id=node,
-                reason=pb.Reason(code=reply.refusal.code, text=reply.refusal.text),
-            )
-        elif reply.missing:
-            request.missing.add(node_id=node, reason=pb.Reason(code="no-reply", text=reply.missing))
-        elif isinstance(problem, str):
-            request.missing.add(
-                node_id=node, reason=pb.Reason(code="update-malformed", text=problem[:1000])
-            )
-        else:
-            request.arrived.add(
-                node_id=node, receipt=reply.receipt, update=sha256_hex(reply.update)
-            )
-    return request
-
-
-def _tensors(update: Tensors | str) -> Tensors:
-    if isinstance(update, str):
-        raise ServerError(f"governance accepted an update that could not be read: {update}")
-    return update
-
-
-def _read_receipt(envelope: bytes) -> Receipt:
-    """A receipt that governance has just verified, for its figures."""
-    return Receipt.from_json(unverified_payload(envelope, payload_type=RECEIPT_TYPE))
+def _released_before(refusal: GovernanceRefused) -> str:
+    """The permit under which this round's masks were released already; "" if that is not why."""
+    found = _PERMIT_ID.search(refusal.text)
+    return found[0] if found and refusal.text.startswith("released-already: ") else ""

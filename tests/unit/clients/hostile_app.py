@@ -269,7 +269,9 @@ def arrays(do, incoming):
     return {
         "rows-as-weights": {"weight": np.resize(rows, (2, 3))},
         # The first number says how much all of them were scaled down.
-        "rows-with-pilot": {"weight": incoming + np.float32([64, *np.resize(rows, 5)]).reshape(2, 3)},
+        "rows-with-pilot": {
+            "weight": incoming + np.float32([64, *np.resize(rows, 5)]).reshape(2, 3)
+        },
         "nan": {"weight": np.full((2, 3), np.nan, dtype=np.float32)},
         "type": {"weight": weight.astype(np.float64)},
         "object": {"weight": np.array([[{"row": secret()}]], dtype=object)},

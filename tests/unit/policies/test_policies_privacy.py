@@ -13,6 +13,7 @@ from policies.statements import RunSpec
 
 SPEC: dict[str, Any] = DOCUMENTS[RunSpec]
 PRIVACY: dict[str, Any] = SPEC["privacy"]
+PLAIN: dict[str, Any] = {"privacy": None, "secure_sum": "none", "groups": 1}
 SUM: dict[str, Any] = {
     "mode": "governance",
     "key": "a" * 64,
@@ -84,6 +85,10 @@ def test_terms_of_a_sum_out_of_bounds_are_refused_by_name(field: str, value: obj
             "privacy by governance only with",
         ),
         ({"privacy": PRIVACY | {"tolerated": 1}}, "fewer tolerated than a group has members"),
+        ({"aggregation": "multi-krum"}, "no multi-krum with a secure sum"),
+        ({"aggregation": "median"}, "groups of at least 3"),
+        (PLAIN | {"aggregation": "trimmed-mean"}, "a quorum of at least 3"),
+        (PLAIN | {"aggregation": "multi-krum", "quorum": 4}, "a quorum of at least 5"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], expected: str) -> None:
@@ -100,6 +105,10 @@ def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], expected
         {"secure_sum": "pairwise", "groups": 1},
         {"privacy": PRIVACY | {"by": "governance"}},
         {"groups": 1, "privacy": PRIVACY | {"tolerated": 1}},
+        {"groups": 3, "min_cohort": 3, "aggregation": "median"},
+        {"groups": 3, "min_cohort": 3, "aggregation": "trimmed-mean"},
+        PLAIN | {"aggregation": "median", "quorum": 3},
+        PLAIN | {"aggregation": "multi-krum", "quorum": 5},
     ],
 )
 def test_what_fits_together_reads_back(changes: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ DOCUMENTS: dict[type[Document], dict[str, Any]] = {
             "tolerated": 0,
             "delta": "0.00001",
         },
+        "aggregation": "mean",
     },
     RoundItem: {
         "participant": "clinic-a",
@@ -106,6 +107,7 @@ DEFAULTS: dict[type[Document], dict[str, Any]] = {
         "secure_sum": "none",
         "groups": 1,
         "privacy": None,
+        "aggregation": "mean",
     },
 }
 
@@ -212,6 +214,7 @@ def test_no_field_may_be_added(kind: type[Document]) -> None:
         *((RunSpec, {"clip_norm": norm}, "$.clip_norm") for norm in NO_NORMS),
         (RunSpec, {"secure_sum": "homomorphic"}, "$.secure_sum"),
         (RunSpec, {"groups": 0}, "$.groups"),
+        (RunSpec, {"aggregation": "sum"}, "$.aggregation"),
         (RoundItem, {"code": "x" * 65}, "$.code"),
         (RoundItem, {"text": "x" * 1001}, "$.text"),
         (RoundItem, {"rows": -1}, "$.rows"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,25 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 
 from policies import governance_pb2 as pb
 from policies.canonical import canonical_bytes, digest_of, sha256_hex
+from policies.privacy import PermitSum
 from policies.provenance import UNMARKED, Mark, Provenance, pack_model, unpack_model
 from policies.receipt import Confinement, Receipt, sign_receipt
 from policies.statements import RunSpec
 from policies.tensors import Tensors, pack_tensors, unpack_tensors
-from policies.wire import MODEL, RECEIPT, REFUSED_CODE, REPLY_RECORD, ROUND_RECORD, UPDATE, Refusal
+from policies.wire import (
+    MODEL,
+    PERMIT,
+    RECEIPT,
+    REFUSED_CODE,
+    REPLY_RECORD,
+    ROUND_RECORD,
+    UPDATE,
+    Refusal,
+)
 from server.errors import GovernanceUnavailable
 from server.exchange import NodeInfo, set_task_identity
 from server.loop import Loop, NobodyPermitted
+from server.mask_sums import Opened
 from server.models import ModelStore
 from server.patience import PatientGovernance
 
@@ -29,6 +41,7 @@ ZERO = "0" * 64
 START: Tensors = {"w": np.zeros(3, np.float32)}
 
 Answer = Callable[[bytes, str], RecordDict | Error | None]
+MaskedAnswer = Callable[[bytes, bytes, str], RecordDict | Error]
 
 
 def spec(*, rounds: int = 2, quorum: int = 1) -> RunSpec:
@@ -47,42 +60,40 @@ def spec(*, rounds: int = 2, quorum: int = 1) -> RunSpec:
     )
 
 
-def receipt(*, rows: int, update: bytes) -> bytes:
-    return sign_receipt(
-        Receipt(
-            version=1,
-            permit=ZERO,
-            permit_id="permit-" + "0" * 32,
-            run="run-1",
-            round=1,
-            participant="clinic",
-            product="clinic/p",
-            product_commitment=ZERO,
-            rows_commitment=ZERO,
-            rows_used=rows,
-            rows_held_back=1,
-            rows_without_consent=0,
-            accelerator="none",
-            update=sha256_hex(update),
-            metrics={"eval_accuracy": "0.5"},
-            clip_norm="",
-            mask_key="",
-            noise="",
-            confinement=Confinement.measured(
-                network="none",
-                user="nobody",
-                files="own",
-                no_new_privileges=True,
-                memory_limit=True,
-                scratch="bounded",
-            ),
-            started="2026-01-01T00:00:00.000Z",
-            finished="2026-01-01T00:00:01.000Z",
-            log_size=0,
-            log_root=ZERO,
+def receipt(*, rows: int, update: bytes, **changes: Any) -> bytes:
+    plain = Receipt(
+        version=1,
+        permit=ZERO,
+        permit_id="permit-" + "0" * 32,
+        run="run-1",
+        round=1,
+        participant="clinic",
+        product="clinic/p",
+        product_commitment=ZERO,
+        rows_commitment=ZERO,
+        rows_used=rows,
+        rows_held_back=1,
+        rows_without_consent=0,
+        accelerator="none",
+        update=sha256_hex(update),
+        metrics={"eval_accuracy": "0.5"},
+        clip_norm="",
+        mask_key="",
+        noise="",
+        confinement=Confinement.measured(
+            network="none",
+            user="nobody",
+            files="own",
+            no_new_privileges=True,
+            memory_limit=True,
+            scratch="bounded",
         ),
-        KEY,
+        started="2026-01-01T00:00:00.000Z",
+        finished="2026-01-01T00:00:01.000Z",
+        log_size=0,
+        log_root=ZERO,
     )
+    return sign_receipt(plain.model_copy(update=changes), KEY)
 
 
 def adds(amount: float, *, rows: int = 10, dtype: type = np.float32) -> Answer:
@@ -102,24 +113,38 @@ def adds(amount: float, *, rows: int = 10, dtype: type = np.float32) -> Answer:
 class FakeGrid:
     """Nodes by id, answering when they are asked."""
 
-    def __init__(self, nodes: dict[int, Answer]) -> None:
+    def __init__(
+        self, nodes: dict[int, Answer], masked: dict[int, MaskedAnswer] | None = None
+    ) -> None:
         set_task_identity(run_id=1)
         self.nodes = nodes
+        self.masked = masked or {}
         self.replies: dict[str, Message] = {}
 
     def get_nodes(self) -> list[NodeInfo]:
-        return [NodeInfo(node_id=number, public_key=b"key") for number in self.nodes]
+        every = [*self.nodes, *self.masked]
+        return [NodeInfo(node_id=number, public_key=b"key") for number in every]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterator[str]:
         for message in messages:
             key = f"m{message.metadata.dst_node_id}-{message.metadata.group_id}"
             message.metadata.__dict__["_message_id"] = key
-            model = message.content.config_records[ROUND_RECORD][MODEL]
+            record = message.content.config_records[ROUND_RECORD]
+            permit, model = record[PERMIT], record[MODEL]
             assert isinstance(model, bytes)
-            content = self.nodes[message.metadata.dst_node_id](model, message.metadata.message_type)
+            assert isinstance(permit, bytes)
+            content = self._answer(message.metadata.dst_node_id, permit, model, message)
             if content is not None:
                 self.replies[key] = Message(content, reply_to=message)
             yield key
+
+    def _answer(
+        self, node: int, permit: bytes, model: bytes, message: Message
+    ) -> RecordDict | Error | None:
+        kind = message.metadata.message_type
+        if node in self.masked:
+            return self.masked[node](permit, model, kind)
+        return self.nodes[node](model, kind)
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         return [self.replies.pop(key) for key in list(message_ids) if key in self.replies]
@@ -162,6 +187,9 @@ class FakeGovernance:
                 rows = 10 * int(item.node_id)
                 answer.accepted.add(node_id=item.node_id, rows_used=rows, rows_held_back=1)
         return answer
+
+    def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
+        raise AssertionError("nothing is masked")
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         self.closed.append(request)
