@@ -31,7 +31,7 @@ from policies.fields import instant, parse_instant
 from policies.left_values import epsilon_after
 from policies.masks import parse_public_key
 from policies.permit import EXPIRY_GRACE, PermitBody
-from policies.release import NO_REPLY, withdrawn_before_release
+from policies.release import NO_REPLY, large_enough, withdrawn_before_release
 from policies.sumterms import permit_sum
 from policies.values import decimal_text
 
@@ -90,7 +90,7 @@ def _sums(run: Run, permit: PermitBody) -> Iterator[Fault]:
     if how != expected:
         text = f"expected {expected.to_json()}, got {how.to_json()}"
         yield "permit-sums", f"{permit.id}: {text}"[:500]
-    if len(permit.cohort) // spec.groups < spec.min_cohort:
+    if not large_enough(len(permit.cohort), spec.groups, spec.min_cohort):
         text = f"expected {spec.groups} groups of at least {spec.min_cohort}"
         yield "permit-sums", f"{permit.id}: {text}, got {len(permit.cohort)} enterprises"
     if spec.secure_sum == "governance":

@@ -5,8 +5,8 @@ deals whom where follows from the permit, so that nobody can choose whom an upda
 seeing it.
 
 Of each group those are released whose receipt was accepted and whose consent stands; the update of
-nobody else can be opened. There are enough of them only if each group has at least `min_cohort`,
-and, where nodes share the noise, all but `tolerated` of those who share it.
+nobody else can be opened. There are enough of them only if each group has at least `min_cohort`
+(and two), and, where nodes share the noise, all but `tolerated` of those who share it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Group = Annotated[list[ParticipantId], Field(min_length=1, max_length=10_000)]
 
 NO_REPLY: Final = ("no-reply", "no receipt of this node reached governance")
 """Code and text for a member of a cohort without a receipt."""
+LEAST_IN_SUM: Final = 2
+"""A sum of fewer would be the update of one."""
 PIECE_BYTES: Final = 1 << 20
 """How much of a sum one message of a release carries at most."""
 
@@ -131,4 +133,9 @@ def least_of(permit: PermitBody, members: int) -> int:
     privacy = permit.privacy
     shared = privacy is not None and privacy.by == "nodes"
     noise = members - privacy.tolerated if privacy is not None and shared else 0
-    return max(permit.min_cohort, noise)
+    return max(LEAST_IN_SUM, permit.min_cohort, noise)
+
+
+def large_enough(members: int, groups: int, min_cohort: int) -> bool:
+    """Whether each of the groups that so many members are dealt into may be opened at all."""
+    return members // groups >= max(LEAST_IN_SUM, min_cohort)

@@ -27,6 +27,7 @@ from policies.permit import EXPIRY_GRACE, CohortMember, Kind, Limits, PermitBody
 from policies.privacy import PermitSum
 from policies.privacy_loss import NO_LOSSES, Losses
 from policies.refusals import app_reasons, claim_reasons
+from policies.release import large_enough
 from policies.statements import RunSpec
 from policies.sumterms import permit_sum
 from policies.values import decimal_text
@@ -190,7 +191,7 @@ class Hearing:
         spec, id = self.spec, self.run.id
         if spec.secure_sum == "none":
             return None
-        if len(cohort) // spec.groups < spec.min_cohort:
+        if not large_enough(len(cohort), spec.groups, spec.min_cohort):
             raise RuleBroken(
                 f"groups-too-small: {id}: expected {spec.groups} groups of at least "
                 f"{spec.min_cohort}, as min_cohort says, got {len(cohort)} permitted enterprises; "

@@ -23,6 +23,7 @@ from policies.entries import MAX_ENTRY_BYTES, entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
 from policies.refusals import filing_reasons
+from policies.release import LEAST_IN_SUM, large_enough
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
 from server import accounts, queries, registry, released
@@ -315,6 +316,23 @@ def check_request_id(request_id: str) -> None:
         )
 
 
+def _check_sum(spec: RunSpec, owners: int) -> None:
+    """Returns only if a secure sum of all the run's owners could be opened; RuleBroken otherwise.
+
+    Each permit decides anew, for those who are there.
+    """
+    if spec.min_cohort < LEAST_IN_SUM:
+        raise RuleBroken(
+            f"min_cohort: expected at least {LEAST_IN_SUM} with a secure sum, since a sum of fewer "
+            f"hides nothing, got {spec.min_cohort}"
+        )
+    if not large_enough(owners, spec.groups, spec.min_cohort):
+        raise RuleBroken(
+            f"groups: expected at most {owners // spec.min_cohort}, so that {owners} agreements "
+            f"make groups of at least {spec.min_cohort}, got {spec.groups}"
+        )
+
+
 def spec_overrides(spec: RunSpec) -> dict[str, ConfigValue]:
     """The overrides of the app's run config that a spec asks for; DocumentError if malformed."""
     overrides: dict[str, Json] = {}
@@ -359,6 +377,8 @@ def _check(
             raise RuleBroken(
                 f"{name}: expected at most {len(owners)}, the number of agreements, got {needed}"
             )
+    if spec.secure_sum != "none":
+        _check_sum(spec, len(owners))
     if spec.pays != "0":
         voucher = accounts.voucher(connection, spec.voucher)
         if voucher is None or voucher.consumer != caller.participant:

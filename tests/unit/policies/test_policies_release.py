@@ -71,6 +71,8 @@ def test_a_release_is_what_stands_of_each_group() -> None:
     ("asked", "members", "least"),
     [
         (permit(), 10, 2),
+        (permit(min_cohort=1), 10, 2),
+        (permit(min_cohort=5), 10, 5),
         (permit(privacy={}), 10, 9),
         (permit(privacy={"tolerated": 9}), 10, 2),
         (permit(privacy={"by": "governance"}), 10, 2),

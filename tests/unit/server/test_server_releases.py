@@ -408,9 +408,8 @@ def test_noise_of_nodes_needs_nearly_all_of_them(site: Site) -> None:
         ("alpha beta gamma", "alpha beta", (2, 2), "cohorts-too-alike"),
         ("alpha beta", "alpha beta gamma", (2, 2), "cohorts-too-alike"),
         ("alpha beta", "beta gamma", (2, 2), "cohorts-too-alike"),
-        ("alpha beta gamma", "alpha beta", (2, 1), "cohorts-too-alike"),
-        ("alpha beta", "alpha beta gamma", (1, 2), "cohorts-too-alike"),
-        ("alpha beta", "alpha beta gamma", (1, 1), ""),
+        ("alpha beta gamma delta", "alpha beta", (3, 2), "cohorts-too-alike"),
+        ("alpha beta", "alpha beta gamma delta", (2, 3), "cohorts-too-alike"),
         ("alpha beta", "gamma delta", (2, 2), ""),
         ("alpha beta", "alpha beta gamma delta", (2, 2), ""),
         ("alpha beta gamma", "alpha gamma delta", (2, 2), "cohorts-too-alike"),
@@ -523,8 +522,26 @@ def test_the_operator_releases_nothing_for_itself(site: Site) -> None:
     refused(site, lambda: release(site, answer, OPERATOR), "is another's", NotAllowed)
 
 
-def test_malformed_terms_open_no_run(site: Site) -> None:
-    for changes in ({"clip_norm": ""}, {"groups": 3}, {"privacy": {**PRIVACY, "noise": "0"}}):
-        spec = site.spec(secure_sum="governance", clip_norm="1.5", min_cohort=2) | changes
-        with pytest.raises(BadInput):
-            site.governance.runs.open(CONSUMER, canonical_bytes(spec), "run-1")
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"clip_norm": ""}, BadInput, "clip_norm"),
+        ({"groups": 3}, BadInput, "groups"),
+        ({"privacy": {**PRIVACY, "noise": "0"}}, BadInput, "noise"),
+        ({"privacy": {**PRIVACY, "noise": "-1"}}, BadInput, "noise"),
+        ({"privacy": {**PRIVACY, "noise": "NaN"}}, BadInput, "noise"),
+        ({"privacy": {**PRIVACY, "noise": "1000000000"}}, BadInput, "noise"),
+        ({"min_cohort": 1}, RuleBroken, "a sum of fewer hides nothing"),
+        ({"groups": 2}, RuleBroken, "groups: expected at most 1"),
+    ],
+)
+def test_terms_that_open_no_run(
+    site: Site, changes: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    spec = site.spec(secure_sum="governance", clip_norm="1.5", min_cohort=2) | changes
+    refused(
+        site,
+        lambda: site.governance.runs.open(CONSUMER, canonical_bytes(spec), "run-1"),
+        message,
+        kind,
+    )

@@ -172,7 +172,6 @@ def test_without_a_sum_the_architecture_holds_as_well(site: Site) -> None:
 @pytest.mark.parametrize(
     ("run_changes", "ask_changes", "code"),
     [
-        ({"groups": 2}, {}, "groups-too-small"),
         ({"clip_norm": "0.0000000000000001"}, {}, "sum-too-large"),
         ({}, {"floats": 1 << 28}, "sum-too-large"),
     ],
@@ -186,3 +185,15 @@ def test_a_sum_that_could_not_be_released_is_not_permitted(
         site.authorize(run, **ask_changes)
     assert (site.state(), site.log.size) == (before, size)
     assert kept(site) == {}
+
+
+def test_groups_of_those_who_are_there_are_large_enough_or_there_is_no_permit(site: Site) -> None:
+    site.add_product(site.enrol("delta"))
+    site.agree(site.nodes["delta"])
+    run = masked(site, groups=2)
+    three = tuple(node.online for node in list(site.nodes.values())[:3])
+    size = site.log.size
+    with pytest.raises(RuleBroken, match="groups-too-small"):
+        site.authorize(run, online=three)
+    assert site.log.size == size
+    assert site.authorize(run).permit
