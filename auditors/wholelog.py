@@ -21,6 +21,8 @@ What a log cannot show, and what is checked instead:
   was right; that it is repeated in the close can
 - **the model that a round made**: updates never reach governance; that each round begins with the
   model of the one before, and that nothing but a round with a result changes it, is checked
+- **the masks of a secure sum**: that a release names exactly those whose consent stood is checked;
+  that the sums handed out were of their masks, who opens the round sees
 - **the run's fused configuration**: the app's bundle is not in the log; the permit must name the
   configuration that the run was opened with
 - **what was never logged**, such as a withdrawal that governance swallowed: that stands in the

@@ -24,6 +24,7 @@ from policies.runconfig import ConfigValue
 from policies.space import JoinFile
 from policies.statements import RunSpec
 from server.edge import Edge
+from server.errors import GovernanceRefused as ReleaseRefused
 from server.files import read_file
 from server.governance import open_governance
 from server.mask_sums import Opened, read_release
@@ -166,8 +167,8 @@ class LocalGovernance:
         try:
             messages = self._service.ReleaseMasks(request, context)
             return read_release(messages, permit_id, how)
-        except _Refused as error:
-            raise GovernanceRefused(str(error), code=error.code.name.lower()) from error
+        except _Refused as error:  # only the round loop asks, and this is what it knows
+            raise ReleaseRefused(error.code.name, str(error)) from error
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""
