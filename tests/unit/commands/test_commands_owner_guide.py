@@ -62,6 +62,8 @@ def decide(
     }
     if clip:
         state["clipNorm"] = Value(Decimal(clip), "run")
+    if privacy:
+        state["delta"] = Value(Decimal(privacy["delta"]), "run")
     if epsilon:
         state["epsilon"] = Value(Decimal(epsilon), "ledger")
     agreement = agreement_from_offer(
@@ -124,7 +126,8 @@ def test_noise(privacy: dict[str, Any] | None, codes: list[str]) -> None:
     [
         (NOISY, "8", ["permitted"]),
         (NOISY, "8.000001", ["epsilon-exhausted"]),
-        (None, "", ["unknown-value", "privacy-unit-not-allowed"]),
+        (NOISY | {"delta": "0.0001"}, "8", ["delta-not-allowed"]),
+        (None, "", ["unknown-value", "unknown-value", "privacy-unit-not-allowed"]),
     ],
 )
 def test_a_budget(privacy: dict[str, Any] | None, epsilon: str, codes: list[str]) -> None:
