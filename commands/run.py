@@ -137,7 +137,7 @@ def start(
     that amounts to, and --unit, --parts, --sample, --noise-by, --tolerated, --delta say how.
 
     Example: tds run start 3b2f… --consumer space/consumer --purpose diagnosis-support
-    --rounds 12 --clip-norm 1 --epsilon 3
+    --rounds 12 --secure-sum governance --clip-norm 1 --epsilon 3
     """
     asked = PrivacyOptions(noise, epsilon, delta, parts, sample, unit, noise_by, tolerated)
     privacy, amounts = privacy_terms(asked, rounds)

@@ -16,7 +16,7 @@ from commands.main import build_cli
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TARGET = re.compile(r"^make ([a-z]+)", re.MULTILINE)
-BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```[a-z]*(?: [a-z]+)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`((?:\.venv/bin/)?tds [a-z][^`]*)`")
 
 

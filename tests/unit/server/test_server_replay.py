@@ -43,15 +43,14 @@ def test_every_verdict_follows_from_the_log(site: Site) -> None:
     ("terms", "permitted"),
     [
         ({}, False),
-        ({"clip_norm": "1", "secure_sum": "governance"}, True),
-        ({"clip_norm": "1", "secure_sum": "governance", "min_cohort": 2, "groups": 2}, True),
-        ({"clip_norm": "1", "secure_sum": "pairwise", "min_cohort": 1}, False),
+        ({"clip_norm": "1", "secure_sum": "governance", "min_cohort": 3}, True),
+        ({"clip_norm": "1", "secure_sum": "governance", "min_cohort": 2}, False),
     ],
 )
 def test_a_demand_for_masks_is_decided_and_replayed(
     site: Site, terms: dict[str, Any], permitted: bool
 ) -> None:
-    people = {"@value": "2", "@type": "xsd:integer"}
+    people = {"@value": "3", "@type": "xsd:integer"}
     masks = {
         "leftOperand": "secureAggregation",
         "operator": "isAnyOf",
@@ -59,9 +58,8 @@ def test_a_demand_for_masks_is_decided_and_replayed(
     }
     least = {"leftOperand": "minParticipants", "operator": "gteq", "rightOperand": people}
     site.agree(site.nodes["beta"], masks, least, **{"@id": "masked"})
-    run = site.open_run(
-        agreements=["agreement-alpha", "masked"], **{"min_cohort": 2, "quorum": 1} | terms
-    )
+    agreements = ["agreement-alpha", "masked", "agreement-gamma"]
+    run = site.open_run(agreements=agreements, **{"min_cohort": 2, "quorum": 1} | terms)
     site.authorize(run)
     found = replayed(site, run, "beta")
     assert found.permitted is permitted
