@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+import server.errors
 from clients.errors import GovernanceRefused
 from clients.governance import Registered, signed_request
 from commands.node_wiring import now
@@ -166,8 +167,8 @@ class LocalGovernance:
         try:
             messages = self._service.ReleaseMasks(request, context)
             return read_release(messages, permit_id, how)
-        except _Refused as error:
-            raise GovernanceRefused(str(error), code=error.code.name.lower()) from error
+        except _Refused as error:  # the round loop goes on after it, whoever governance is
+            raise server.errors.GovernanceRefused(error.code.name, str(error)) from error
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""
