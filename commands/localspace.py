@@ -24,6 +24,8 @@ from server.space import Space, init_space
 
 START_TIMEOUT_S = 120.0
 MIB = 1 << 20
+CLIP_NORM = "10"
+"""Far more than the updates of most apps' rounds: a bound on sums, not a protection by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,11 @@ def draft_agreement(
     return canonical_bytes(agreement.to_json())
 
 
+def default_clip(secure_sum: str) -> str:
+    """To what updates are clipped where nobody says: masks need a bound on what is summed."""
+    return "" if secure_sum == "none" else CLIP_NORM
+
+
 def run_spec(
     app: str,
     agreements: Iterable[str],
@@ -209,12 +216,17 @@ def run_spec(
     voucher: str = "",
     memory_bytes: int = 2048 * MIB,
     accelerator: str = "none",
-    clip_norm: str = "",
-    secure_sum: str = "none",
+    secure_sum: str = "governance",
+    groups: int = 1,
+    aggregation: str = "mean",
+    clip_norm: str | None = None,
     privacy: Mapping[str, Json] | None = None,
     config: Mapping[str, Json] | None = None,
 ) -> RunSpec:
     """A run with the defaults that suit one machine.
+
+    Args:
+        clip_norm: `CLIP_NORM` under masks if left out, and no bound without them.
 
     Raises:
         DocumentError: a value that no run can have; it names the field.
@@ -235,8 +247,10 @@ def run_spec(
             "pays": pays,
             "voucher": voucher,
             "accelerator": accelerator,
-            "clip_norm": clip_norm,
+            "clip_norm": default_clip(secure_sum) if clip_norm is None else clip_norm,
             "secure_sum": secure_sum,
+            "groups": groups,
+            "aggregation": aggregation,
             "privacy": dict(privacy) if privacy is not None else None,
         }
     )

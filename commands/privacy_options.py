@@ -96,13 +96,16 @@ def terms_told(spec: RunSpec) -> list[str]:
     """How a run adds updates and what noise covers in their sum, in sentences."""
     clipped = f", clipped to {spec.clip_norm}" if spec.clip_norm else ""
     if spec.secure_sum == "none":
-        return [f"updates leave as they are{clipped}: without masks, without noise"]
+        added = "" if spec.aggregation == "mean" else f"; their {spec.aggregation} is taken"
+        return [f"updates leave as they are{clipped}: without masks, without noise{added}"]
     sums = "one sum" if spec.groups == 1 else f"{spec.groups} sums"
     by = "governance alone opens" if spec.secure_sum == "governance" else "nodes open together"
     found = [
         f"updates leave under masks{clipped}: {by} {sums} a round, each of at least "
         f"{spec.min_cohort} enterprises"
     ]
+    if spec.aggregation != "mean":
+        found.append(f"of the groups' sums the {spec.aggregation} is taken")
     privacy = spec.privacy
     if privacy is None:
         return [*found, "no noise is added"]

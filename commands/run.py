@@ -12,7 +12,7 @@ from rich.live import Live
 
 from commands.consumer_side import ConsumerFolder, open_consumer
 from commands.errors import BadInput, CommandFailed
-from commands.localspace import run_spec
+from commands.localspace import CLIP_NORM, run_spec
 from commands.output import (
     STDOUT,
     JsonFlag,
@@ -36,7 +36,8 @@ from commands.run_inputs import app_of, conclude_offers, parse_config
 from policies import governance_pb2 as pb
 from policies.canonical import parse_json
 from policies.fields import Accelerator
-from policies.statements import RunSpec
+from policies.privacy import SecureSum
+from policies.statements import Aggregation, RunSpec
 from server.governance_client import GovernanceClient
 
 MAX_SPEC_BYTES: Final = 1 << 20
@@ -70,12 +71,31 @@ def start(
         Accelerator,
         typer.Option(help="What nodes whose owners allow it may train on: none, or cuda."),
     ] = "none",
-    clip_norm: Annotated[
-        str, typer.Option(help="L2 norm that updates are clipped to, such as 1.5.")
-    ] = "",
     secure_sum: Annotated[
-        str, typer.Option(help="How updates are added: none, governance or pairwise.")
-    ] = "none",
+        SecureSum,
+        typer.Option(
+            help="How updates are added: under masks whose sum governance alone can release, under "
+            "masks of pairs of nodes, or as they are."
+        ),
+    ] = "governance",
+    groups: Annotated[
+        int,
+        typer.Option(help="Of how many groups of enterprises a round opens a sum each.", min=1),
+    ] = 1,
+    aggregation: Annotated[
+        Aggregation,
+        typer.Option(
+            help="How updates are added up, or, under masks, the sums of three groups or more; all "
+            "but mean hold against a few enterprises that lie."
+        ),
+    ] = "mean",
+    clip_norm: Annotated[
+        str | None,
+        typer.Option(
+            help="L2 norm that updates are clipped to, such as 1.5; under masks "
+            f"{CLIP_NORM} if left out, without them none."
+        ),
+    ] = None,
     noise: Annotated[
         str | None,
         typer.Option(help="Noise in each sum, in clipping norms, such as 4.2.", metavar="Z"),
@@ -133,6 +153,9 @@ def start(
 ) -> None:
     """Open a run: governance decides and logs it, then Flower starts it.
 
+    Updates leave the nodes under masks, and only their sum is opened (--secure-sum); for a run of
+    one enterprise say --secure-sum none.
+
     With --noise, or with --epsilon, which plans it, the run has differential privacy: it says what
     that amounts to, and --unit, --parts, --sample, --noise-by, --tolerated, --delta say how.
 
@@ -165,8 +188,10 @@ def start(
             voucher=voucher,
             memory_bytes=memory_mib << 20,
             accelerator=accelerator,
-            clip_norm=clip_norm,
             secure_sum=secure_sum,
+            groups=groups,
+            aggregation=aggregation,
+            clip_norm=clip_norm,
             privacy=privacy,
             config=parse_config(config or []),
         )
@@ -250,6 +275,7 @@ def run_json(run: pb.Run) -> dict[str, Any]:
         "clip_norm": spec.clip_norm,
         "secure_sum": spec.secure_sum,
         "groups": spec.groups,
+        "aggregation": spec.aggregation,
         "privacy": spec.privacy and spec.privacy.to_json(),
         "rounds": rounds_of(run),
     }

@@ -254,6 +254,8 @@ class RunSpec(Document):
     def _together(self) -> Self:
         if self.secure_sum != "none" and not self.clip_norm:
             raise ValueError("a clip_norm with a secure sum: it bounds what is summed")
+        if self.secure_sum != "none" and self.min_cohort < 2:
+            raise ValueError("a min_cohort of at least 2 with a secure sum")
         if self.groups > 1 and self.secure_sum != "governance":
             raise ValueError("groups of 1, or a secure_sum of governance")
         if self.groups > self.min_cohort:

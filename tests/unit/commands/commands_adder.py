@@ -6,9 +6,11 @@ import hashlib
 import io
 import secrets
 import zipfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from commands_site import make_node, make_space
@@ -59,14 +61,19 @@ NAMES = ("alpha", "beta", "gamma")
 METRICS = ("train_loss", "eval_loss")
 
 
-def adder_bundle() -> bytes:
-    """An app that adds 2 to every weight, as `flwr build` would pack it."""
+def adder_bundle(client: bytes = ADDER) -> bytes:
+    """An app that adds 2 to every weight, as `flwr build` would pack it.
+
+    Args:
+        client: what it does instead.
+    """
+    files = FILES | {"unit_adder/client.py": client}
     listed = "\n".join(
-        f"{path},{hashlib.sha256(data).hexdigest()},{len(data) * 8}" for path, data in FILES.items()
+        f"{path},{hashlib.sha256(data).hexdigest()},{len(data) * 8}" for path, data in files.items()
     )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path, data in {**FILES, ".info/CONTENT": listed.encode()}.items():
+        for path, data in {**files, ".info/CONTENT": listed.encode()}.items():
             archive.writestr(path, data)
     return buffer.getvalue()
 
@@ -109,14 +116,32 @@ class Site:
         return LocalGrid(self.nodes, run_id=run_id)
 
 
-def open_site(stack: ExitStack, root: Path, *, purpose: str, names: tuple[str, ...]) -> Site:
-    """A space, its nodes with the approved app, and an open run."""
+def open_site(
+    stack: ExitStack,
+    root: Path,
+    *,
+    purpose: str,
+    names: tuple[str, ...],
+    client: bytes = ADDER,
+    rows: Sequence[int] = (20, 20, 20),
+    **terms: Any,
+) -> Site:
+    """A space, its nodes with the approved app, and an open run.
+
+    Args:
+        client: what the app does.
+        rows: of each node's product.
+        terms: of the run, as `run_spec` takes them; updates leave as they are if left out.
+    """
     space = make_space(root / "space")
     superlink = LocalSuperLink()
     operator = LocalGovernance.open(stack, space, superlink)
-    bundle = adder_bundle()
+    bundle = adder_bundle(client)
     app = operator.register_app(bundle, "adds")
-    made = [make_node(stack, operator, root / name, bundle=bundle) for name in names]
+    made = [
+        make_node(stack, operator, root / name, bundle=bundle, rows=count)
+        for name, count in zip(names, rows, strict=False)
+    ]
     by_key = {public_pem(node.identity.keys.fleet): node for node in made}
     nodes = {
         number: SimulatedNode(by_key[key], key, app, bundle_config(bundle))
@@ -124,5 +149,6 @@ def open_site(stack: ExitStack, root: Path, *, purpose: str, names: tuple[str, .
     }
     consumer = operator.seen_by(read_file(space.consumer_folder / "tls.crt"))
     agreements = [one.id for node in made for one in node.state.agreements()]
-    spec = run_spec(app, agreements, purpose=purpose, rounds=1, metrics=METRICS)
+    terms = {"secure_sum": "none", "rounds": 1} | terms
+    spec = run_spec(app, agreements, purpose=purpose, metrics=METRICS, **terms)
     return Site(root, consumer, nodes, consumer.open_run(spec, secrets.token_hex(16)))

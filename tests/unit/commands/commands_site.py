@@ -86,6 +86,7 @@ def make_node(
     *,
     purpose: str = "medical-research",
     bundle: bytes = b"",
+    rows: int = 20,
 ) -> OpenNode:
     """An enrolled node named after its folder, with a product and a concluded agreement."""
     join = folder.with_suffix(".join")
@@ -98,7 +99,7 @@ def make_node(
         confinement=NOT_ISOLATED,
         governance=operator.seen_by(identity.certificate_pem),
     )
-    product_file = write_product(folder.parent / f"{folder.name}-data")
+    product_file = write_product(folder.parent / f"{folder.name}-data", rows=rows)
     text = {**PRODUCT, "id": f"{folder.name}/biopsies"}
     product_file.write_text(json.dumps(text), encoding="utf-8")
     product = node.owner.add_product(product_file).id

@@ -105,8 +105,22 @@ def test_what_no_run_can_have_is_refused_by_name(given: dict[str, Any], words: s
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({}, ["updates leave as they are: without masks, without noise"]),
-        ({"clip_norm": "1.5"}, ["updates leave as they are, clipped to 1.5: without masks, w"]),
+        (
+            {"secure_sum": "none", "clip_norm": ""},
+            ["updates leave as they are: without masks, without noise"],
+        ),
+        (
+            {"secure_sum": "none", "clip_norm": "1.5", "aggregation": "median", "quorum": 3},
+            ["updates leave as they are, clipped to 1.5: without masks, without noise; their me"],
+        ),
+        (
+            {"groups": 3, "min_cohort": 3, "aggregation": "median"},
+            [
+                "updates leave under masks, clipped to 10: governance alone opens 3 sums a round",
+                "of the groups' sums the median is taken",
+                "no noise is added",
+            ],
+        ),
         (
             {"clip_norm": "1.5", "secure_sum": "governance", "min_cohort": 3},
             [

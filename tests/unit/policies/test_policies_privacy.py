@@ -77,6 +77,7 @@ def test_terms_of_a_sum_out_of_bounds_are_refused_by_name(field: str, value: obj
     ("changes", "expected"),
     [
         ({"clip_norm": ""}, "a clip_norm with a secure sum"),
+        ({"groups": 1, "min_cohort": 1}, "a min_cohort of at least 2"),
         ({"secure_sum": "pairwise"}, "groups of 1, or a secure_sum of governance"),
         ({"groups": 3}, "no more groups than min_cohort"),
         ({"secure_sum": "none", "groups": 1}, "a secure_sum with privacy"),
