@@ -21,9 +21,6 @@ from server.tables import INVITATIONS, META, METADATA, ROUNDS, RUNS
 
 SCHEMA_VERSION = 6
 BUSY_TIMEOUT_S = 5
-# Older versions that lack nothing but tables, which opening makes: their logs have no entries yet
-# that would have filled them.
-_WITHOUT_TABLES: frozenset[int] = frozenset()
 
 
 class Registry:
@@ -67,12 +64,6 @@ class Registry:
                 f"{path}: expected the registry's database, got {error.orig}"
             ) from (error)
         path.chmod(0o600)
-        if version in _WITHOUT_TABLES:
-            with engine.begin() as connection:
-                connection.execute(
-                    update(META).where(META.c.name == "schema").values(value=SCHEMA_VERSION)
-                )
-            version = SCHEMA_VERSION
         if version != SCHEMA_VERSION:
             engine.dispose()
             raise RegistryDamaged(

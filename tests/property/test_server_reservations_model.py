@@ -13,6 +13,7 @@ import atexit
 import copy
 import errno
 import functools
+import math
 import shutil
 import tempfile
 import threading
@@ -23,10 +24,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from dp_accounting import get_epsilon_gaussian
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from server_site import CONSUMER, OPERATOR, Crash, Site, make_fab
+from server_site import CONSUMER, OPERATOR, Crash, Site, make_fab, private
 from sqlalchemy import select
 
 from auditors.shares import replay_log
@@ -38,18 +40,19 @@ from server.projection import apply
 from server.registry import Registry, set_applied
 from server.round_asks import RoundAsk
 from server.rounds import RoundAnswer
-from server.tables import INVITATIONS, METADATA
+from server.tables import INVITATIONS, MASK_KEYS, METADATA
 
 DEADLINE_S: Final = 20
 GRACE_S: Final = 10
 USES: Final = 5
-EPSILON: Final = Fraction("1.2")
+LEAST: Final = 2  # of a cohort, as with masks
+EPSILON: Final = 2.1  # at δ 0.00001
 METERED_S: Final = 90
 ELAPSED_S: Final = 600
 OPEN_S: Final = 900  # alpha's agreement ends that long after the start
 START: Final = timedelta(days=1)  # after registration, so that no certificate is too young
 UNITS: Final = Fraction("9.5")
-RUNS: Final = {"one": ("0.3", "1"), "two": ("0.1", "0"), "three": ("0.5", "2.5")}
+RUNS: Final = {"one": ("4", "1"), "two": ("8", "0"), "three": ("3", "2.5")}  # noise, pay
 STEPS: Final = ("signed", "committed", "recorded", "entries", "history", "published", "registry")
 FAULTS: Final = st.one_of(
     st.none(),
@@ -67,12 +70,17 @@ SIDE: Final = {  # what the log does not hold
 # -- the model -----------------------------------------------------------------------------------
 
 
+def epsilon_of(squares: Fraction) -> float:
+    """ε at δ 0.00001 of Gaussian mechanisms, by another's code."""
+    return get_epsilon_gaussian(1 / math.sqrt(squares), 1e-5) if squares else 0.0
+
+
 @dataclass
 class Use:
     """One use of one agreement; `seconds` falls when it is receipted."""
 
     seconds: int
-    epsilon: Fraction
+    square: Fraction  # of 1/noise: these add up
     pays: Fraction
     accepted: bool = False
 
@@ -98,12 +106,12 @@ class Model:
     current: dict[str, Round] = field(default_factory=dict)
 
     def spent(self, name: str) -> tuple[int, int, Fraction, Fraction]:
-        """Uses, seconds, epsilon, units."""
+        """Uses, seconds, squares of 1/noise, units."""
         uses = self.uses[name]
         return (
             len(uses),
             sum(one.seconds for one in uses),
-            sum((one.epsilon for one in uses), Fraction()),
+            sum((one.square for one in uses), Fraction()),
             sum((one.pays for one in uses), Fraction()),
         )
 
@@ -115,10 +123,10 @@ class Model:
         now = clock
         if self.last is not None and clock < self.last <= clock + MAX_STEP_BACK:
             now = self.last
-        epsilon, pays = Fraction(RUNS[run][0]), Fraction(RUNS[run][1])
+        square, pays = 1 / Fraction(RUNS[run][0]) ** 2, Fraction(RUNS[run][1])
         allowed = {
             "alpha": self.spent("alpha")[0] + 1 <= USES
-            and self.spent("alpha")[2] + epsilon <= EPSILON
+            and epsilon_of(self.spent("alpha")[2] + square) <= EPSILON
             and now <= self.opens_until,
             "beta": self.spent("beta")[1] + DEADLINE_S <= METERED_S,
             "gamma": timedelta() <= now - self.first.get("gamma", now) <= timedelta(seconds=600),
@@ -128,7 +136,9 @@ class Model:
         for name in NAMES:
             if allowed[name] and name not in self.withdrawn and pays <= left:
                 left -= pays
-                uses[name] = Use(DEADLINE_S, epsilon, pays)
+                uses[name] = Use(DEADLINE_S, square, pays)
+        if len(uses) < LEAST:
+            uses = {}
         if run in self.current:
             self.current.pop(run).ended = True
         self.last = clock if self.last is None else max(self.last, clock)
@@ -163,7 +173,7 @@ def template() -> tuple[Site, str]:
     limits = {
         "alpha": [
             limit("count", str(USES), "integer"),
-            limit("epsilon", "1.2", "decimal"),
+            limit("epsilon", str(EPSILON), "decimal"),
             limit("dateTime", until, "dateTime"),
         ],
         "beta": [limit("meteredTime", f"PT{METERED_S}S", "duration")],
@@ -198,9 +208,9 @@ class Reservations(RuleBasedStateMachine):
         self.asks: dict[str, RoundAsk] = {}
         self.answers: dict[str, RoundAnswer] = {}
         self.runs: dict[str, str] = {}
-        for name, (epsilon, pays) in RUNS.items():
+        for name, (noise, pays) in RUNS.items():
             spec: dict[str, Any] = {
-                "epsilon": epsilon,
+                **private(noise),
                 "pays": pays,
                 "voucher": voucher if pays != "0" else "",
             }
@@ -308,9 +318,13 @@ class Reservations(RuleBasedStateMachine):
         if current is None:
             return
         answer = self.answers[run]
-        accepted = any(use.accepted for use in current.uses.values())
-        permit = self.site.permit(answer).body
-        changes = {} if accepted else {"quorum_met": False, "model": permit.model}
+        uses = current.uses.items()
+        left = [name for name, use in uses if use.accepted and name not in self.model.withdrawn]
+        permit, changes = self.site.permit(answer).body, {}
+        if len(left) < LEAST:
+            changes = {"quorum_met": False, "model": permit.model}
+        else:
+            self.site.open_masks(answer)
         self.doing(fault, lambda: self.site.close_round(answer, **changes))
         self.site.close_round(answer, **changes)
         self.model.current.pop(run).ended = True
@@ -347,9 +361,9 @@ class Reservations(RuleBasedStateMachine):
     def no_limit_is_exceeded(self) -> None:
         if not hasattr(self, "model"):
             return
-        uses, _, epsilon, _ = self.model.spent("alpha")
+        uses, _, squares, _ = self.model.spent("alpha")
         assert uses <= USES
-        assert epsilon <= EPSILON
+        assert epsilon_of(squares) <= EPSILON
         assert self.model.spent("beta")[1] <= METERED_S
         assert self.model.units() <= UNITS
 
@@ -363,7 +377,11 @@ class Reservations(RuleBasedStateMachine):
             ((_, voucher),) = accounts.vouchers(connection)
         for name, id in ids.items():
             total, open_uses = found[id].total, len(found[id].outstanding)
-            shown = (total.uses, total.metered_s, Fraction(total.epsilon), Fraction(total.paid))
+            squares = sum(
+                (count / Fraction(event.noise) ** 2 for event, count in total.losses.events),
+                Fraction(),
+            )
+            shown = (total.uses, total.metered_s, squares, Fraction(total.paid))
             assert shown == self.model.spent(name)
             rounds = self.model.current.values()
             assert open_uses == sum(
@@ -418,7 +436,10 @@ class Reservations(RuleBasedStateMachine):
         if answer.permit:
             body = self.site.permit(answer).body
             assert {one.participant for one in body.cohort} == {n for n in NAMES if expected[n]}
-            assert {(one.epsilon, one.pays) for one in body.cohort} == {RUNS[run]}
+            assert {one.pays for one in body.cohort} == {RUNS[run][1]}
+            for one in body.cohort:  # this use is in the model by now
+                of_product = epsilon_of(self.model.spent(one.participant)[2])
+                assert 0 <= float(one.epsilon) - of_product <= 1.1e-6
 
     def rebuilt_from_the_log_it_is_the_same(self) -> None:
         registry = Registry.open(self.root / "again.db")
@@ -428,7 +449,7 @@ class Reservations(RuleBasedStateMachine):
             set_applied(connection, self.site.log.size)
         with registry.transaction() as again, self.site.registry.transaction() as live:
             for table in METADATA.sorted_tables:
-                if table is not INVITATIONS:
+                if table not in (INVITATIONS, MASK_KEYS):
                     columns = [c for c in table.c if c.name not in SIDE.get(table.name, ())]
                     query = select(*columns).order_by(*table.primary_key)
                     assert again.execute(query).all() == live.execute(query).all(), table.name

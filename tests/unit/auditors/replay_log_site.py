@@ -59,7 +59,7 @@ def open_run(site: Site, **changes: Any) -> str:
     """A run under alpha's limited agreement and the plain ones of the others."""
     _, voucher = site.governance.vouchers.issue("consortium", "100", "units")
     values: dict[str, Any] = {
-        **{"pays": "2", "voucher": voucher, "epsilon": "0.5"},
+        **{"pays": "2", "voucher": voucher},
         "clip_norm": "1.5",
     }
     values["agreements"] = ["limited", "agreement-beta", "agreement-gamma"]

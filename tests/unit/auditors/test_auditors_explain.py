@@ -75,7 +75,7 @@ def test_a_receipt_says_whose_data_how_many_rows_what_loss_under_which_permit(
         f"Under {permit}; 20 more rows were used to evaluate",
         "in a sandbox with files own, level isolated, memory_limit yes, network none",
         "Allowed by limited, for medical-research of consortium",
-        "at most 100 rows; ε 0.5 and 2 units count for it",
+        "at most 100 rows; 2 units count for it. No ε bounds what the product has given away.",
     ):
         assert words in text, words
 

@@ -15,9 +15,10 @@ from server_site import CONSUMER, agreement_document, new_node
 from auditors.ledgerbook import Book, agreement_book
 from auditors.register import Concluded
 from auditors.shares import replay_log
-from policies.account import Amounts
+from policies.account import NOTHING, Amounts
 from policies.canonical import canonical_bytes
 from policies.odrl import parse_agreement
+from policies.privacy_loss import loss_of
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_what_was_spent_under_each_agreement(book: Book) -> None:
     }
     gamma = book.agreements["agreement-gamma"]
     # Two of its four permits were never answered: all 30 seconds of each count.
-    assert gamma.spent == Amounts(4, 60, Decimal("2.0"), Decimal(8))
+    assert gamma.spent == Amounts(4, 60, loss_of(None, 4), Decimal(8))
     assert (gamma.withdrawn, gamma.epsilon_limit, gamma.limits) == (None, None, {})
     assert book.agreements["limited"].limits == {"count": ("lteq", 3)}
 
@@ -119,7 +120,7 @@ def test_a_limit_is_what_every_permission_bounds(
         {"action": "use"} | ({"constraint": one} if one else {}) for one in permissions
     ]
     agreement = parse_agreement(canonical_bytes(document))
-    page = agreement_book(Concluded(agreement, "", "alpha", 0))
+    page = agreement_book(Concluded(agreement, "", "alpha", 0), NOTHING)
     assert page.limits == limits
     epsilon = limits.get("epsilon")
     assert page.epsilon_limit == (epsilon[1] if isinstance(epsilon, tuple) else None)

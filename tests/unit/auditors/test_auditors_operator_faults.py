@@ -360,7 +360,6 @@ def at_most(left: str, value: str, kind: str) -> dict[str, Any]:
     ("limit", "shows", "code"),
     [
         (count_at_most(2), "count: the log shows 3", "count-exhausted"),
-        (at_most("epsilon", "1", "decimal"), "epsilon: the log shows 1.5", "epsilon-exhausted"),
         (
             at_most("meteredTime", "PT89S", "duration"),
             "meteredTime: the log shows PT90S",

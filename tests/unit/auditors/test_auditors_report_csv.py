@@ -39,15 +39,15 @@ def test_every_use_decision_and_withdrawal_stands_there(
         for one in found["uses.csv"]
     ]
     assert uses == [
-        ("no receipt (abandoned)", "alpha", "Alpha Hospital", "", "0.5"),
-        ("no receipt (abandoned)", "beta", "北方医院", "", "0.5"),
-        ("no receipt (abandoned)", "gamma", "", "", "0.5"),
-        ("receipt accepted", "alpha", "Alpha Hospital", "80", "0.5"),
-        ("receipt accepted", "beta", "北方医院", "80", "0.5"),
-        ("no receipt (closed)", "gamma", "", "", "0.5"),
-        ("receipt accepted", "alpha", "Alpha Hospital", "80", "0.5"),
-        ("receipt accepted", "gamma", "", "80", "0.5"),
-        ("receipt accepted", "gamma", "", "0", "0.5"),
+        ("no receipt (abandoned)", "alpha", "Alpha Hospital", "", "no bound"),
+        ("no receipt (abandoned)", "beta", "北方医院", "", "no bound"),
+        ("no receipt (abandoned)", "gamma", "", "", "no bound"),
+        ("receipt accepted", "alpha", "Alpha Hospital", "80", "no bound"),
+        ("receipt accepted", "beta", "北方医院", "80", "no bound"),
+        ("no receipt (closed)", "gamma", "", "", "no bound"),
+        ("receipt accepted", "alpha", "Alpha Hospital", "80", "no bound"),
+        ("receipt accepted", "gamma", "", "80", "no bound"),
+        ("receipt accepted", "gamma", "", "0", "no bound"),
     ]
     decisions = found["decisions.csv"]
     assert [one["permitted"] for one in decisions].count("yes") == 9

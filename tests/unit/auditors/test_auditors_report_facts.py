@@ -60,9 +60,9 @@ def test_who_used_whose_data_for_what_and_at_what_cost(facts: Facts, story: Stor
         for u in facts.uses.values()
     ]
     assert rows == [
-        ("alpha", "limited", 2, 0, 160, "1", "4"),
-        ("beta", "agreement-beta", 1, 0, 80, "0.5", "2"),
-        ("gamma", "agreement-gamma", 1, 1, 80, "1", "4"),
+        ("alpha", "limited", 2, 0, 160, "", "4"),
+        ("beta", "agreement-beta", 1, 0, 80, "", "2"),
+        ("gamma", "agreement-gamma", 1, 1, 80, "", "4"),
     ]
     assert {(u.run, u.consumer, u.purpose) for u in facts.uses.values()} == {
         (run, "consortium", "medical-research")
@@ -127,7 +127,8 @@ def test_budgets_count_what_was_set_aside(facts: Facts) -> None:
     assert by_id["limited"]["spent"] == {
         "uses": 3,
         "metered_s": 30,
-        "epsilon": "1.5",
+        "epsilon": None,
+        "delta": None,
         "paid": "6",
         "earned": "4",
     }

@@ -94,7 +94,7 @@ def permit(number: int = 1, **changes: Any) -> PermitBody:
                 report=REPORT,
                 max_rows=100,
                 metered_s=10,
-                epsilon="0",
+                epsilon="",
                 pays="0",
                 duties=["delete"],
                 sealing="",
@@ -246,6 +246,13 @@ def move(index: int, to: int) -> Callable[[Story], Story]:
     return change
 
 
+PRIVACY = {
+    **{"unit": "record", "parts": 8, "sample": "1", "noise": "4", "by": "nodes"},
+    **{"tolerated": 0, "delta": "0.00001"},
+}
+SUM = {"secure_sum": "governance", "clip_norm": "1"}
+
+
 def spec(**changes: Any) -> Callable[[Story], Story]:
     """Another run than the permits were given for."""
     return edit(1, lambda b: {**b, "spec": {**b["spec"], **changes}})
@@ -255,8 +262,8 @@ def spec(**changes: Any) -> Callable[[Story], Story]:
     ("change", "index", "rule", "says"),
     [
         (drop(1), 3, "permit-reserves", "expected an opened run"),
-        (spec(epsilon="0.5"), 4, "permit-reserves", "(10, '0.5', '0')"),
-        (spec(deadline_s=9), 4, "permit-reserves", "(9, '0', '0')"),
+        (spec(privacy=PRIVACY, **SUM), 4, "permit-reserves", "noise 4, sample 1, δ 0.00001"),
+        (spec(deadline_s=9), 4, "permit-reserves", "(9, '0')"),
         (edit(4, lambda b: {**b, "voucher": "v1"}), 4, "voucher-covers", "the voucher ''"),
         (
             edit(5, lambda _: receipt(permit(1), finished="2026-01-01T00:00:10.001Z")),

@@ -284,13 +284,14 @@ def test_a_file_that_is_no_registry_is_refused(tmp_path: Path) -> None:
         Registry.open(path)
 
 
-def test_a_registry_of_another_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [3, 4, 5, 7])
+def test_a_registry_of_another_version_is_refused(tmp_path: Path, version: int) -> None:
     path = tmp_path / "governance.db"
     registry = Registry.open(path)
     with registry.transaction() as connection:
-        connection.exec_driver_sql("UPDATE meta SET value = 7 WHERE name = 'schema'")
+        connection.exec_driver_sql(f"UPDATE meta SET value = {version} WHERE name = 'schema'")
     registry.close()
-    with pytest.raises(RegistryDamaged, match="expected schema 5, got 7"):
+    with pytest.raises(RegistryDamaged, match=rf"schema 6, got {version}.*made anew"):
         Registry.open(path)
 
 

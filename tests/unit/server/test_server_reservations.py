@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from server_site import CONSUMER, OPERATOR, Site, constraint, count_at_most, make_fab
+from server_site import (
+    CONSUMER,
+    OPERATOR,
+    Site,
+    constraint,
+    count_at_most,
+    make_fab,
+    private,
+)
 from sqlalchemy import create_engine
 
 from auditors.shares import replay_log
@@ -49,27 +58,42 @@ def later(site: Site, seconds: float) -> str:
     return instant(site.now)
 
 
+ONCE = "0.926342"  # ε of one use with noise 4
+
+
 def limited(site: Site, *constraints: dict[str, Any], **changes: Any) -> str:
     """A run of alpha's under an agreement of its own."""
     site.agree(site.nodes["alpha"], *constraints, **{"@id": "limited"})
     return site.open_run(agreements=["limited"], **changes)
 
 
+def limited_among(site: Site, *constraints: dict[str, Any], **changes: Any) -> str:
+    """A run of alpha's under an agreement of its own, beside the others, as masks ask for."""
+    site.agree(site.nodes["alpha"], *constraints, **{"@id": "limited"})
+    names = ["limited", "agreement-beta", "agreement-gamma"]
+    return site.open_run(agreements=names, **changes)
+
+
+def takes_part(answer: RoundAnswer, name: str = "alpha") -> bool:
+    return any(one["participant"] == name and one["permitted"] for one in answer.verdicts)
+
+
 # -- reserve, commit, keep -----------------------------------------------------------------------
 
 
 def test_a_permit_says_what_it_reserves(site: Site) -> None:
-    run = site.open_run(deadline_s=20, epsilon="0.25")
+    run = site.open_run(deadline_s=20, **private())
     (member, *_) = site.permit(site.authorize(run)).body.cohort
-    assert (member.metered_s, member.epsilon, member.pays, member.duties) == (20, "0.25", "0", [])
+    assert (member.metered_s, member.epsilon, member.pays, member.duties) == (20, ONCE, "0", [])
     shown = spent(site, "agreement-alpha")
     assert (shown["uses"], shown["outstanding"]) == (1, 1)
-    assert (shown["metered_s"], shown["epsilon"], shown["paid"]) == (20, "0.25", "0")
+    assert (shown["metered_s"], shown["epsilon"], shown["paid"]) == (20, ONCE, "0")
+    assert shown["delta"] == "0.00001"
     assert shown["first_use"] == instant(site.now)
 
 
 def test_a_receipt_frees_the_seconds_that_were_not_used(site: Site) -> None:
-    run = site.open_run(deadline_s=20, epsilon="0.25")
+    run = site.open_run(deadline_s=20, **private())
     answer = site.authorize(run)
     started = instant(site.now)
     node = site.nodes["alpha"]
@@ -77,18 +101,18 @@ def test_a_receipt_frees_the_seconds_that_were_not_used(site: Site) -> None:
     site.governance.receipts.submit(CONSUMER, answer.permit_id, [arrived], [])
     shown = spent(site, "agreement-alpha")
     assert (shown["uses"], shown["outstanding"], shown["metered_s"]) == (1, 0, 4)
-    assert shown["epsilon"] == "0.25"
+    assert shown["epsilon"] == ONCE
     assert site.entries()[-1].body["metered_s"] == 4
 
 
 @pytest.mark.parametrize("end", ["close", "abandon", "refuse", "stop", "silence"])
 def test_what_never_came_back_stays_spent(site: Site, end: str) -> None:
-    run = site.open_run(deadline_s=20, epsilon="0.25")
+    run = site.open_run(deadline_s=20, **private())
     answer = site.authorize(run)
     beta = site.nodes["beta"]
     if end == "close":
         site.submit(answer, site.nodes["alpha"])
-        site.close_round(answer)
+        site.close_round(answer, quorum_met=False, model=site.permit(answer).body.model)
     elif end == "refuse":
         bad = site.arrived(answer, beta, rows_used=0)
         site.governance.receipts.submit(CONSUMER, answer.permit_id, [bad], [])
@@ -97,7 +121,7 @@ def test_what_never_came_back_stays_spent(site: Site, end: str) -> None:
     elif end == "abandon":
         site.authorize(run, "ask-2", online=())
     shown = spent(site, "agreement-beta")
-    assert (shown["uses"], shown["metered_s"], shown["epsilon"]) == (1, 20, "0.25")
+    assert (shown["uses"], shown["metered_s"], shown["epsilon"]) == (1, 20, ONCE)
     assert shown["outstanding"] == (1 if end in ("refuse", "silence") else 0)
 
 
@@ -139,9 +163,13 @@ def test_a_time_that_no_calendar_has_is_no_receipt(site: Site) -> None:
 @pytest.mark.parametrize(
     ("limit", "changes", "served", "code"),
     [
-        (at_most("epsilon", "1", "decimal"), {"epsilon": "0.3"}, 3, "epsilon-exhausted"),
-        (at_most("epsilon", "0.9", "decimal"), {"epsilon": "0.3"}, 3, "epsilon-exhausted"),
+        (at_most("epsilon", "1.7", "decimal"), private(), 3, "epsilon-exhausted"),
+        (at_most("epsilon", "1.698036", "decimal"), private(), 3, "epsilon-exhausted"),
+        (at_most("epsilon", "1.698035", "decimal"), private(), 2, "epsilon-exhausted"),
+        (at_most("epsilon", "1", "decimal"), private("2", sample="0.1"), 11, "epsilon-exhausted"),
         (at_most("epsilon", "3", "decimal"), {}, 0, "unknown-value"),
+        (at_most("delta", "0.00001", "decimal"), private(delta="0.0001"), 0, "delta-not-allowed"),
+        (at_most("delta", "0.00001", "decimal"), {}, 0, "unknown-value"),
         (at_most("meteredTime", "PT1M", "duration"), {}, 2, "metered-time-exhausted"),
         (at_most("meteredTime", "PT59S", "duration"), {}, 1, "metered-time-exhausted"),
         (count_at_most(2), {}, 2, "count-exhausted"),
@@ -150,10 +178,44 @@ def test_a_time_that_no_calendar_has_is_no_receipt(site: Site) -> None:
 def test_a_limit_serves_exactly_what_it_allows(
     site: Site, limit: dict[str, Any], changes: dict[str, Any], served: int, code: str
 ) -> None:
-    run = limited(site, limit, **changes)
+    run = limited_among(site, limit, **changes)
     answers = [site.authorize(run, f"ask-{n}") for n in range(served + 2)]
-    assert [bool(one.permit) for one in answers] == [True] * served + [False] * 2
+    assert [takes_part(one) for one in answers] == [True] * served + [False] * 2
     assert refusals(answers[-1]) == {"alpha": [code]}
+
+
+def test_several_runs_and_agreements_take_from_one_budget_of_the_product(site: Site) -> None:
+    run = limited_among(site, at_most("epsilon", "2", "decimal"), **private())
+    names = ["agreement-alpha", "agreement-beta"]
+    other = site.open_run("run-2", agreements=names, **private("2.5"))
+    cohort = site.permit(site.authorize(other, "ask-1")).body.cohort
+    assert [one.epsilon for one in cohort] == ["1.554982"] * 2
+    cohort = site.permit(site.authorize(run, "ask-2")).body.cohort
+    assert [one.epsilon for one in cohort] == ["1.867669", "1.867669", ONCE]
+    assert refusals(site.authorize(run, "ask-3")) == {"alpha": ["epsilon-exhausted"]}
+    assert takes_part(site.authorize(other, "ask-4"))  # its agreement limits nothing
+    assert {spent(site, id)["epsilon"] for id in ("limited", "agreement-alpha")} == {"2.529795"}
+
+
+def test_a_product_that_was_used_without_privacy_has_no_bound_any_more(site: Site) -> None:
+    run = limited_among(site, at_most("epsilon", "100", "decimal"), **private())
+    assert takes_part(site.authorize(run, "ask-1"))
+    site.authorize(site.open_run("run-2", agreements=["agreement-alpha"]), "ask-2")
+    assert refusals(site.authorize(run, "ask-3")) == {"alpha": ["unknown-value"]}
+    shown = spent(site, "limited")
+    assert (shown["epsilon"], shown["delta"]) == (None, "0.00001")
+
+
+def test_a_refusal_on_epsilon_says_what_would_still_fit(site: Site) -> None:
+    run = limited_among(site, at_most("epsilon", "1.3", "decimal"), **private())
+    site.authorize(run, "ask-1")
+    verdict = site.authorize(run, "ask-2").verdicts[0]
+    (reason,) = verdict["reasons"]
+    assert reason["text"] == (
+        "the privacy loss ε is 1.356468; the agreement allows at most 1.3 (permission 1, "
+        "constraint 1); 3 more rounds would fit with noise 8, or 13 with noise 16"
+    )
+    assert replay_log(site.space.log_folder, jobs=1).violations == ()
 
 
 def test_seconds_that_were_not_used_serve_again(site: Site) -> None:
@@ -349,13 +411,18 @@ def test_of_many_that_race_for_the_last_of_it_exactly_the_limit_is_served(
     empty.add_product(node)
     limit = {
         "use": [count_at_most(3)],
-        "epsilon": [at_most("epsilon", "1", "decimal")],
+        "epsilon": [at_most("epsilon", "1.7", "decimal")],
         "seconds": [at_most("meteredTime", "PT90S", "duration")],
         "voucher": [],
     }[scarce]
     empty.agree(node, *limit)
     empty.governance.catalogue.register_app(make_fab(), "app")
-    spec: dict[str, Any] = {"epsilon": "0.3"} if scarce == "epsilon" else {}
+    spec: dict[str, Any] = {}
+    if scarce == "epsilon":
+        beta = empty.enrol("beta")
+        empty.add_product(beta)
+        empty.agree(beta)
+        spec = private()
     if scarce == "voucher":
         _, voucher = empty.governance.vouchers.issue("consortium", "7", "request-1")
         spec = {"pays": "2", "voucher": voucher}
@@ -380,14 +447,45 @@ def test_of_many_that_race_for_the_last_of_it_exactly_the_limit_is_served(
     assert spent(empty, "agreement-alpha")["uses"] == 3
 
 
+def test_a_hundred_runs_race_for_the_last_of_epsilon(empty: Site) -> None:
+    """Under two agreements of one product, each of which would allow all of it."""
+    node = empty.enrol("alpha")
+    empty.add_product(node)
+    for id in ("one", "two"):
+        empty.agree(node, at_most("epsilon", "2.26", "decimal"), **{"@id": id})
+    beta = empty.enrol("beta")
+    empty.add_product(beta)
+    empty.agree(beta)
+    empty.governance.catalogue.register_app(make_fab(), "app")
+    runs = [
+        empty.open_run(
+            f"run-{n}", agreements=[("one", "two")[n % 2], "agreement-beta"], **private()
+        )
+        for n in range(100)
+    ]
+    asks = [empty.ask(run) for run in runs]
+    start = threading.Barrier(len(asks))
+
+    def race(ask: Any) -> bool:
+        start.wait()
+        return bool(empty.governance.rounds.authorize(CONSUMER, ask).permit)
+
+    with ThreadPoolExecutor(len(asks)) as pool:
+        served = list(pool.map(race, asks))
+    assert sum(served) == 5
+    assert spent(empty, "one")["uses"] + spent(empty, "two")["uses"] == 5
+    assert spent(empty, "one")["epsilon"] == "2.258146"
+    assert replay_log(empty.space.log_folder, jobs=1).violations == ()
+
+
 # -- crashes -------------------------------------------------------------------------------------
 
 
 def test_accounts_are_made_again_from_the_log(site: Site) -> None:
-    run = paying(site, "50", "2.5", epsilon="0.1", rounds=4)
+    run = paying(site, "50", "2.5", rounds=4, **private())
     site.whole_round(run, "ask-1")
     site.submit(site.authorize(run, "ask-2"), site.nodes["alpha"])
-    other = site.open_run("run-2", epsilon="0.2")
+    other = site.open_run("run-2", **private("2.5"))
     site.authorize(other, "ask-3")
     with site.registry.transaction() as connection:
         before = accounts.accounts(connection, list(site.uses()))
@@ -407,11 +505,12 @@ def test_a_cohort_may_be_as_large_as_a_permit_allows() -> None:
     engine = create_engine("sqlite://")  # without foreign keys: only accounts are looked at
     METADATA.create_all(engine)
     names = [f"p{number}" for number in range(10_000)]
-    member = {"metered_s": 30, "epsilon": "0.1", "pays": "0"}
+    member = {"metered_s": 30, "epsilon": "", "pays": "0"}
     body = {
         "id": "permit-1",
         "issued": "2026-01-01T00:00:00.000Z",
         "voucher": "",
+        "privacy": None,
         "cohort": [{"agreement": name, "participant": name, **member} for name in names],
     }
     with engine.begin() as connection:

@@ -5,9 +5,7 @@ Each test's log is replayed by an auditor at its end (conftest.site).
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +19,6 @@ from policies.envelope import sign_envelope
 from policies.fields import instant
 from policies.keychange import KEY_CHANGE_TYPE, KeyChange, sign_key_change
 from server.errors import BadInput, NotAllowed, RequestError, RuleBroken
-from server.registry import SCHEMA_VERSION
 
 LOW_ORDER = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
 NEW = Ed25519PrivateKey.from_private_bytes(b"n" * 32)
@@ -159,18 +156,6 @@ def test_another_participants_key_is_refused(site: Site) -> None:
     node, beta = site.nodes["alpha"], site.nodes["beta"]
     with pytest.raises(RuleBroken, match="nobody has or had"):
         site.governance.rotation.rotate(node.identity, change(site, node, beta.receipt))
-
-
-def test_a_registry_without_the_table_of_former_keys_gets_it(site: Site) -> None:
-    site.close()
-    with closing(sqlite3.connect(site.space.database)) as connection, connection:
-        connection.execute("DROP TABLE retired_keys")
-        connection.execute("UPDATE meta SET value = 3 WHERE name = 'schema'")
-    site.reopen()
-    rotate(site)
-    with closing(sqlite3.connect(site.space.database)) as connection:
-        [(version,)] = connection.execute("SELECT value FROM meta WHERE name = 'schema'")
-    assert version == SCHEMA_VERSION
 
 
 def test_an_agreement_under_the_old_key_is_negotiated_anew(site: Site) -> None:
