@@ -3,7 +3,8 @@
 For each entry, in the log's order, this rebuilds what governance knew there (`auditors.register`,
 `auditors.runs`) and checks that what it wrote follows: statements (`auditors.statements`),
 decisions with their left values, reports and cohorts (`auditors.rounds`), permits, closes and
-ends (`auditors.outcomes`), receipts and spending (`auditors.rules`). A fault names its entry and
+ends (`auditors.outcomes`), the ε of permits by another method (`auditors.budgets`), receipts and
+spending (`auditors.rules`). A fault names its entry and
 rule; after it the replay goes on from what the log says, so that one fault is not told many times.
 Three rules are of all entries: `entry-readable`, that they have the form that governance writes,
 `entry-whole`, that parts of a long entry are all there, and `registered-first`, that what they are
@@ -40,6 +41,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from auditors.budgets import check_budgets
 from auditors.clock import Clock
 from auditors.ledgerbook import Book, agreement_book
 from auditors.outcomes import check_close, check_ended, check_opened, check_permit
@@ -292,6 +294,8 @@ class Replay:
         run, permit = self._run(read), read.permit
         self._runs.permitted(run, permit)
         try:
+            if read.own:
+                yield from check_budgets(self._register, permit)
             if self._decided is not None and read.own:  # else `auditors.rules` says so
                 yield from check_permit(self._register, run, self._decided, read)
         finally:
