@@ -24,6 +24,7 @@ check: $(VENV)/dev ## lint, formatting and types
 
 bench: $(VENV)/bench ## measure decisions beside other engines, rounds and secure sums beside stock Flower (ten minutes)
 	$(BIN)/python bench/policy.py
+	$(BIN)/python bench/budget.py
 	$(BIN)/python bench/round_latency.py
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/replay_log.py
