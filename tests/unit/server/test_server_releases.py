@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from sum_site import (
 
 from policies.canonical import canonical_bytes, sha256_hex
 from policies.release import dealt
-from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, Superseded, TooMany
+from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, Superseded, Unavailable
 from server.pki import Identity
 from server.receipt_checks import Missing
 from server.releases import MAX_RELEASES
@@ -179,6 +180,32 @@ def test_a_withdrawal_during_the_addition_takes_the_update_out(
     assert opened.release.groups == [["alpha", "gamma"]]
     _, total = open_sum(site, answer, opened)
     assert np.array_equal(total, plain_sum(site, answer, ["alpha", "gamma"]))
+
+
+def test_all_who_ask_at_once_get_the_same(site: Site) -> None:
+    answer = site.authorize(masked_run(site))
+    send(site, answer)
+    start, found = threading.Barrier(5), []
+
+    def ask() -> None:
+        start.wait()
+        found.append(release(site, answer))
+
+    def end() -> None:
+        start.wait()
+        withdraw(site, "beta")
+
+    threads = [threading.Thread(target=one) for one in (ask, ask, ask, ask, end)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 4
+    assert all(one == found[0] for one in found)
+    assert site.kinds().count("MasksReleased") == 1
+    kinds = site.kinds()
+    late = kinds.index("ConsentWithdrawn") > kinds.index("MasksReleased")
+    assert ("beta" in found[0].release.participants) == late
 
 
 def test_groups_are_dealt_by_the_permit_and_opened_one_by_one(site: Site) -> None:
@@ -506,9 +533,10 @@ def test_a_node_that_sends_twice_is_counted_once(site: Site) -> None:
 def test_not_more_releases_at_once_than_are_held(site: Site) -> None:
     answer = site.authorize(masked_run(site))
     send(site, answer)
+    site.governance.releases._wait_s = 0.01
     held = [site.governance.releases.release(CONSUMER, answer.permit_id) for _ in range(9)]
     opened = [one.__enter__() for one in held[:MAX_RELEASES]]
-    with pytest.raises(TooMany, match="8 releases"):
+    with pytest.raises(Unavailable, match="8 releases"):
         held[MAX_RELEASES].__enter__()
     for one in held[:MAX_RELEASES]:
         one.__exit__(None, None, None)
