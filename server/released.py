@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from policies.permit import PermitBody
-from policies.release import MaskRelease, cohorts, told_apart, too_alike
+from policies.release import MaskRelease, cohorts, dealt, told_apart, too_alike
+from server.errors import RuleBroken
 from server.tables import RELEASES, ROUNDS
 
 
@@ -63,6 +64,22 @@ def beside(connection: Connection, permit: PermitBody) -> list[Released]:
         & (RELEASES.c.app == permit.app)
     )
     return list(_found(connection, same))
+
+
+def check_permitted(connection: Connection, permit: PermitBody) -> None:
+    """Returns only if the whole cohort's masks could be released, as far as can be told now: a use
+    that counts, and that nobody can open, is of use to nobody.
+
+    Raises:
+        RuleBroken: the cohort is too like one that was released for the same model.
+    """
+    if permit.secure_sum is None or permit.secure_sum.mode != "governance":
+        return
+    if text := differencing(permit, dealt(permit), beside(connection, permit)):
+        raise RuleBroken(
+            f"cohorts-too-alike: {permit.run}: {text}; ask for the same enterprises as then, or "
+            "begin a run with another first model"
+        )
 
 
 def differencing(
