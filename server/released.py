@@ -6,7 +6,7 @@ They are kept for ever: a model that was sent out once may be asked about again 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,12 @@ def put(connection: Connection, index: int, body: Mapping[str, Any]) -> None:
 def of_permit(connection: Connection, permit_id: str) -> Released | None:
     """The release of this permit's masks."""
     return next(_found(connection, RELEASES.c.permit_id == permit_id), None)
+
+
+def of_permits(connection: Connection, permit_ids: Sequence[str]) -> dict[str, Released]:
+    """The releases under these permits, by permit id."""
+    found = _found(connection, RELEASES.c.permit_id.in_(permit_ids))
+    return {one.release.permit_id: one for one in found}
 
 
 def of_round(connection: Connection, run: str, kind: str, number: int) -> Released | None:

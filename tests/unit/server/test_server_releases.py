@@ -20,7 +20,7 @@ from sum_site import (
     send,
 )
 
-from policies.canonical import canonical_bytes, sha256_hex
+from policies.canonical import canonical_bytes, parse_json, sha256_hex
 from policies.release import dealt
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, Superseded, Unavailable
 from server.pki import Identity
@@ -158,6 +158,11 @@ def test_a_withdrawal_before_the_release_takes_the_update_out(site: Site) -> Non
     assert (out["participant"], out["code"]) == ("beta", "consent-withdrawn")
     assert "before the round's masks were released" in out["text"]
     assert b'"outcome":"left-out","participant":"beta"' in view.rounds[0]
+    (shown,) = site.governance.runs.get(CONSUMER, opened.release.run).rounds
+    document: Any = parse_json(shown, max_bytes=1 << 20)
+    assert document["released"] == ["alpha", "gamma"]
+    assert site.entries()[document["release_index"]].type == "MasksReleased"
+    assert shown == view.rounds[0]
 
 
 def test_a_withdrawal_during_the_addition_takes_the_update_out(
@@ -363,11 +368,13 @@ def test_after_a_release_no_receipt_and_no_other_attempt(site: Site) -> None:
     run = masked_run(site)
     answer = site.authorize(run)
     rows = send(site, answer, "alpha", "beta")
-    release(site, answer)
     assert [row.accepted for row in rows] == [True, True]
+    submit = site.governance.receipts.submit
+    lost = [Missing(site.nodes["gamma"].node_id, "no-reply", "it came, the consumer says not")]
+    submit(CONSUMER, answer.permit_id, [], lost)
+    release(site, answer)
     refused(site, lambda: send(site, answer, "gamma"), "released-already", RuleBroken)
     missing = [Missing(site.nodes["gamma"].node_id, "no-reply", "nothing came")]
-    submit = site.governance.receipts.submit
     refused(
         site,
         lambda: submit(CONSUMER, answer.permit_id, [], missing),
