@@ -253,7 +253,7 @@ def _chosen(connection: Connection, round_: PermittedRound) -> Groups:
     if text := known.differencing(permit, groups, known.beside(connection, permit)):
         raise RuleBroken(
             f"cohorts-too-alike: {permit.id}: {text}; wait for more receipts, close the round "
-            "without a result, or begin a run with another first model"
+            "without a result, or begin a run with another first model, such as one of another seed"
         )
     return groups
 
