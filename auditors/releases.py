@@ -32,11 +32,12 @@ Body = Mapping[str, Any]
 
 
 class Releases:
-    """All so far; memory grows with them."""
+    """All so far; memory grows with rounds, and with different cohorts about one model."""
 
     def __init__(self) -> None:
         self._rounds: dict[tuple[str, str, int], int] = {}
-        self._about: dict[tuple[str, str, str], list[tuple[int, int, frozenset[Cohort]]]] = {}
+        # By model, kind and app: of each cohort the first entry and the largest `min_cohort`.
+        self._about: dict[tuple[str, str, str], dict[frozenset[Cohort], tuple[int, int]]] = {}
 
     def permitted(self, permit: PermitBody) -> Iterator[Fault]:
         """`PermitIssued`: not for a round that was opened."""
@@ -70,13 +71,14 @@ class Releases:
         for text in _unfit(release, permit, standing):
             yield "release-cohort", f"{permit.id}: {text}"
         ours = cohorts(release.groups)
-        about = self._about.setdefault((permit.model, permit.kind, permit.app), [])
-        for at, theirs_least, theirs in about:
+        about = self._about.setdefault((permit.model, permit.kind, permit.app), {})
+        for theirs, (at, theirs_least) in about.items():
             least = max(permit.min_cohort, theirs_least)
             few = told_apart(ours, theirs, least)
             if few:
                 yield "release-apart", f"{permit.id}: {too_alike(at, least, few)}"
-        about.append((index, permit.min_cohort, ours))
+        at, theirs_least = about.get(ours, (index, 0))
+        about[ours] = at, max(permit.min_cohort, theirs_least)
 
 
 def _unfit(release: MaskRelease, permit: PermitBody, standing: Collection[str]) -> Iterator[str]:

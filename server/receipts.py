@@ -207,7 +207,7 @@ class Receipts:
                 row = queries.round_by_permit(connection, permit_id)
                 run = queries.run(connection, round_.run.id)
         assert row is not None and run is not None  # rows are never deleted
-        return RunView(row=run, rounds=(round_document(row, rows),))
+        return RunView(row=run, rounds=(round_document(row, rows, opened),))
 
     def _close_entries(
         self,

@@ -44,7 +44,7 @@ from policies.words import Words, wrap
 from server import mask_keys, queries
 from server import released as known
 from server.edge import Edge
-from server.errors import RuleBroken, TooMany
+from server.errors import RuleBroken, Unavailable
 from server.journal import Journal
 from server.mask_keys import SEED_BYTES, MaskKey
 from server.pki import Identity
@@ -53,6 +53,8 @@ from server.released import Released
 
 MAX_RELEASES: Final = 8
 """How many may be computed and handed out at once: each holds the sums of its round."""
+WAIT_S: Final = 5.0
+"""How long another one waits for its turn."""
 
 Groups = list[list[str]]
 
@@ -119,12 +121,14 @@ class Releases:
 
     Args:
         space: its name, which masks are bound to.
+        wait_s: for a turn, where `MAX_RELEASES` are under way.
     """
 
-    def __init__(self, *, journal: Journal, space: str, edge: Edge) -> None:
+    def __init__(self, *, journal: Journal, space: str, edge: Edge, wait_s: float = WAIT_S) -> None:
         self._journal = journal
         self._space = space
         self._edge = edge
+        self._wait_s = wait_s
         self._slots = threading.BoundedSemaphore(MAX_RELEASES)
 
     @contextmanager
@@ -137,12 +141,12 @@ class Releases:
             RuleBroken: a round without masks of governance's, one that is closed, too few whose
                 consent stands, a cohort that tells too much beside an earlier one, a key that is
                 gone; the text begins with a word for each.
-            TooMany: as many releases as one service holds are under way.
-            Unavailable: nothing was released; send it again.
+            Unavailable: nothing was released, or as many as one service holds are under way; send
+                it again.
         """
-        if not self._slots.acquire(blocking=False):
-            raise TooMany(
-                f"{permit_id}: expected at most {MAX_RELEASES} releases at once; try again"
+        if not self._slots.acquire(timeout=self._wait_s):
+            raise Unavailable(
+                f"{permit_id}: expected at most {MAX_RELEASES} releases at once; ask again"
             )
         try:
             yield self._release(caller, permit_id)
@@ -248,8 +252,8 @@ def _chosen(connection: Connection, round_: PermittedRound) -> Groups:
         )
     if text := known.differencing(permit, groups, known.beside(connection, permit)):
         raise RuleBroken(
-            f"cohorts-too-alike: {permit.id}: {text}; wait for more receipts, or close the round "
-            "without a result"
+            f"cohorts-too-alike: {permit.id}: {text}; wait for more receipts, close the round "
+            "without a result, or begin a run with another first model, such as one of another seed"
         )
     return groups
 

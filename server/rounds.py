@@ -170,7 +170,7 @@ class Rounds:
         try:
             return [
                 *(abandon_entry(one, time=hearing.time, reason=reason) for one in still_open),
-                *self._entries(hearing, decision, alarms, key),
+                *self._entries(connection, hearing, decision, alarms, key),
             ]
         except PolicyError as error:
             raise RuleBroken(
@@ -180,6 +180,7 @@ class Rounds:
 
     def _entries(
         self,
+        connection: Connection,
         hearing: Hearing,
         decision: RoundDecision,
         alarms: Iterable[Disagreement],
@@ -197,7 +198,9 @@ class Rounds:
         if decision.permitted:
             id = self._edge.new_id("permit") if key is None else key.permit_id
             public = "" if key is None else key.public
-            yield hearing.permit(decision, id=id, space=self._space, mask_key=public).entry()
+            permit = hearing.permit(decision, id=id, space=self._space, mask_key=public)
+            released.check_permitted(connection, permit)
+            yield permit.entry()
 
     def _new_mask_key(self, spec: RunSpec) -> MaskKey | None:
         """What the round's masks are opened with, if governance is the one that opens them."""

@@ -23,7 +23,7 @@ from policies.entries import MAX_ENTRY_BYTES, entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
 from policies.refusals import filing_reasons
-from policies.release import LEAST_IN_SUM, large_enough
+from policies.release import large_enough
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
 from server import accounts, queries, registry, released
@@ -321,11 +321,6 @@ def _check_sum(spec: RunSpec, owners: int) -> None:
 
     Each permit decides anew, for those who are there.
     """
-    if spec.min_cohort < LEAST_IN_SUM:
-        raise RuleBroken(
-            f"min_cohort: expected at least {LEAST_IN_SUM} with a secure sum, since a sum of fewer "
-            f"hides nothing, got {spec.min_cohort}"
-        )
     if not large_enough(owners, spec.groups, spec.min_cohort):
         raise RuleBroken(
             f"groups: expected at most {owners // spec.min_cohort}, so that {owners} agreements "

@@ -17,12 +17,13 @@ from policies.disclosure import Profile
 from policies.fields import instant
 from policies.statements import RoundItem
 from policies.values import decimal_text
-from server import accounts, disclosed, queries
+from server import accounts, disclosed, queries, released
 from server.disclosing import Disclosing
 from server.dsp.views import DSP_LISTS
 from server.errors import BadInput
 from server.pki import Identity
 from server.register_views import REGISTER
+from server.released import Released
 from server.rows import AgreementRow, ReceiptRow, RoundRow, RunRow
 
 _SEES_ALL: Final = frozenset({"operator", "auditor"})
@@ -44,16 +45,20 @@ def run_view(connection: Connection, row: RunRow, texts: Disclosing) -> RunView:
         latest[attempt.kind, attempt.round] = attempt
     permits = [one.permit_id for one in latest.values() if one.permit_id]
     receipts = queries.receipts(connection, permits)
-    documents = tuple(round_document(one, receipts) for one in latest.values())
+    opened = released.of_permits(connection, permits)
+    documents = tuple(
+        round_document(one, receipts, opened.get(one.permit_id or "")) for one in latest.values()
+    )
     shown = replace(row, reason=texts.text(row.said) or row.reason)
     return RunView(row=shown, rounds=documents)
 
 
-def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
+def round_document(row: RoundRow, receipts: Sequence[ReceiptRow], opened: Released | None) -> bytes:
     """A round for people and auditors: state, who took part, who did not and why.
 
     Args:
         receipts: outcomes; those under other permits are passed over.
+        opened: the release of its masks.
     """
     close: dict[str, Any] = json.loads(row.close) if row.close else {}
     items: dict[tuple[str, str], RoundItem] = {}
@@ -87,6 +92,8 @@ def round_document(row: RoundRow, receipts: Sequence[ReceiptRow]) -> bytes:
         "permit_id": row.permit_id,
         "decision_index": row.decision_entry,
         "permit_index": row.permit_entry,
+        "release_index": opened.entry if opened is not None else None,
+        "released": [*sorted(opened.release.participants)] if opened is not None else None,
         "close_index": row.close_entry,
         "model": close.get("model"),
         "metrics": close.get("metrics", {}),

@@ -222,7 +222,7 @@ EDITS: dict[str, tuple[Edit, set[str], str]] = {
     ),
     "a permit with privacy that nobody asked for": (
         change("PermitIssued", 1, lambda b: b.update(privacy=PRIVACY)),
-        {"permit-follows", "receipt-permitted"},
+        {"permit-follows", "permit-reserves", "receipt-permitted"},
         "privacy: expected None",
     ),
     "a permit that names another's key to seal to": (

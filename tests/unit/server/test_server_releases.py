@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +20,9 @@ from sum_site import (
     send,
 )
 
-from policies.canonical import canonical_bytes, sha256_hex
+from policies.canonical import canonical_bytes, parse_json, sha256_hex
 from policies.release import dealt
-from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, Superseded, TooMany
+from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, Superseded, Unavailable
 from server.pki import Identity
 from server.receipt_checks import Missing
 from server.releases import MAX_RELEASES
@@ -157,6 +158,11 @@ def test_a_withdrawal_before_the_release_takes_the_update_out(site: Site) -> Non
     assert (out["participant"], out["code"]) == ("beta", "consent-withdrawn")
     assert "before the round's masks were released" in out["text"]
     assert b'"outcome":"left-out","participant":"beta"' in view.rounds[0]
+    (shown,) = site.governance.runs.get(CONSUMER, opened.release.run).rounds
+    document: Any = parse_json(shown, max_bytes=1 << 20)
+    assert document["released"] == ["alpha", "gamma"]
+    assert site.entries()[document["release_index"]].type == "MasksReleased"
+    assert shown == view.rounds[0]
 
 
 def test_a_withdrawal_during_the_addition_takes_the_update_out(
@@ -179,6 +185,32 @@ def test_a_withdrawal_during_the_addition_takes_the_update_out(
     assert opened.release.groups == [["alpha", "gamma"]]
     _, total = open_sum(site, answer, opened)
     assert np.array_equal(total, plain_sum(site, answer, ["alpha", "gamma"]))
+
+
+def test_all_who_ask_at_once_get_the_same(site: Site) -> None:
+    answer = site.authorize(masked_run(site))
+    send(site, answer)
+    start, found = threading.Barrier(5), []
+
+    def ask() -> None:
+        start.wait()
+        found.append(release(site, answer))
+
+    def end() -> None:
+        start.wait()
+        withdraw(site, "beta")
+
+    threads = [threading.Thread(target=one) for one in (ask, ask, ask, ask, end)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 4
+    assert all(one == found[0] for one in found)
+    assert site.kinds().count("MasksReleased") == 1
+    kinds = site.kinds()
+    late = kinds.index("ConsentWithdrawn") > kinds.index("MasksReleased")
+    assert ("beta" in found[0].release.participants) == late
 
 
 def test_groups_are_dealt_by_the_permit_and_opened_one_by_one(site: Site) -> None:
@@ -336,11 +368,13 @@ def test_after_a_release_no_receipt_and_no_other_attempt(site: Site) -> None:
     run = masked_run(site)
     answer = site.authorize(run)
     rows = send(site, answer, "alpha", "beta")
-    release(site, answer)
     assert [row.accepted for row in rows] == [True, True]
+    submit = site.governance.receipts.submit
+    lost = [Missing(site.nodes["gamma"].node_id, "no-reply", "it came, the consumer says not")]
+    submit(CONSUMER, answer.permit_id, [], lost)
+    release(site, answer)
     refused(site, lambda: send(site, answer, "gamma"), "released-already", RuleBroken)
     missing = [Missing(site.nodes["gamma"].node_id, "no-reply", "nothing came")]
-    submit = site.governance.receipts.submit
     refused(
         site,
         lambda: submit(CONSUMER, answer.permit_id, [], missing),
@@ -353,7 +387,9 @@ def test_after_a_release_no_receipt_and_no_other_attempt(site: Site) -> None:
     refused(site, again, "released-already", RuleBroken)
     permit = site.permit(answer).body
     site.close_round(answer, quorum_met=False, model=permit.model)
-    assert site.permit(site.authorize(run, "ask-2", model=permit.model)).body.round == 2
+    both = (site.nodes["alpha"].online, site.nodes["beta"].online)
+    next_ = site.authorize(run, "ask-2", model=permit.model, online=both)
+    assert site.permit(next_).body.round == 2
 
 
 def test_a_released_round_that_was_given_up_is_never_tried_again(site: Site) -> None:
@@ -402,21 +438,25 @@ def test_noise_of_nodes_needs_nearly_all_of_them(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "min_cohorts", "told"),
+    ("first", "asked", "sent", "min_cohorts", "refused_at"),
     [
-        ("alpha beta gamma", "alpha beta gamma", (2, 2), ""),
-        ("alpha beta gamma", "alpha beta", (2, 2), "cohorts-too-alike"),
-        ("alpha beta", "alpha beta gamma", (2, 2), "cohorts-too-alike"),
-        ("alpha beta", "beta gamma", (2, 2), "cohorts-too-alike"),
-        ("alpha beta gamma delta", "alpha beta", (3, 2), "cohorts-too-alike"),
-        ("alpha beta", "alpha beta gamma delta", (2, 3), "cohorts-too-alike"),
-        ("alpha beta", "gamma delta", (2, 2), ""),
-        ("alpha beta", "alpha beta gamma delta", (2, 2), ""),
-        ("alpha beta gamma", "alpha gamma delta", (2, 2), "cohorts-too-alike"),
+        ("alpha beta gamma", "alpha beta gamma", "alpha beta gamma", (2, 2), ""),
+        ("alpha beta gamma", "alpha beta", "", (2, 2), "ask"),
+        ("alpha beta", "alpha beta gamma", "", (2, 2), "ask"),
+        ("alpha beta", "beta gamma", "", (2, 2), "ask"),
+        ("alpha beta gamma", "alpha gamma delta", "", (2, 2), "ask"),
+        ("alpha beta gamma delta", "alpha beta", "", (3, 2), "ask"),
+        ("alpha beta", "alpha beta gamma delta", "", (2, 3), "ask"),
+        ("alpha beta", "gamma delta", "gamma delta", (2, 2), ""),
+        ("alpha beta", "alpha beta gamma delta", "alpha beta gamma delta", (2, 2), ""),
+        ("alpha beta", "alpha beta gamma delta", "gamma delta", (2, 2), ""),
+        ("alpha beta", "alpha beta gamma delta", "alpha beta gamma", (2, 2), "release"),
+        ("alpha beta gamma delta", "alpha beta gamma delta", "alpha beta", (2, 2), ""),
+        ("alpha beta gamma delta", "alpha beta gamma delta", "beta gamma delta", (2, 2), "release"),
     ],
 )
 def test_two_cohorts_about_one_model_must_not_be_alike(
-    site: Site, first: str, second: str, min_cohorts: tuple[int, int], told: str
+    site: Site, first: str, asked: str, sent: str, min_cohorts: tuple[int, int], refused_at: str
 ) -> None:
     site.add_product(site.enrol("delta"))
     site.agree(site.nodes["delta"])
@@ -428,12 +468,32 @@ def test_two_cohorts_about_one_model_must_not_be_alike(
     send(site, answer, *first.split())
     release(site, answer)
     site.close_round(answer)
-    answer = site.authorize(runs[1])
-    send(site, answer, *second.split())
-    if told:
-        refused(site, lambda: release(site, answer), told, RuleBroken)
+    online = tuple(site.nodes[name].online for name in asked.split())
+
+    def ask() -> RoundAnswer:
+        return site.authorize(runs[1], online=online)
+
+    if refused_at == "ask":
+        refused(site, ask, "cohorts-too-alike", RuleBroken)
+        return
+    answer = ask()
+    send(site, answer, *sent.split())
+    if refused_at == "release":
+        refused(site, lambda: release(site, answer), "cohorts-too-alike", RuleBroken)
     else:
-        assert release(site, answer).release.groups == [sorted(second.split())]
+        assert release(site, answer).release.groups == [sorted(sent.split())]
+
+
+def test_other_groups_about_one_model_tell_who_moved(site: Site) -> None:
+    for name in ("delta", "epsilon", "zeta"):
+        site.add_product(site.enrol(name))
+        site.agree(site.nodes[name])
+    answer = site.authorize(masked_run(site, groups=2))
+    send(site, answer)
+    release(site, answer)
+    site.close_round(answer)
+    other = masked_run(site, "run-2", groups=2)
+    refused(site, lambda: site.authorize(other), "cohorts-too-alike", RuleBroken)
 
 
 def test_another_model_is_another_matter(site: Site) -> None:
@@ -506,9 +566,10 @@ def test_a_node_that_sends_twice_is_counted_once(site: Site) -> None:
 def test_not_more_releases_at_once_than_are_held(site: Site) -> None:
     answer = site.authorize(masked_run(site))
     send(site, answer)
+    site.governance.releases._wait_s = 0.01
     held = [site.governance.releases.release(CONSUMER, answer.permit_id) for _ in range(9)]
     opened = [one.__enter__() for one in held[:MAX_RELEASES]]
-    with pytest.raises(TooMany, match="8 releases"):
+    with pytest.raises(Unavailable, match="8 releases"):
         held[MAX_RELEASES].__enter__()
     for one in held[:MAX_RELEASES]:
         one.__exit__(None, None, None)
@@ -531,7 +592,7 @@ def test_the_operator_releases_nothing_for_itself(site: Site) -> None:
         ({"privacy": {**PRIVACY, "noise": "-1"}}, BadInput, "noise"),
         ({"privacy": {**PRIVACY, "noise": "NaN"}}, BadInput, "noise"),
         ({"privacy": {**PRIVACY, "noise": "1000000000"}}, BadInput, "noise"),
-        ({"min_cohort": 1}, RuleBroken, "a sum of fewer hides nothing"),
+        ({"min_cohort": 1}, BadInput, "min_cohort of at least 2"),
         ({"groups": 2}, RuleBroken, "groups: expected at most 1"),
     ],
 )
