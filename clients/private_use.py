@@ -62,7 +62,7 @@ from policies.noise import (
 )
 from policies.permit import PermitBody
 from policies.privacy import Privacy
-from policies.private_figures import coordinates, span_of, weight_of
+from policies.private_figures import coordinates, evaluated, span_of, weight_of
 from policies.tensors import Tensor, float_count
 
 NOISE_TAIL: Final = 12
@@ -161,7 +161,8 @@ class PrivateUse:
             check_no_update(result.update)
             texts = check_metrics(result.metrics, self.body.metrics, declared=self.declared)
             figures = {name: Decimal(text) for name, text in texts.items()}
-            return coordinates(figures, self.spans, self.clip_norm * share)
+            names = self.layout.metrics
+            return coordinates(figures, self.spans, names, self.clip_norm * share)
         if result.update is None:
             raise EgressRefused("update: expected the trained model, got none")
         check_update(result.update, self.incoming)
@@ -202,8 +203,8 @@ def private_use_of(
         declared.check_arrays(incoming)
         declared.check_size(layout.size_bytes)
     else:
-        spans = {name: _span(name, declared) for name in body.metrics}
-        numbers = len(spans)
+        spans = {name: _span(name, declared) for name in evaluated(body.metrics)}
+        numbers = len(layout.metrics)
     if layout.floats != numbers:
         raise refused(
             "egress-refused",

@@ -23,6 +23,7 @@ from policies.fields import instant
 from policies.privacy import Privacy
 from policies.sumterms import permit_sum
 
+METRIC = "eval_loss"
 TERMS: dict[str, Any] = {
     "unit": "record",
     "parts": 16,
@@ -50,7 +51,7 @@ def private_sum_terms(kind: str = "train", **terms: Any) -> dict[str, Any]:
         mode="governance",
         key=masks.public_key(GOVERNANCE),
         kind="train" if kind == "train" else "evaluate",
-        metrics=["loss"],
+        metrics=[METRIC],
         floats=FLOATS,
         clip_norm="4",
         privacy=privacy,
@@ -61,7 +62,9 @@ def private_sum_terms(kind: str = "train", **terms: Any) -> dict[str, Any]:
 
 
 def private_task(node: Node, number: int = 1, *, kind: str = "train", **terms: Any) -> Task:
-    return node.task(number, kind=kind, clip_norm="4", **private_sum_terms(kind, **terms))
+    return node.task(
+        number, kind=kind, clip_norm="4", metrics=[METRIC], **private_sum_terms(kind, **terms)
+    )
 
 
 def test_a_sum_of_clipped_parts_leaves_and_no_figure(node: Node) -> None:
@@ -124,9 +127,9 @@ def test_parts_that_fail_are_told_to_the_owner_alone(node: Node) -> None:
 
 
 def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
-    node.runner.result = JobResult(None, {"loss": 1.5}, "")
+    node.runner.result = JobResult(None, {METRIC: 1.5}, "")
     node.materials.declaration = lambda app: Declaration(  # type: ignore[method-assign]
-        metrics={"loss": Range(least=0, most=2)}
+        metrics={METRIC: Range(least=0, most=2)}
     )
     task = private_task(node, kind="evaluate")
     done = node.worker.handle(task)
@@ -134,7 +137,7 @@ def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
     head, numbers = opened(node, task, done)
     # One row held back: half of the way from the middle 1 to 2, of a norm of 4.
     assert numbers.tolist() == pytest.approx([2.0], abs=1e-3)
-    assert head.figures["loss"] == (1024, Fraction(1024))
+    assert head.figures[METRIC] == (1024, Fraction(1024))
     assert receipt_of(done).metrics == {}
 
 
@@ -142,7 +145,7 @@ def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
     ("terms", "kind", "words"),
     [
         ({"unit": "subject"}, "train", "a product with a column of subjects"),
-        ({}, "evaluate", "metric 'loss': expected an app that declares"),
+        ({}, "evaluate", "metric 'eval_loss': expected an app that declares"),
     ],
 )
 def test_what_the_permit_or_the_product_lacks_is_refused_before_the_app_runs(

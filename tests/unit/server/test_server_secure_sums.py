@@ -206,12 +206,14 @@ def test_a_private_sum_is_divided_by_the_parts_that_are_expected() -> None:
 
 
 def test_figures_of_a_private_evaluation_are_in_the_body() -> None:
-    """From 0 to 2 with a middle of 1, which 8 parts moved up by half of what they may."""
+    """From 0 to 2 with a middle of 1, which 8 parts moved up by half of what they may; the other
+    figure is none of an evaluation's."""
     round_ = private_round("evaluate")
     weight = weight_of(8, Fraction(1))
     heads = {"loss": (0, Fraction(0)), "eval_loss": (weight, Fraction(weight))}
-    moved = 0.5 * 8 * 4 / 2**0.5
+    moved = 0.5 * 8 * 4
     group = Group({"clinic1": Rows(0, 8)}, HeadSum(0, 8, heads), np.array([moved, 3.0]))
+    assert round_.layout.metrics == ("eval_loss", "loss")
     assert round_.layout.floats == 2
     assert round_.figures([group]) == {"eval_loss": "1.5"}
 
