@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -169,3 +172,31 @@ def test_who_withdraws_meanwhile_ends_the_use(node: Node) -> None:
     node.runner.run = withdrawing  # type: ignore[method-assign]
     reply = node.worker.handle(private_task(node))
     assert code(reply) == "consent-withdrawn"
+
+
+def test_how_long_parts_took_shows_in_half_octaves_only(node: Node) -> None:
+    answer = node.runner.run
+
+    def slow(job: Any, *, cancelled: Any = None) -> JobResult:
+        node.now += timedelta(seconds=0.35)
+        return answer(job, cancelled=cancelled)
+
+    node.runner.run = slow  # type: ignore[method-assign]
+    begun = time.monotonic()
+    assert isinstance(node.worker.handle(private_task(node)), Done)
+    assert time.monotonic() - begun > 0.1  # from 1.4 s to 1.5 s
+
+
+def test_who_withdraws_while_a_use_is_held_ends_it(node: Node) -> None:
+    answer = node.runner.run
+
+    def slow(job: Any, *, cancelled: Any = None) -> JobResult:
+        node.now += timedelta(seconds=8.5)
+        if len(node.runner.jobs) == 3:
+            threading.Timer(0.3, lambda: (node.withdraw(), node.worker.recheck())).start()
+        return answer(job, cancelled=cancelled)
+
+    node.runner.run = slow  # type: ignore[method-assign]
+    begun = time.monotonic()
+    assert code(node.worker.handle(private_task(node))) == "consent-withdrawn"
+    assert time.monotonic() - begun < 10  # it would have been held from 34 s to 48 s
