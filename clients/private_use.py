@@ -24,11 +24,11 @@ then is noise alone; the owner is told on the node, the consumer learns nothing.
 `tds simulate` first.) What can be refused without looking at a row, is: before the first part.
 
 Two things remain, and the ε does not cover them. How long a use took is seen by whoever waits for
-it, and an app can wait: so a use is held until one of few moments (`clients.pacing`: 14 in two
-minutes),
-by which it tells less than four bits, and an honest app none. And a use that took longer than the
-permit counts is refused: the slots of all parts together end well before, so that only the node's
-own work, or an owner who ends it, can be the reason.
+it, and an app can wait: so a use is held until one of few moments (`clients.pacing`: 15 in two
+minutes), by which an app that cheats tells less than four bits of its choice, and an honest one
+hardly any. And a use that took longer than the permit counts is refused: the slots of all parts
+together end well before, so that only the node's own work, or an owner who ends it, can be the
+reason.
 
 An app keeps no state between private uses, and no figure of a training leaves.
 """
@@ -219,7 +219,7 @@ def private_sum(
         failed: told why a part counts as zeros, on the node only; does not raise.
 
     Raises:
-        GateRefused: as `PrivateUse.dealt` and `clients.pacing.slot_s`, before any row was looked at.
+        GateRefused: as `PrivateUse.dealt` and `clients.pacing.slot_s`, before the app runs.
         SandboxCancelled: the owner ended the use.
     """
     parts = use.dealt(selected, draw(SECRET_BYTES))

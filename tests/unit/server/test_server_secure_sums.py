@@ -196,12 +196,14 @@ def private_round(kind: str) -> MaskedRound:
 
 
 def test_a_private_sum_is_divided_by_the_parts_that_are_expected() -> None:
-    """Of clinics with 10 and 20 rows at 16 parts: half of 10 + 16. No figure of a training left."""
+    """Of clinics with 10 and 20 rows at 16 parts: half of 10 parts of a row each, and of those of
+    16 parts that have one of 20 rows. No figure of a training left."""
     round_ = private_round("train")
     rows = {"clinic1": Rows(10, 1), "clinic2": Rows(20, 1)}
     head = HeadSum(30, 2, {"loss": (0, Fraction(0)), "eval_loss": (0, Fraction(0))})
-    group = Group(rows, head, np.array([13.0, -26.0, 0.0]))
-    assert round_.mean([group]).tolist() == [1, -2, 0]
+    parts = (10 + 16 * (1 - (15 / 16) ** 20)) / 2
+    group = Group(rows, head, np.array([parts, -2 * parts, 0.0]))
+    assert round_.mean([group]) == pytest.approx([1, -2, 0])
     assert round_.figures([group]) == {}
 
 
