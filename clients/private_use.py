@@ -24,9 +24,11 @@ then is noise alone; the owner is told on the node, the consumer learns nothing.
 `tds simulate` first.) What can be refused without looking at a row, is: before the first part.
 
 Two things remain, and the ε does not cover them. How long a use took is seen by whoever waits for
-it, and stands in the receipt; an app can wait. And a use that took longer than the permit counts is
-refused: the slots of all parts together end well before, so that only the node's own work, or an
-owner who ends it, can be the reason.
+it, and an app can wait: so a use is held until one of few moments (`clients.pacing`: 15 in two
+minutes), by which an app that cheats tells less than four bits of its choice, and an honest one
+hardly any. And a use that took longer than the permit counts is refused: the slots of all parts
+together end well before, so that only the node's own work, or an owner who ends it, can be the
+reason.
 
 An app keeps no state between private uses, and no figure of a training leaves.
 """
@@ -46,6 +48,7 @@ from clients.declared import Declaration
 from clients.egress import check_metrics, check_no_update, check_update
 from clients.errors import EgressRefused, SandboxCancelled, refused
 from clients.jobs import Job, JobResult, Runner
+from clients.pacing import slot_s
 from clients.parts import SECRET_BYTES, Numbers, Parts, deal, part_of
 from clients.rowset import EVALUATION, TRAINING
 from clients.selection import Selection
@@ -62,16 +65,11 @@ from policies.noise import (
 )
 from policies.permit import PermitBody
 from policies.privacy import Privacy
-from policies.private_figures import coordinates, span_of, weight_of
+from policies.private_figures import coordinates, evaluated, span_of, weight_of
 from policies.tensors import Tensor, float_count
 
 NOISE_TAIL: Final = 12
 """Standard deviations of noise that a vector has room for."""
-PARTS_SHARE: Final = 0.8
-"""Of the permit's seconds, what all parts together may take; the rest is the node's own."""
-LEAST_SLOT_S: Final = 0.2
-"""Seconds for one part at least: a child needs some to begin."""
-
 WHOLE: Final = Fraction(1)
 HALF: Final = Fraction(1, 2)
 
@@ -134,23 +132,6 @@ class PrivateUse:
         privacy = self.privacy
         return deal(units, parts=privacy.parts, sample=privacy.sample, secret=secret)
 
-    def slot_s(self, parts: Parts, seconds: float) -> float:
-        """Seconds that each part may take.
-
-        Raises:
-            GateRefused: too few for so many parts.
-        """
-        slot = PARTS_SHARE * seconds / max(1, parts.used_count)
-        if slot < LEAST_SLOT_S:
-            needed = LEAST_SLOT_S * parts.used_count / PARTS_SHARE
-            raise refused(
-                "app-timeout",
-                f"privacy: the app runs on {parts.used_count} parts one after another, which takes "
-                f"at least {needed:.0f} s; the permit allows {seconds:g} s. Ask for fewer parts, a "
-                "smaller sample, or more seconds",
-            )
-        return slot
-
     def numbers(self, result: JobResult, share: Fraction) -> Floats:
         """What the app returned for a part, as a vector; it is not clipped yet.
 
@@ -161,7 +142,8 @@ class PrivateUse:
             check_no_update(result.update)
             texts = check_metrics(result.metrics, self.body.metrics, declared=self.declared)
             figures = {name: Decimal(text) for name, text in texts.items()}
-            return coordinates(figures, self.spans, self.clip_norm * share)
+            names = self.layout.metrics
+            return coordinates(figures, self.spans, names, self.clip_norm * share)
         if result.update is None:
             raise EgressRefused("update: expected the trained model, got none")
         check_update(result.update, self.incoming)
@@ -202,8 +184,8 @@ def private_use_of(
         declared.check_arrays(incoming)
         declared.check_size(layout.size_bytes)
     else:
-        spans = {name: _span(name, declared) for name in body.metrics}
-        numbers = len(spans)
+        spans = {name: _span(name, declared) for name in evaluated(body.metrics)}
+        numbers = len(layout.metrics)
     if layout.floats != numbers:
         raise refused(
             "egress-refused",
@@ -237,11 +219,11 @@ def private_sum(
         failed: told why a part counts as zeros, on the node only; does not raise.
 
     Raises:
-        GateRefused: as `PrivateUse.dealt` and `slot_s`, before any row was looked at.
+        GateRefused: as `PrivateUse.dealt` and `clients.pacing.slot_s`, before the app runs.
         SandboxCancelled: the owner ended the use.
     """
     parts = use.dealt(selected, draw(SECRET_BYTES))
-    part_job = replace(job, state=None, timeout_s=use.slot_s(parts, job.timeout_s))
+    part_job = replace(job, state=None, timeout_s=slot_s(parts.used_count, job.timeout_s))
     share = share_of(parts)
     total = np.zeros(use.layout.floats, dtype=np.int64)
     for places in parts.used():

@@ -45,6 +45,7 @@ from clients.logcheck import FetchConsistency
 from clients.masking import Masking, head_of, leaving, leaving_sum, masking_of
 from clients.materials import Materials, OwnMaterials
 from clients.observing import NOBODY, Observer, TaskEnd
+from clients.pacing import paced_s
 from clients.private_use import (
     PrivateSum,
     PrivateUse,
@@ -394,6 +395,9 @@ class Worker:
         )
         if failures:
             self._keep_detail(told_failures(failures))
+        elapsed_s = (self._clock() - current.started).total_seconds()
+        if current.cancelled.wait(paced_s(elapsed_s, job.timeout_s) - elapsed_s):
+            raise SandboxCancelled("the use was ended from outside; nothing of it was kept")
         return found
 
     def _opened(self, body: PermitBody) -> tuple[Path, ...]:

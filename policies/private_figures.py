@@ -1,13 +1,15 @@
 """Figures of an evaluation under differential privacy: as numbers that are summed with noise.
 
 The body of such an evaluation's vector (policies.fixedpoint) has one number for each of the
-permit's M figures, ascending by name: the sum, over the parts that were taken, of
+permit's figures, ascending by name. Of the M whose names begin with `eval` it is the sum, over the
+parts that were taken, of
 
     (figure - middle) / half * share * clip_norm / sqrt(M)
 
-so that a part's M numbers are within the norm, with `share` 1, or 1/2 where a part may have several
-units (clients.private_use says why). The app declares each figure's range (clients.declared), which
-the vector's head states by one number c:
+so that a part's numbers are within the norm; of the others, which are none of an evaluation's, it
+is 0, and so is their weight. A figure that the app does not return counts as its middle. `share` is
+1, or 1/2 where a part may have several units (clients.private_use says why). The app declares each
+figure's range (clients.declared), which the vector's head states by one number c:
 
     c > 0    from 0 to 2c          middle c, half c
     c < 0    from c to -c          middle 0, half -c
@@ -19,7 +21,7 @@ follow from what is public; all that depends on the rows is in the body, under t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -43,19 +45,28 @@ def span_of(least: Decimal, most: Decimal) -> Decimal:
     return most / 2 if least >= 0 else -max(-least, most)
 
 
+def evaluated(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of a permit's figures that are an evaluation's, ascending, each once."""
+    return tuple(sorted({name for name in names if name.startswith("eval")}))
+
+
 def coordinates(
-    figures: Mapping[str, Decimal], spans: Mapping[str, Decimal], clip_norm: Fraction
+    figures: Mapping[str, Decimal],
+    spans: Mapping[str, Decimal],
+    names: Sequence[str],
+    clip_norm: Fraction,
 ) -> Floats:
     """A part's numbers; 0 for a figure that it does not have.
 
     Args:
-        figures: within the ranges that the spans state; others are no figures of the permit.
-        spans: of each of the permit's figures.
+        figures: within the ranges that the spans state.
+        spans: of each of the evaluation's figures.
+        names: all of the permit's, ascending, each once.
         clip_norm: times the share.
     """
-    found = np.zeros(len(spans), dtype=np.float64)
-    for place, name in enumerate(sorted(spans)):
-        if name in figures:
+    found = np.zeros(len(names), dtype=np.float64)
+    for place, name in enumerate(names):
+        if name in figures and name in spans:
             middle, half = _of(float(spans[name]))
             found[place] = min(1.0, max(-1.0, (float(figures[name]) - middle) / half))
     return found * (float(clip_norm) / math.sqrt(max(1, len(spans))))
@@ -90,13 +101,13 @@ def means(
     if body.shape != (len(names),):
         raise ValueError(f"figures: expected {len(names)} numbers, got {body.shape}")
     found = {}
-    for name, number in zip(names, body.tolist(), strict=True):
+    known = [name for name in names if heads[name][0] and heads[name][1]]
+    numbers = dict(zip(names, body.tolist(), strict=True))
+    for name in known:
         weight, total = heads[name]
-        if not weight or not total:
-            continue
         middle, half = _of(float(total / weight))
         parts = weight / (1 << WEIGHT_BITS)
-        unit = number * math.sqrt(len(names)) / (float(clip_norm) * parts)
+        unit = numbers[name] * math.sqrt(len(known)) / (float(clip_norm) * parts)
         mean = middle + half * min(1.0, max(-1.0, unit))
         found[name] = format(Decimal(f"{mean:.{_DIGITS}g}").normalize() + 0, "f")
     return found

@@ -9,10 +9,9 @@
               parent keeps to the bound is not checked here, but see `server.robust` for groups
     mean      of the differences from the incoming model:
                   body / (rows used / rows of the cohort)         without privacy
-                  body / (sample * sum of min(parts, rows used))  with it
+                  body / the parts that are expected to be taken  with it
 
-The last divisor is how many parts are expected to have been trained on (nearly: where a part may
-have several rows, some stay empty). It is made of what the permit and the receipts say, so it tells
+The last divisor (`policies.dealing`) is made of what the permit and the receipts say, so it tells
 nothing of which parts were taken.
 """
 
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
+from policies.dealing import expected_parts
 from policies.envelope import unverified_payload
 from policies.errors import DocumentError, EncodingError
 from policies.fixedpoint import Floats, Layout, decode, vector_from_bytes
@@ -146,8 +146,8 @@ class MaskedRound:
         if privacy is None:
             used = sum(one.used for one in group.rows.values())
             return Fraction(used, self.cohort_rows)
-        parts = sum(min(privacy.parts, one.used) for one in group.rows.values())
-        return Fraction(privacy.sample) * parts
+        expected = (expected_parts(privacy, one.used) for one in group.rows.values())
+        return sum(map(Fraction, expected), Fraction(0))
 
     def _open(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hostile_node import SECRET, HostileNode, hostile_node
 from test_clients_masking import opened
-from test_clients_work_private import TERMS, private_sum_terms
+from test_clients_work_private import METRIC, TERMS, private_sum_terms
 
 from clients.selection import Selection
 from clients.tasks import Done
@@ -26,9 +26,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileNode]:
         yield node
 
 
+def terms_of(**terms: Any) -> dict[str, Any]:
+    return private_sum_terms(**terms) | {"metrics": [METRIC]}
+
+
 def summed(node: HostileNode, do: str, **terms: Any) -> Floats:
     """What governance can open of an attack's vector; there is no noise in it yet."""
-    task = node.task(do, clip_norm=CLIP, terms=private_sum_terms(**terms))
+    task = node.task(do, clip_norm=CLIP, terms=terms_of(**terms))
     done = node.outcome(task)
     assert isinstance(done, Done), done
     return opened(node.node, task, done)[1]
@@ -82,7 +86,7 @@ def test_whatever_an_app_does_instead_of_answering_is_a_zero(node: HostileNode, 
 
 
 def test_an_app_that_never_ends_takes_no_more_than_its_slots(node: HostileNode) -> None:
-    task = node.task("spin", wall_s=4, clip_norm=CLIP, terms=private_sum_terms())
+    task = node.task("spin", wall_s=4, clip_norm=CLIP, terms=terms_of())
     done = node.outcome(task)
     assert isinstance(done, Done), done
     assert opened(node.node, task, done)[1].tolist() == [0.0] * 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ INCOMING: Tensors = {
     "weight": np.full((2, 2), 0.5, dtype=np.float32),
 }
 ACCURACY = Declaration(
-    metrics={"accuracy": Range(least=0, most=1), "gain": Range(least=-2, most=1)}
+    metrics={"eval_accuracy": Range(least=0, most=1), "eval_gain": Range(least=-2, most=1)}
 )
 
 Answer = Callable[[Rows], JobResult]
@@ -416,14 +417,14 @@ def refusals() -> Iterator[tuple[str, Callable[[], object], str]]:
     )
     yield (
         "undeclared",
-        lambda: use_of(kind="evaluate", metrics=("accuracy",)),
-        "metric 'accuracy': expected an app that declares its least and most",
+        lambda: use_of(kind="evaluate", metrics=("eval_accuracy",)),
+        "metric 'eval_accuracy': expected an app that declares its least and most",
     )
-    without = Declaration(metrics={"accuracy": None})
+    without = Declaration(metrics={"eval_accuracy": None})
     yield (
         "no range",
-        lambda: use_of(kind="evaluate", metrics=("accuracy",), declared=without),
-        "metric 'accuracy': expected an app that declares",
+        lambda: use_of(kind="evaluate", metrics=("eval_accuracy",), declared=without),
+        "metric 'eval_accuracy': expected an app that declares",
     )
     yield "words", lambda: use_of(floats=5), "a vector of 6 numbers, the permit has 5"
     yield "scale", lambda: use_of(scale_bits=0), "take a larger one"
@@ -457,28 +458,30 @@ def told(rows: Rows) -> JobResult:
     """Figures of the rows held back: the mean of their one feature, and twice its negative."""
     assert not len(rows.labels)
     mean = float(rows.held_out_features.mean())
-    return JobResult(None, {"accuracy": mean, "gain": -2 * mean, "other": 1.0}, "")
+    return JobResult(None, {"eval_accuracy": mean, "eval_gain": -2 * mean, "other": 1.0}, "")
 
 
 @pytest.mark.parametrize(("parts", "sample"), [(1000, "1"), (40, "1"), (1000, "0.5")])
 def test_figures_come_back_as_their_means(parts: int, sample: str) -> None:
-    names = ("accuracy", "gain")
+    names = ("eval_accuracy", "eval_gain", "train_loss")
     use = use_of(kind="evaluate", metrics=names, declared=ACCURACY, parts=parts, sample=sample)
     values = [0.9, 0.7, 0.2, 0.6] * 100
     found, jobs = summed(use, selection(values, held_out=400), told, seconds=600)
     assert all(not len(one.rows.labels) for one in jobs)
+    assert found.body[2] == 0, "a training's figure is none of an evaluation's"
     weights = {
         name: (weight, Fraction(weight) * Fraction(span))
-        for name, (weight, span) in found.figures.items()
+        for name, (weight, span) in (found.figures | {"train_loss": (0, Decimal(0))}).items()
     }
     opened = means(names, found.body / 2.0**SCALE, weights, "1")
     slack = 1e-3 if (parts, sample) == (1000, "1") else 0.06
-    assert float(opened["accuracy"]) == pytest.approx(0.6, abs=slack)
-    assert float(opened["gain"]) == pytest.approx(-1.2, abs=2 * slack)
+    assert set(opened) == {"eval_accuracy", "eval_gain"}
+    assert float(opened["eval_accuracy"]) == pytest.approx(0.6, abs=slack)
+    assert float(opened["eval_gain"]) == pytest.approx(-1.2, abs=2 * slack)
 
 
 def test_one_record_moves_figures_by_no_more_than_clip_norm() -> None:
-    use = use_of(kind="evaluate", metrics=("accuracy", "gain"), declared=ACCURACY)
+    use = use_of(kind="evaluate", metrics=("eval_accuracy", "eval_gain"), declared=ACCURACY)
     for value in (0.0, 0.5, 1.0):
         with_it, _ = summed(use, selection([0.3, 0.4, value], held_out=3), told)
         without, _ = summed(use, selection([0.3, 0.4], held_out=2), told)
@@ -488,12 +491,12 @@ def test_one_record_moves_figures_by_no_more_than_clip_norm() -> None:
 @pytest.mark.parametrize("value", [1.5, -0.5, np.nan])
 def test_a_figure_outside_of_its_range_counts_as_none(value: float) -> None:
     """A part that says so says it to nobody."""
-    use = use_of(kind="evaluate", metrics=("accuracy",), declared=ACCURACY)
+    use = use_of(kind="evaluate", metrics=("eval_accuracy",), declared=ACCURACY)
     found, _ = summed(use, selection([value], held_out=1), told)
     assert squared(found.body) == 0
 
 
 def test_no_rows_no_figures() -> None:
-    use = use_of(kind="evaluate", metrics=("accuracy",), declared=ACCURACY)
+    use = use_of(kind="evaluate", metrics=("eval_accuracy",), declared=ACCURACY)
     found, jobs = summed(use, selection([0.5]), told)
     assert (found.figures, jobs) == ({}, [])

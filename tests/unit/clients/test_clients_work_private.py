@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from policies.fields import instant
 from policies.privacy import Privacy
 from policies.sumterms import permit_sum
 
+METRIC = "eval_loss"
 TERMS: dict[str, Any] = {
     "unit": "record",
     "parts": 16,
@@ -50,7 +54,7 @@ def private_sum_terms(kind: str = "train", **terms: Any) -> dict[str, Any]:
         mode="governance",
         key=masks.public_key(GOVERNANCE),
         kind="train" if kind == "train" else "evaluate",
-        metrics=["loss"],
+        metrics=[METRIC],
         floats=FLOATS,
         clip_norm="4",
         privacy=privacy,
@@ -61,7 +65,9 @@ def private_sum_terms(kind: str = "train", **terms: Any) -> dict[str, Any]:
 
 
 def private_task(node: Node, number: int = 1, *, kind: str = "train", **terms: Any) -> Task:
-    return node.task(number, kind=kind, clip_norm="4", **private_sum_terms(kind, **terms))
+    return node.task(
+        number, kind=kind, clip_norm="4", metrics=[METRIC], **private_sum_terms(kind, **terms)
+    )
 
 
 def test_a_sum_of_clipped_parts_leaves_and_no_figure(node: Node) -> None:
@@ -124,9 +130,9 @@ def test_parts_that_fail_are_told_to_the_owner_alone(node: Node) -> None:
 
 
 def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
-    node.runner.result = JobResult(None, {"loss": 1.5}, "")
+    node.runner.result = JobResult(None, {METRIC: 1.5}, "")
     node.materials.declaration = lambda app: Declaration(  # type: ignore[method-assign]
-        metrics={"loss": Range(least=0, most=2)}
+        metrics={METRIC: Range(least=0, most=2)}
     )
     task = private_task(node, kind="evaluate")
     done = node.worker.handle(task)
@@ -134,7 +140,7 @@ def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
     head, numbers = opened(node, task, done)
     # One row held back: half of the way from the middle 1 to 2, of a norm of 4.
     assert numbers.tolist() == pytest.approx([2.0], abs=1e-3)
-    assert head.figures["loss"] == (1024, Fraction(1024))
+    assert head.figures[METRIC] == (1024, Fraction(1024))
     assert receipt_of(done).metrics == {}
 
 
@@ -142,7 +148,7 @@ def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
     ("terms", "kind", "words"),
     [
         ({"unit": "subject"}, "train", "a product with a column of subjects"),
-        ({}, "evaluate", "metric 'loss': expected an app that declares"),
+        ({}, "evaluate", "metric 'eval_loss': expected an app that declares"),
     ],
 )
 def test_what_the_permit_or_the_product_lacks_is_refused_before_the_app_runs(
@@ -166,3 +172,31 @@ def test_who_withdraws_meanwhile_ends_the_use(node: Node) -> None:
     node.runner.run = withdrawing  # type: ignore[method-assign]
     reply = node.worker.handle(private_task(node))
     assert code(reply) == "consent-withdrawn"
+
+
+def test_how_long_parts_took_shows_in_half_octaves_only(node: Node) -> None:
+    answer = node.runner.run
+
+    def slow(job: Any, *, cancelled: Any = None) -> JobResult:
+        node.now += timedelta(seconds=0.35)
+        return answer(job, cancelled=cancelled)
+
+    node.runner.run = slow  # type: ignore[method-assign]
+    begun = time.monotonic()
+    assert isinstance(node.worker.handle(private_task(node)), Done)
+    assert time.monotonic() - begun > 0.1  # from 1.4 s to 1.5 s
+
+
+def test_who_withdraws_while_a_use_is_held_ends_it(node: Node) -> None:
+    answer = node.runner.run
+
+    def slow(job: Any, *, cancelled: Any = None) -> JobResult:
+        node.now += timedelta(seconds=8.5)
+        if len(node.runner.jobs) == 3:
+            threading.Timer(0.3, lambda: (node.withdraw(), node.worker.recheck())).start()
+        return answer(job, cancelled=cancelled)
+
+    node.runner.run = slow  # type: ignore[method-assign]
+    begun = time.monotonic()
+    assert code(node.worker.handle(private_task(node))) == "consent-withdrawn"
+    assert time.monotonic() - begun < 10  # it would have been held from 34 s to 48 s

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.private_figures import coordinates, means, span_of, weight_of
+from policies.private_figures import coordinates, evaluated, means, span_of, weight_of
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,9 @@ def test_no_range(least: str, most: str) -> None:
 )
 def test_a_parts_numbers_are_within_the_norm(figures: dict[str, Decimal], clip_norm: str) -> None:
     spans = {"a": Decimal("0.5"), "b": Decimal(-3), "c": Decimal(500), "d": Decimal(-1)}
-    found = coordinates(figures, spans, Fraction(clip_norm))
-    assert found.shape == (4,)
+    found = coordinates(figures, spans, ("a", "b", "c", "d", "e"), Fraction(clip_norm))
+    assert found.shape == (5,)
+    assert found[4] == 0, "it has no span"
     assert np.linalg.norm(found) <= float(clip_norm) * (1 + 1e-12)
 
 
@@ -69,6 +70,11 @@ def test_means_are_within_their_range_whatever_the_noise(
 ) -> None:
     """Ten parts expected, clipped to 2: their sum is 20 at most."""
     assert opened(number, span=span) == {"loss": wanted}
+
+
+def test_figures_of_an_evaluation_have_names_that_say_so() -> None:
+    names = ["train_loss", "eval_loss", "num-examples", "eval_accuracy", "eval_loss"]
+    assert evaluated(names) == ("eval_accuracy", "eval_loss")
 
 
 def test_what_nobody_has_is_left_out() -> None:

@@ -196,22 +196,26 @@ def private_round(kind: str) -> MaskedRound:
 
 
 def test_a_private_sum_is_divided_by_the_parts_that_are_expected() -> None:
-    """Of clinics with 10 and 20 rows at 16 parts: half of 10 + 16. No figure of a training left."""
+    """Of clinics with 10 and 20 rows at 16 parts: half of 10 parts of a row each, and of those of
+    16 parts that have one of 20 rows. No figure of a training left."""
     round_ = private_round("train")
     rows = {"clinic1": Rows(10, 1), "clinic2": Rows(20, 1)}
     head = HeadSum(30, 2, {"loss": (0, Fraction(0)), "eval_loss": (0, Fraction(0))})
-    group = Group(rows, head, np.array([13.0, -26.0, 0.0]))
-    assert round_.mean([group]).tolist() == [1, -2, 0]
+    parts = (10 + 16 * (1 - (15 / 16) ** 20)) / 2
+    group = Group(rows, head, np.array([parts, -2 * parts, 0.0]))
+    assert round_.mean([group]) == pytest.approx([1, -2, 0])
     assert round_.figures([group]) == {}
 
 
 def test_figures_of_a_private_evaluation_are_in_the_body() -> None:
-    """From 0 to 2 with a middle of 1, which 8 parts moved up by half of what they may."""
+    """From 0 to 2 with a middle of 1, which 8 parts moved up by half of what they may; the other
+    figure is none of an evaluation's."""
     round_ = private_round("evaluate")
     weight = weight_of(8, Fraction(1))
     heads = {"loss": (0, Fraction(0)), "eval_loss": (weight, Fraction(weight))}
-    moved = 0.5 * 8 * 4 / 2**0.5
+    moved = 0.5 * 8 * 4
     group = Group({"clinic1": Rows(0, 8)}, HeadSum(0, 8, heads), np.array([moved, 3.0]))
+    assert round_.layout.metrics == ("eval_loss", "loss")
     assert round_.layout.floats == 2
     assert round_.figures([group]) == {"eval_loss": "1.5"}
 
