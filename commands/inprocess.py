@@ -7,8 +7,8 @@ and log are those that the network would meet; only the transport is missing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -24,7 +24,7 @@ from policies.runconfig import ConfigValue
 from policies.space import JoinFile
 from policies.statements import RunSpec
 from server.edge import Edge
-from server.errors import GovernanceRefused as ReleaseRefused
+from server.errors import GovernanceRefused as RoundRefused
 from server.files import read_file
 from server.governance import open_governance
 from server.mask_sums import Opened, read_release
@@ -91,7 +91,8 @@ class LocalGovernance:
     """One caller's view of governance in this process: consumer, operator and nodes alike.
 
     Implements `server.loop.Governance` and `clients.governance.OwnerPort`. A refusal raises
-    `GovernanceRefused`, whoever calls.
+    `GovernanceRefused`: of the calls of a round that of `server.errors`, as the round loop knows
+    it, of all others that of `clients.errors`.
     """
 
     def __init__(
@@ -150,29 +151,27 @@ class LocalGovernance:
 
     def find_run(self, flower_run: str) -> pb.Run:
         """See `server.loop.Governance`."""
-        return self._call(pb.Run, "FindRun", pb.FindRunRequest(flower_run=flower_run))
+        return self._of_round(pb.Run, "FindRun", pb.FindRunRequest(flower_run=flower_run))
 
     def authorize_round(self, request: pb.AuthorizeRoundRequest) -> pb.AuthorizeRoundResponse:
         """See `server.loop.Governance`."""
-        return self._call(pb.AuthorizeRoundResponse, "AuthorizeRound", request)
+        return self._of_round(pb.AuthorizeRoundResponse, "AuthorizeRound", request)
 
     def submit_receipts(self, request: pb.SubmitReceiptsRequest) -> pb.SubmitReceiptsResponse:
         """See `server.loop.Governance`."""
-        return self._call(pb.SubmitReceiptsResponse, "SubmitReceipts", request)
+        return self._of_round(pb.SubmitReceiptsResponse, "SubmitReceipts", request)
 
     def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
         """See `server.loop.Governance`."""
         request = pb.ReleaseMasksRequest(permit_id=permit_id)
         context = _Context(self._certificate_pem)
-        try:
+        with _as_the_loop_knows_it():
             messages = self._service.ReleaseMasks(request, context)
             return read_release(messages, permit_id, how)
-        except _Refused as error:  # only the round loop asks, and this is what it knows
-            raise ReleaseRefused(error.code.name, str(error)) from error
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""
-        return self._call(pb.Run, "CloseRound", request)
+        return self._of_round(pb.Run, "CloseRound", request)
 
     def register_product(self, envelope: bytes, opening: bytes = b"") -> Registered:
         """See `clients.governance.OwnerPort`."""
@@ -230,9 +229,23 @@ class LocalGovernance:
 
     def _call(self, kind: type[Answer], method: str, request: Message) -> Answer:
         try:
-            answer: Answer = getattr(self._service, method)(
-                request, _Context(self._certificate_pem)
-            )
-            return answer
+            return self._ask(kind, method, request)
         except _Refused as error:
             raise GovernanceRefused(str(error), code=error.code.name.lower()) from error
+
+    def _of_round(self, kind: type[Answer], method: str, request: Message) -> Answer:
+        with _as_the_loop_knows_it():
+            return self._ask(kind, method, request)
+
+    def _ask(self, _kind: type[Answer], method: str, request: Message) -> Answer:
+        answer: Answer = getattr(self._service, method)(request, _Context(self._certificate_pem))
+        return answer
+
+
+@contextmanager
+def _as_the_loop_knows_it() -> Iterator[None]:
+    """A refusal as `server.governance_client` raises it."""
+    try:
+        yield
+    except _Refused as error:
+        raise RoundRefused(error.code.name, str(error)) from error

@@ -294,3 +294,43 @@ def test_too_few_left_cost_the_round_and_the_run_goes_on(tmp_path: Path) -> None
     assert rounds[0]["state"] == "CLOSED"
     assert rounds[0]["quorum_met"] is False
     assert rounds[0]["metrics"] == {}
+
+
+class Gone(BaseException):
+    """The ServerApp dies here."""
+
+
+def test_a_serverapp_that_dies_after_the_release_costs_its_round_and_no_second_release(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as stack:
+        site = open_site(
+            stack,
+            tmp_path,
+            purpose="medical-research",
+            names=NAMES,
+            secure_sum="governance",
+            rounds=2,
+        )
+
+        class Dying(Overheard):
+            def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
+                raise Gone
+
+        models = ModelStore(tmp_path / "space" / "consumer" / "models")
+        dying: Any = Dying(site.consumer)
+        first = Loop(grid=site.grid(), governance=dying, models=models, poll_s=0.0)
+        with pytest.raises(Gone):
+            first.run(site.run, initial=lambda: unpack_tensors(MODEL))
+        played = play(site)
+    assert played.run.state == "COMPLETED"
+    closes = of_type(played, "RoundClosed")
+    assert [close.body["quorum_met"] for close in closes] == [False, True, True]
+    releases = [
+        (entry.body["kind"], entry.body["round"]) for entry in of_type(played, "MasksReleased")
+    ]
+    assert releases == [("train", 1), ("train", 2), ("evaluate", 3)]
+    assert len(of_type(played, "PermitIssued")) == 3
+    # Nobody knows what round 1 came to; round 2 began with the first model again.
+    assert played.model.tolist() == pytest.approx([2.0] * 3, abs=1e-6)
+    assert replay_log(played.log, jobs=1).violations == ()
