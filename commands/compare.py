@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,12 @@ class Comparison:
 
 
 def compare_accuracy(
-    app: Path, split: Split, *, model: Path, participants: Sequence[str]
+    app: Path,
+    split: Split,
+    *,
+    model: Path,
+    participants: Sequence[str],
+    overrides: Mapping[str, object],
 ) -> Comparison:
     """Evaluate the shared model; train the same network alone and pooled for as many epochs.
 
@@ -40,10 +45,11 @@ def compare_accuracy(
         app: folder of the tabular app, whose network and training are used.
         model: the run's last model.
         participants: whose shares the run could use.
+        overrides: of the app's config, as in the run.
     """
     with (app / "pyproject.toml").open("rb") as file:
         config = tomllib.load(file)["tool"]["flwr"]["app"]["config"]
-    config = {**config, "local-epochs": EPOCHS}
+    config = {**config, **overrides, "local-epochs": EPOCHS}
     with _app_modules(app) as (network, training):
         import torch  # noqa: PLC0415  (an extra)
 
@@ -63,7 +69,9 @@ def compare_accuracy(
 
         shared = network.build(config)
         state = unpack_tensors(model.read_bytes(), noted=True)
-        shared.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+        shared.load_state_dict(
+            {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+        )
         shares = [split.shares[name] for name in participants]
         pooled = (np.concatenate([x for x, _ in shares]), np.concatenate([y for _, y in shares]))
         return Comparison(

@@ -19,6 +19,16 @@ from commands.compare import compare_accuracy
 from commands.demo_audit import WITNESSES, audit, await_witnesses, bytes_left, demand_witnesses
 from commands.demo_folder import fresh_folder
 from commands.demo_open import keep_open
+from commands.demo_privacy import (
+    CLIP_NORM,
+    CONFIG,
+    DELTA,
+    OVERRIDES,
+    SPENDS_OUT,
+    Plan,
+    await_sent,
+    left_after_sending,
+)
 from commands.errors import BadInput, CommandFailed
 from commands.hospitals import HOSPITALS, Split, split_data, write_hospital
 from commands.localspace import LocalSpace, local_space, run_spec
@@ -26,11 +36,12 @@ from commands.output import STDOUT, JsonFlag, end_of_live_view, print_json, prin
 from commands.rounds_table import ENDED, full_reasons, rounds_of, rounds_table, seconds
 from policies import governance_pb2 as pb
 from policies.pseudonym import PSEUDONYM_BYTES, pseudonym
+from policies.values import decimal_text
 
 APP = Path(__file__).parents[1] / "clients" / "apps" / "tabular"
 SPACE = "tdspace.example/oncology"
 PURPOSE = "diagnosis-support"
-METRICS = ("train_loss", "eval_loss", "eval_accuracy", "num-examples")
+METRICS = ("eval_loss", "eval_accuracy")
 WITHDRAWS = "westpark"
 RUN_TIMEOUT_S = 300.0
 
@@ -48,6 +59,7 @@ class Summary:
     names: dict[str, str]
     accuracy: dict[str, Any]
     bytes_left: dict[str, int]
+    privacy: dict[str, Any]
     log: dict[str, Any]
     seconds: float
 
@@ -65,8 +77,10 @@ def demo(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Seven hospitals come to train a model: three are refused, one withdraws, the log verifies.
+    """Seven hospitals come to train a model: three are refused, one withdraws after it has sent,
+    one's privacy budget runs out, the log verifies.
 
+    Updates leave under masks that governance opens for the sum only, with noise on each biopsy.
     Starts Flower's SuperLink, governance and seven nodes as processes of this machine, on free
     ports of the loopback interface, and ends them all. Example: tds demo
     """
@@ -86,18 +100,19 @@ def demo(
 def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool) -> Summary:
     """The story from beginning to end."""
     started = time.monotonic()
-    split = split_data()
+    split, plan = split_data(), Plan.of(rounds)
     tell(f"Seven hospitals share nothing but a model ({SPACE}); everything lies in {folder}.")
     with local_space(folder, name=SPACE) as local:
-        run, withdrawn = _train(local, folder, split, rounds, tell, live=live)
+        run, withdrawn = _train(local, folder, split, plan, rounds, tell, live=live)
         await_witnesses(local)
         tell("ending all processes, then verifying the log as an auditor would, from its folder")
-    log = audit(local)
+    log, told = audit(local, plan)
     comparison = compare_accuracy(
         APP,
         split,
         model=local.space.consumer_folder / "models" / f"{run.model}.safetensors",
         participants=[h.name for h in HOSPITALS if h.trains],
+        overrides=OVERRIDES,
     )
     names = {node.participant: node.name for node in local.nodes.values()}
     found = _named(rounds_of(run), names)
@@ -111,6 +126,11 @@ def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool)
         names=names,
         accuracy=asdict(comparison),
         bytes_left=bytes_left(local),
+        privacy={
+            "noise": decimal_text(plan.noise),
+            "delta": decimal_text(DELTA),
+            "budgets": told,
+        },
         log=log,
         seconds=round(time.monotonic() - started, 1),
     )
@@ -120,6 +140,7 @@ def _train(
     local: LocalSpace,
     folder: Path,
     split: Split,
+    plan: Plan,
     rounds: int,
     tell: Callable[[str], None],
     *,
@@ -144,14 +165,15 @@ def _train(
             product_file=product,
             purpose=hospital.purpose,
             app=bundle,
-            constraints=hospital.constraints(known),
+            constraints=[*hospital.constraints(known), *plan.constraints(hospital.name)],
             participant=id,
         )
         rows = len(split.shares[hospital.name][1])
         but = f", but never together with {hospital.competitor}" if hospital.competitor else ""
         tell(
             f"  {hospital.title} ({hospital.region}): {rows} rows, allows {hospital.purpose}{but}, "
-            f"has approved the app; the log calls it {id}"
+            f"up to ε {decimal_text(plan.limit(hospital.name))}, has approved the app; "
+            f"the log calls it {id}"
         )
     demand_witnesses(local)
     tell(
@@ -159,16 +181,28 @@ def _train(
     )
     local.start_nodes(local.nodes)
     agreements = [node.agreement for node in local.nodes.values()]
-    spec = run_spec(app, agreements, purpose=PURPOSE, rounds=rounds, metrics=METRICS)
+    spec = run_spec(
+        app,
+        agreements,
+        purpose=PURPOSE,
+        rounds=rounds,
+        metrics=METRICS,
+        clip_norm=CLIP_NORM,
+        privacy=plan.terms(),
+        config=CONFIG,
+    )
     run = local.open_run(spec)
-    tell(f"run {run.run} for {PURPOSE}; {WITHDRAWS} will withdraw its consent in the middle")
-    return _watch(local, run.run, withdraw_after=rounds // 2, live=live)
+    tell(
+        f"run {run.run} for {PURPOSE}: updates leave masked, with noise {plan.noise}; "
+        f"{WITHDRAWS} will withdraw its consent in the middle, and {SPENDS_OUT}'s budget runs out"
+    )
+    return _watch(local, run.run, rounds, live=live)
 
 
 def _watch(
-    local: LocalSpace, run_id: str, *, withdraw_after: int, live: bool
+    local: LocalSpace, run_id: str, rounds: int, *, live: bool
 ) -> tuple[pb.Run, dict[str, Any]]:
-    """Show the rounds as they come; withdraw after one of them."""
+    """Show the rounds as they come; withdraw in the middle of one of them."""
     withdrawn: dict[str, Any] = {}
     names = {node.participant: node.name for node in local.nodes.values()}
     end = time.monotonic() + RUN_TIMEOUT_S
@@ -182,14 +216,8 @@ def _watch(
             entries = _named(rounds_of(run), names)
             view.update(rounds_table(entries, title=f"run {run_id}: {run.state}"))
             closed = [entry for entry in entries if entry["state"] == "CLOSED"]
-            if not withdrawn and len(closed) >= withdraw_after:
-                done = local.nodes[WITHDRAWS].withdraw("the hospital's board decided otherwise")
-                withdrawn = {
-                    "participant": WITHDRAWS,
-                    "after_round": len(closed),
-                    "agreement": done.agreement,
-                    "told_governance": done.told,
-                }
+            if not withdrawn and len(closed) >= rounds // 2:
+                withdrawn = _withdrawn(local, len(closed), rounds)
             if run.state in ENDED:
                 break
             if time.monotonic() > end:
@@ -206,7 +234,27 @@ def _watch(
         for i in e["items"]
         if i["participant"] == WITHDRAWS and i["outcome"] == "accepted"
     ]
-    return run, {**withdrawn, "last_round_used": max(uses, default=0)}
+    node = local.nodes[WITHDRAWS]
+    unused = left_after_sending(local.space.log_folder, node.folder / "log", node.participant)
+    return run, {
+        **withdrawn,
+        "last_round_used": max(uses, default=0),
+        "sent_and_not_summed": unused,
+    }
+
+
+def _withdrawn(local: LocalSpace, closed: int, rounds: int) -> dict[str, Any]:
+    """Withdraw once the hospital has sent its update of the round and others are still at work;
+    nothing where it did not come to that and there are rounds left to try it in."""
+    if not await_sent(local, WITHDRAWS, closed + 1, timeout_s=30) and closed + 2 < rounds:
+        return {}
+    done = local.nodes[WITHDRAWS].withdraw("the hospital's board decided otherwise")
+    return {
+        "participant": WITHDRAWS,
+        "after_round": closed,
+        "agreement": done.agreement,
+        "told_governance": done.told,
+    }
 
 
 def _named(entries: list[dict[str, Any]], names: dict[str, str]) -> list[dict[str, Any]]:
@@ -245,14 +293,28 @@ def _show(summary: Summary) -> None:
         f"{gone['participant']} withdrew after round {gone['after_round']}; its data was last used "
         f"in round {gone['last_round_used']}"
     )
+    if gone["sent_and_not_summed"]:
+        say(
+            f"  it had sent its update of round {gone['sent_and_not_summed']} already: the masks "
+            "were opened for the others' sum only, and what it sent stays noise"
+        )
+    privacy = summary.privacy
+    print_table(
+        f"what each hospital's data has told of one biopsy: ε at δ {privacy['delta']}, by a replay",
+        ["hospital", "ε", "allowed"],
+        [[name, one["epsilon"], one["limit"]] for name, one in privacy["budgets"].items()],
+    )
     accuracy = summary.accuracy
     print_table(
         "accuracy on 113 biopsies that no hospital has",
         ["model", "accuracy"],
         [
-            ["shared (what was trained here)", f"{accuracy['shared']:.3f}"],
-            *([f"{name} alone", f"{value:.3f}"] for name, value in accuracy["alone"].items()),
-            ["pooled (all rows in one place)", f"{accuracy['pooled']:.3f}"],
+            ["shared (what was trained here, with noise)", f"{accuracy['shared']:.3f}"],
+            *(
+                [f"{name} alone, without noise", f"{value:.3f}"]
+                for name, value in accuracy["alone"].items()
+            ),
+            ["pooled (all rows in one place, without noise)", f"{accuracy['pooled']:.3f}"],
         ],
     )
     print_table(

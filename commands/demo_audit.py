@@ -23,6 +23,7 @@ from clients.identity import load_identity
 from clients.logcopy import verify_copy
 from clients.reconcile import reconcile
 from clients.state import NodeState
+from commands.demo_privacy import Plan, budgets
 from commands.errors import CommandFailed
 from commands.localspace import LocalNode, LocalSpace
 from commands.node_reconcile import self_of
@@ -59,9 +60,9 @@ def await_witnesses(local: LocalSpace) -> None:
             return
 
 
-def audit(local: LocalSpace) -> dict[str, Any]:
+def audit(local: LocalSpace, plan: Plan) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """Verify the space's log against witnesses and what each node saw, replay it, reconcile it with
-    each node's own log, and write a report.
+    each node's own log, and write a report; also what each one's data has told in all.
 
     Raises:
         AuditError: the log does not hold.
@@ -109,20 +110,22 @@ def audit(local: LocalSpace) -> dict[str, Any]:
         "own_logs": own,
         "verified": True,
         "decisions": replayed.decisions,
-    }
+    }, budgets(replayed.book, local, plan)
 
 
 def bytes_left(local: LocalSpace) -> dict[str, int]:
-    """Bytes of updates and receipts that left each enterprise, by the log and the model's size."""
-    models = local.space.consumer_folder / "models"
-    size = max((path.stat().st_size for path in models.glob("*.safetensors")), default=0)
+    """Bytes of masked updates and receipts that left each enterprise, by the log."""
+    sizes: dict[str, int] = {}
     left = dict.fromkeys(local.nodes, 0)
     names = {node.participant: node.name for node in local.nodes.values()}
     for _, line in Snapshot.take(local.space.log_folder).entries():
         entry = parse_entry(line)
-        if entry.type == "ReceiptAccepted":
-            body: dict[str, Any] = entry.body
-            update = size if body["kind"] == "train" else 0
+        body: dict[str, Any] = entry.body
+        if entry.type == "PermitIssued":
+            how = body["secure_sum"]
+            sizes[body["id"]] = how["words"] * how["word_bits"] // 8
+        elif entry.type == "ReceiptAccepted":
+            update = sizes[body["permit_id"]]
             left[names[body["participant"]]] += update + len(body["envelope"]) * 3 // 4
     return left
 
