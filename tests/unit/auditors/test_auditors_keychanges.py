@@ -27,7 +27,7 @@ def register() -> Register:
     made = Register()
     made.space = "tests/space"
     for name, key in (("alpha", OLD), ("beta", OTHER)):
-        made.people[name] = Person(name, "", "CN-GD", 0, public(key), "")
+        made.people[name] = Person(name, "", "CN-GD", 0, public(key), "", "")
     made.former[public(BEFORE)] = "beta"
     return made
 

@@ -601,7 +601,7 @@ def test_a_clock_that_policies_were_not_evaluated_at(
 def test_a_result_without_a_quorum(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.receipts.check_borne_out", lambda *_: None)
+    monkeypatch.setattr("server.receipts.check_borne_out", lambda *_, **__: None)
     run = open_run(site, quorum=3)
     whole_round(site, run, "ask", without="gamma")
     ((rule, text),) = replayed(site, tmp_path)

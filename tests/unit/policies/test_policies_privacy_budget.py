@@ -18,6 +18,7 @@ from dp_accounting import (
 )
 from dp_accounting.rdp import RdpAccountant
 
+from policies import privacy_budget
 from policies.errors import DocumentError, PolicyError, PrivacyError
 from policies.privacy_budget import (
     ORDERS,
@@ -164,6 +165,11 @@ def test_delta_is_the_hockey_stick_divergence(mu: float, at: float) -> None:
     gap = np.exp(-((x - mu) ** 2) / 2) - math.exp(at) * np.exp(-(x**2) / 2)
     area = np.clip(gap, 0, None).sum() * (x[1] - x[0]) / math.sqrt(2 * math.pi)
     assert gaussian_delta(mu, at) == pytest.approx(area, rel=1e-6, abs=1e-14)
+
+
+def test_there_are_as_many_orders_as_the_module_says() -> None:
+    assert len(ORDERS) == 24
+    assert "(ε, 25 δ)" in str(privacy_budget.__doc__)
 
 
 @pytest.mark.parametrize(
