@@ -119,6 +119,10 @@ class Journal:
         with self._lock, self._registry.transaction() as connection:
             return change(connection)
 
+    def overwrite(self) -> None:
+        """What was deleted from the registry goes from its write-ahead log with the next change."""
+        self._registry.checkpoint()
+
     def commit(
         self, entries: Sequence[bytes], *, key: str | None = None, beside: Effect | None = None
     ) -> Appended:

@@ -6,8 +6,8 @@ shows the round closed or abandoned. So:
 - **forward secrecy**: whoever takes governance's machine later finds the keys of rounds that are
   open then. With what a node sent in an earlier round nothing can be done any more: the node, too,
   forgot its half (`policies.masks`), and the seed of governance's noise is gone as well. SQLite
-  overwrites what it deletes (`secure_delete`); in its write-ahead log and on the disk older pages
-  may lie until they are written over, so the disk belongs encrypted.
+  overwrites what it deletes (`secure_delete`), and its write-ahead log is begun anew after each
+  close; what a disk keeps of blocks that were written over is for its encryption.
 - **a backup** of the registry that was taken while a round was open holds that round's key:
   together with the masked updates, which only the consumer has, it opens each of them. Keep
   backups from whoever runs ServerApps, or leave the registry out of them: all else in it comes from

@@ -199,6 +199,8 @@ class Receipts:
                     self._close_entries(round_, rows, claims, claim, opened),
                     key=f"close:{permit_id}",
                 )
+                if round_.permit.secure_sum is not None:
+                    self._journal.overwrite()
             else:
                 before = json.loads(round_.row.close)
                 if any(before[name] != value for name, value in claim.items()):

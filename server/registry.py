@@ -7,8 +7,9 @@ that is behind the log, never one that is ahead of it or half-way.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,20 @@ class Registry:
                 yield connection
                 self._on_commit()
         except OperationalError as error:
-            raise Unavailable(
-                f"registry: expected its database to be usable, got {error.orig}; free the disk or "
-                "end what holds the file, and send the request again"
-            ) from error
+            raise _unusable(error.orig) from error
+
+    def checkpoint(self) -> None:
+        """Move what the write-ahead log holds into the database, as far as no reader is in the way;
+        the next change then begins the log anew, and what was deleted is in neither.
+
+        Raises:
+            Unavailable: the file is locked, full or unreadable.
+        """
+        try:
+            with closing(self._engine.raw_connection()) as raw:
+                raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
 
     @staticmethod
     def _meta(connection: Connection, name: str, default: int) -> int:
@@ -103,6 +114,13 @@ class Registry:
         return default
 
 
+def _unusable(error: BaseException | None) -> Unavailable:
+    return Unavailable(
+        f"registry: expected its database to be usable, got {error}; free the disk or "
+        "end what holds the file, and send the request again"
+    )
+
+
 def _nothing() -> None:
     """Nobody watches the commits."""
 
@@ -110,8 +128,15 @@ def _nothing() -> None:
 def _configure(raw: Any, _record: object) -> None:
     # Transactions are begun by `_begin`: the driver's own way begins none before a SELECT.
     raw.isolation_level = None
-    # What is deleted is overwritten: `mask_keys` holds secrets of a round's time.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    # What is deleted is overwritten, and a write-ahead log that begins anew is cut first, since
+    # `mask_keys` holds secrets of a round's time.
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "journal_size_limit=0",
+    ):
         raw.execute(f"PRAGMA {pragma}").close()
 
 

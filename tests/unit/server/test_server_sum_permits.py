@@ -90,6 +90,20 @@ def test_what_is_deleted_is_overwritten(site: Site) -> None:
     site.open()
 
 
+def test_after_the_next_change_a_closed_round_s_key_is_nowhere(site: Site) -> None:
+    run = masked(site)
+    answer = site.authorize(run)
+    (key,) = kept(site).values()
+    files = [site.space.database, site.space.database.with_name(site.space.database.name + "-wal")]
+    assert key.key in b"".join(file.read_bytes() for file in files)
+    model = site.permit(answer).body.model
+    site.close_round(answer, quorum_met=False, model=model)
+    site.authorize(run, "ask-2", model=model)
+    for file in files:
+        assert key.key not in file.read_bytes()
+        assert key.seed not in file.read_bytes()
+
+
 @pytest.mark.parametrize("step", ["signed", "committed", "published", "registry"])
 def test_the_key_of_a_permit_that_was_logged_survives_a_crash(site: Site, step: str) -> None:
     run = masked(site)
