@@ -23,12 +23,14 @@ everywhere but where it finds one record, and the refusal that does not come wou
 then is noise alone; the owner is told on the node, the consumer learns nothing. (Let an app run in
 `tds simulate` first.) What can be refused without looking at a row, is: before the first part.
 
-Two things remain, and the ε does not cover them. How long a use took is seen by whoever waits for
+Three things remain, and the ε does not cover them. How long a use took is seen by whoever waits for
 it, and an app can wait: so a use is held until one of few moments (`clients.pacing`: 15 in two
 minutes), by which an app that cheats tells less than four bits of its choice, and an honest one
-hardly any. And a use that took longer than the permit counts is refused: the slots of all parts
+hardly any. A use that took longer than the permit counts is refused: the slots of all parts
 together end well before, so that only the node's own work, or an owner who ends it, can be the
-reason.
+reason. And children share a machine: what one leaves in caches, of files or of the processor, the
+next can try to measure, which would let one part's rows show in another's answer. No file, process
+or memory passes from one to the next (clients.confinement); caches are beyond that.
 
 An app keeps no state between private uses, and no figure of a training leaves.
 """

@@ -400,6 +400,26 @@ def test_a_nodes_share_of_the_noise(members: int, groups: int, tolerated: int, a
     assert len({tuple(one.tolist()) for one in draws}) == 200
 
 
+def test_what_is_released_is_the_gaussian_mechanism_of_the_permits_noise() -> None:
+    """Of five members one is missing. The record moves the sum by clip_norm, along one direction;
+    the noise of the four has `noise` times that as its deviation, along that one as along any."""
+    use = use_of(members=5, tolerated=1, by="nodes", noise="2", clip_norm="0.5")
+    unit = float(integer_sensitivity("0.5", SCALE))
+
+    def released(records: list[float], number: int) -> Floats:
+        first, _ = summed(use, selection(records), raw, draw=drawing(number))
+        others = [
+            summed(use, selection([]), raw, draw=drawing(number + 50 * n))[0] for n in (1, 2, 3)
+        ]
+        total: Floats = (first.body + sum(one.body for one in others)) / unit
+        return total @ np.ones(6) / np.sqrt(6)
+
+    there = np.array([released([9.0], number) for number in range(50)])
+    gone = np.array([released([], number) for number in range(50)])
+    assert there - gone == pytest.approx(np.ones(50), abs=1e-4)  # the same noise, for the test
+    assert np.std(gone) == pytest.approx(2, rel=0.3)
+
+
 def test_governance_adds_all_of_it_or_the_nodes_do() -> None:
     assert use_of(by="governance").sigma == 0
     assert squared(summed(use_of(by="governance"), selection([]), raw)[0].body) == 0
@@ -471,7 +491,7 @@ def test_figures_come_back_as_their_means(parts: int, sample: str) -> None:
     assert found.body[2] == 0, "a training's figure is none of an evaluation's"
     weights = {
         name: (weight, Fraction(weight) * Fraction(span))
-        for name, (weight, span) in (found.figures | {"train_loss": (0, Decimal(0))}).items()
+        for name, (weight, span) in (dict(found.figures) | {"train_loss": (0, Decimal(0))}).items()
     }
     opened = means(names, found.body / 2.0**SCALE, weights, "1")
     slack = 1e-3 if (parts, sample) == (1000, "1") else 0.06
