@@ -30,6 +30,7 @@ bench: $(VENV)/bench ## measure decisions beside other engines, rounds and secur
 	$(BIN)/python bench/replay_log.py
 	$(BIN)/python bench/node.py
 	$(BIN)/python bench/secagg.py
+	$(BIN)/python bench/robust.py
 
 proto: $(VENV)/dev ## generate the gRPC code from policies/governance.proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. policies/governance.proto

@@ -1,4 +1,4 @@
-"""A consumer's patience: calls that wait for a governance that is being started again.
+"""A consumer's patience: calls that wait for a governance that is busy, or being started again.
 
 Every call of the round loop may be repeated, because the same request gets the same answer; so a
 governance that was killed between any two of the ten steps costs a run the time of its restart.
@@ -13,13 +13,14 @@ from typing import Final, TypeVar
 
 from policies import governance_pb2 as pb
 from policies.privacy import PermitSum
-from server.errors import GovernanceUnavailable
+from server.errors import GovernanceRefused, GovernanceUnavailable
 from server.loop import Governance
 from server.mask_sums import Opened
 
 LOGGER = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 0.5
+_BUSY: Final = "RESOURCE_EXHAUSTED"
 
 Answer = TypeVar("Answer")
 
@@ -70,8 +71,9 @@ class PatientGovernance:
         while True:
             try:
                 return ask()
-            except GovernanceUnavailable as problem:
-                if self._clock() + _PAUSE_S >= end:
+            except (GovernanceUnavailable, GovernanceRefused) as problem:
+                busy = not isinstance(problem, GovernanceRefused) or problem.code == _BUSY
+                if not busy or self._clock() + _PAUSE_S >= end:
                     raise
                 LOGGER.warning("%s; asking again", problem)
                 self._sleep(_PAUSE_S)

@@ -37,6 +37,9 @@ serverapp = "server.app:app"
 clientapp = "unit_adder.client:app"
 [tool.flwr.app.config]
 step = 2
+[tool.tdspace.metrics]
+train_loss = {least = 0, most = 1000}
+eval_loss = {least = 0, most = 1000}
 """
 ADDER = b"""
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict

@@ -296,6 +296,46 @@ def test_too_few_left_cost_the_round_and_the_run_goes_on(tmp_path: Path) -> None
     assert rounds[0]["metrics"] == {}
 
 
+PRIVACY = {
+    "unit": "record",
+    "parts": 4,
+    "sample": "1",
+    "noise": "0.01",
+    "by": "nodes",
+    "tolerated": 0,
+    "delta": "0.00001",
+}
+
+
+@pytest.mark.parametrize("by", ["nodes", "governance"])
+def test_a_private_run_comes_to_the_mean_of_its_parts_and_some_noise(
+    tmp_path: Path, by: str
+) -> None:
+    """12 parts that add 2 each, within the 5 that a part of several records is clipped to; noise
+    of 0.01 * 10 in their sum."""
+    with ExitStack() as stack:
+        site = open_site(
+            stack,
+            tmp_path,
+            purpose="medical-research",
+            names=NAMES,
+            secure_sum="governance",
+            clip_norm="10",
+            rows=(80, 90, 100),  # enough that no part stays empty
+            privacy=PRIVACY | {"by": by},
+        )
+        played = play(site)
+    assert played.run.state == "COMPLETED"
+    training, evaluation = rounds_of(played.run)
+    assert [len(training["items"]), training["quorum_met"]] == [3, True]
+    assert played.model == pytest.approx([2.0] * 3, abs=0.1)
+    assert training["metrics"] == {}
+    # The range of 1000 makes noise of this figure; of 12 parts with 0.25 each.
+    assert 0 <= float(evaluation["metrics"]["eval_loss"]) < 20
+    verify_folder(played.log, verifier_key=played.key)
+    assert replay_log(played.log, jobs=1).violations == ()
+
+
 class Gone(BaseException):
     """The ServerApp dies here."""
 

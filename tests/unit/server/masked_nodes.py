@@ -39,7 +39,7 @@ from server.mask_sums import Opened
 
 SPACE = "space.example/demo"
 CLIP = "4"
-ROWS = {1: 10, 2: 20, 3: 30, 4: 40, 5: 50, 6: 60}
+ROWS = {node: 10 * node for node in range(1, 10)}
 """Rows that node n trains on; it holds one back."""
 
 

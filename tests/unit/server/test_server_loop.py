@@ -29,7 +29,7 @@ from policies.wire import (
     UPDATE,
     Refusal,
 )
-from server.errors import GovernanceUnavailable
+from server.errors import GovernanceRefused, GovernanceUnavailable
 from server.exchange import NodeInfo, set_task_identity
 from server.loop import Loop, NobodyPermitted
 from server.mask_sums import Opened
@@ -39,6 +39,7 @@ from server.patience import PatientGovernance
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 ZERO = "0" * 64
 START: Tensors = {"w": np.zeros(3, np.float32)}
+SUM = PermitSum(mode="governance", key=ZERO, word_bits=32, scale_bits=20, words=20, groups=1)
 
 Answer = Callable[[bytes, str], RecordDict | Error | None]
 MaskedAnswer = Callable[[bytes, bytes, str], RecordDict | Error]
@@ -364,6 +365,27 @@ class FakeAbsentGovernance(FakeGovernance):
             self.absent -= 1
             raise GovernanceUnavailable("starting")
         return super().close_round(request)
+
+
+@pytest.mark.parametrize(("code", "asked"), [("RESOURCE_EXHAUSTED", 3), ("ABORTED", 1)])
+def test_patience_waits_for_a_busy_governance_and_takes_its_no(code: str, asked: int) -> None:
+    class FakeBusyGovernance(FakeGovernance):
+        calls = 0
+
+        def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
+            self.calls += 1
+            raise GovernanceRefused(code, "as many releases as one service holds are under way")
+
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    busy = FakeBusyGovernance({1})
+    patient = PatientGovernance(busy, patience_s=1.5, clock=lambda: now[0], sleep=sleep)
+    with pytest.raises(GovernanceRefused):
+        patient.release_masks("p", SUM)
+    assert busy.calls == asked
 
 
 def test_patience_outlasts_a_restart_and_ends() -> None:

@@ -182,6 +182,19 @@ def test_groups_are_opened_one_by_one_and_averaged(tmp_path: Path) -> None:
     assert model_at(tmp_path, last) == pytest.approx(mean(amounts), abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("how", "held"), [("mean", False), ("median", True), ("trimmed-mean", True)]
+)
+def test_a_liar_steers_no_middle_of_three_groups(tmp_path: Path, how: str, held: bool) -> None:
+    """Within its norm, and with the most rows of all."""
+    nodes = [MaskingNode(n, -2.0 if n == 9 else 0.5) for n in range(1, 10)]
+    terms = {"groups": 3, "min_cohort": 3, "quorum": 9, "rounds": 1, "aggregation": how}
+    governance = governance_of(*range(1, 10), spec=masked_spec(**terms))
+    last = run(tmp_path, grid_of(*nodes), governance)
+    assert (model_at(tmp_path, last) == pytest.approx(0.5, abs=1e-6)) == held
+    assert len(governance.released) == 2
+
+
 PRIVATE = Privacy(
     unit="record", parts=16, sample="0.5", noise="2", by="nodes", tolerated=0, delta="0.00001"
 )
