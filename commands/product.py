@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from clients.contracts import open_contracts
 from clients.identity import load_identity
 from clients.owner import governance_client, open_owner
+from commands.contract_draft import MasksOption
 from commands.errors import BadInput, CommandFailed, Exit
 from commands.node import NodeFolder, node_client
 from commands.output import JsonFlag, print_columns, print_json, say
@@ -50,6 +51,7 @@ def add(
     participants: Annotated[
         int, typer.Option(help="With data: the offer allows no smaller cohort.", min=1)
     ] = 2,
+    masks: MasksOption = None,
     accept: Annotated[
         bool,
         typer.Option(
@@ -107,9 +109,9 @@ def add(
     elif folder is not None:
         raise BadInput(f"--folder: expected a manifest (.csv, .jsonl) with it, got {file}")
     if accept:
-        accept_drafts(data, node, purpose, participants)
+        accept_drafts(data, node, purpose, participants, masks)
     elif data is not None:
-        draft_product(data, node, purpose, participants)
+        draft_product(data, node, purpose, participants, masks=masks)
     else:
         assert file is not None
         _register(file, node, purpose)

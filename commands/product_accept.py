@@ -22,8 +22,12 @@ from commands.product_draft import draft_product, drafts_of, write_offer
 from policies.odrl import parse_offer
 
 
-def accept_drafts(data: Data | None, node: Path, purpose: str, participants: int) -> None:
+def accept_drafts(
+    data: Data | None, node: Path, purpose: str, participants: int, masks: bool | None
+) -> None:
     """Register and offer data as its drafts say; first written where there are none.
+
+    Args: as for `draft_product`.
 
     Raises:
         BadInput: no data, or no purpose.
@@ -36,8 +40,8 @@ def accept_drafts(data: Data | None, node: Path, purpose: str, participants: int
     if product.exists():
         say(f"taking {product} as it is" + (f", and {offer}" if offer.exists() else ""))
         if not offer.exists():
-            write_offer(offer, load_identity(node).participant, purpose, participants)
-    elif draft_product(data, node, purpose, participants, advise=False).personal:
+            write_offer(offer, load_identity(node).participant, purpose, participants, masks)
+    elif draft_product(data, node, purpose, participants, masks=masks, advise=False).personal:
         raise CommandFailed(
             f"{product}: expected data that tells of nobody, got a column whose name says it may; "
             "nothing was registered: read and correct both drafts, then give the same command again"

@@ -10,7 +10,7 @@ from typing import Final
 from clients.draft import Draft
 from clients.files import replace_file
 from clients.identity import load_identity
-from commands.contract_draft import draft_offer
+from commands.contract_draft import asks_masks, draft_offer
 from commands.errors import BadInput
 from commands.output import print_table, say
 from commands.product_data import Data
@@ -24,12 +24,19 @@ def drafts_of(file: Path) -> tuple[Path, Path]:
 
 
 def draft_product(
-    data: Data, node: Path, purpose: str, participants: int, *, advise: bool = True
+    data: Data,
+    node: Path,
+    purpose: str,
+    participants: int,
+    *,
+    masks: bool | None = None,
+    advise: bool = True,
 ) -> Draft:
     """Write `NAME.product.json`, and with a purpose `NAME.offer.json`, beside the data.
 
     Args:
         participants: the smallest cohort that the offer allows.
+        masks: whether it demands masks; see `commands.contract_draft.asks_masks`.
         advise: say what to do next.
 
     Raises:
@@ -47,7 +54,7 @@ def draft_product(
     id = f"{owner}/{_slug(file.stem)}"
     _write(product, draft.product(id=id, title=file.stem, where=drafted.where))
     if purpose:
-        write_offer(offer, owner, purpose, participants)
+        write_offer(offer, owner, purpose, participants, masks)
     told = "; nothing was registered, and nothing left" if advise else ""
     say(f"wrote {product}: {draft.rows} rows{told}")
     if drafted.more:
@@ -63,9 +70,18 @@ def draft_product(
     return draft
 
 
-def write_offer(path: Path, owner: str, purpose: str, participants: int) -> None:
+def write_offer(
+    path: Path, owner: str, purpose: str, participants: int, masks: bool | None
+) -> None:
     """An offer to start from, for one purpose."""
-    _write(path, draft_offer(owner=owner, purpose=purpose, uses=1000, participants=participants))
+    drafted = draft_offer(
+        owner=owner,
+        purpose=purpose,
+        uses=1000,
+        participants=participants,
+        masks=asks_masks(masks, participants),
+    )
+    _write(path, drafted)
 
 
 def _tell(draft: Draft) -> None:

@@ -107,6 +107,7 @@ def test_the_same_three_commands_join_a_space_elsewhere(walked: Walked, tmp_path
 
 
 def _run_of_two(operator: Terminal) -> list[str]:
-    """What the guide's consumer does, with the cohort of two that the offer asks for."""
+    """What the guide's consumer does, with the cohort of two, and the masks, that the offer asks
+    for."""
     [command] = [words for words in commands_of(GUIDE, HERE) if words[:2] == ["run", "start"]]
-    return [{"1": "2"}.get(word, word) for word in command]
+    return [{"1": "2", "none": "governance"}.get(word, word) for word in command]

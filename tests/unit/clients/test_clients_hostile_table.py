@@ -12,7 +12,11 @@ from clients.figures import MAX_METRICS, metric_bits, spellings
 
 HERE = Path(__file__).parent
 SECURITY = Path(clients.__path__[0]).parent / "docs" / "security.md"
-SUITE = ("test_clients_hostile.py", "test_clients_hostile_kills.py")
+SUITE = (
+    "test_clients_hostile.py",
+    "test_clients_hostile_kills.py",
+    "test_clients_hostile_private.py",
+)
 
 
 NO_ATTACKS = {"test_the_table_has_every_step_of_the_worker"}

@@ -193,10 +193,12 @@ def test_a_drafted_contract_passes_the_check_and_permits(tds: Tds, desk: Path) -
     assert (drafted.code, drafted.err) == (0, "")
     assert tds("policy", "check", "draft.json").code == 0
 
-    def tried(**changes: int) -> int:
-        asked = request(target="clinic/biopsies", **changes)
+    def tried(masks: str = "governance", **changes: int) -> int:
+        asked = request(target="clinic/biopsies", secureAggregation=masks, **changes)
         return ask(tds, "draft.json", asked).code
 
     assert tried(minParticipants=2, count=7) == 0
     assert tried(minParticipants=2, count=8) == 1
     assert tried(minParticipants=1, count=7) == 1
+    assert tried("pairwise", minParticipants=2, count=7) == 0
+    assert tried("none", minParticipants=2, count=7) == 1

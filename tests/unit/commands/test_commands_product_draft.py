@@ -16,6 +16,7 @@ from clients.governance import Registered
 from clients.product import load_product
 from commands import product_accept
 from policies.odrl import parse_offer
+from policies.rules import leaves
 
 TABLE = "patient_id,radius,diagnosis\n17,1.5,malignant\n18,2.5,benign\n19,0.5,benign\n"
 
@@ -39,6 +40,26 @@ def test_data_becomes_a_product_file_and_an_offer(tds: Tds, data: Path) -> None:
     assert [column.role for column in product.columns] == ["ignored", "feature", "label"]
     offer = parse_offer(data.with_name("My Biopsies.offer.json").read_bytes())
     assert offer.to_json()["assigner"] == "clinic"
+
+
+@pytest.mark.parametrize(
+    ("words", "masked"),
+    [
+        ([], True),
+        (["--participants", "3"], True),
+        (["--participants", "1"], False),  # no sum of one is masked
+        (["--no-masks"], False),
+        (["--participants", "1", "--masks"], True),
+    ],
+)
+def test_an_offer_demands_masks_unless_told_otherwise(
+    tds: Tds, data: Path, words: list[str], masked: bool
+) -> None:
+    said = ("product", "add", str(data), "--node", "clinic", "--purpose", "medical-research")
+    assert tds(*said, *words).code == 0
+    offer = parse_offer(data.with_name("My Biopsies.offer.json").read_bytes())
+    asked = [leaf.operand for leaf in leaves(offer.permissions[0].constraints)]
+    assert ("secureAggregation" in asked) is masked
 
 
 def test_what_is_there_is_never_written_over(tds: Tds, data: Path) -> None:

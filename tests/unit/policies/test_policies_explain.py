@@ -413,6 +413,53 @@ def test_a_number_has_no_sentence_of_its_own() -> None:
     assert told_value("count", 3, ENGLISH) is None
 
 
+@pytest.mark.parametrize(
+    ("language", "because", "changes"),
+    [
+        (
+            "en",
+            (
+                "updates are added without masks, each to be seen by itself (permission 1)",
+                "the noise, in clipping norms, is 0.5 (permission 1)",
+                "noise protects each single record (permission 1)",
+                "governance adds the noise to the sum of the masks (permission 1)",
+            ),
+            "the secure sum would have to be governance or pairwise; and the noise, in clipping "
+            "norms, would have to be at least 1; and the unit of privacy would have to be subject; "
+            "and who adds the noise would have to be nodes",
+        ),
+        (
+            "zh",
+            (
+                "更新不加掩码相加，各方更新均可被单独看到（第 1 条许可）",
+                "噪声强度（以裁剪范数为单位）为 0.5（第 1 条许可）",
+                "以噪声保护每条记录（第 1 条许可）",
+                "由治理方在掩码之和中添加噪声（第 1 条许可）",
+            ),
+            "安全聚合方式须为 governance 或 pairwise；并且噪声强度（以裁剪范数为单位）不得少于 1；"
+            "并且隐私保护单位须为 subject；并且噪声添加方须为 nodes",
+        ),
+    ],
+)
+def test_masks_and_noise_are_told_in_both_languages(
+    language: Language, because: tuple[str, ...], changes: str
+) -> None:
+    permission = train(
+        part("secureAggregation", "isAnyOf", ["governance", "pairwise"]),
+        part("noise", "gteq", "1"),
+        part("privacyUnit", "eq", "subject"),
+        part("noiseBy", "eq", "nodes"),
+    )
+    state: dict[str, Right] = {
+        "secureAggregation": "none",
+        "noise": Decimal("0.5"),
+        "privacyUnit": "record",
+        "noiseBy": "governance",
+    }
+    found = told(decide([permission], state), language)
+    assert (found.because, found.changes) == (because, (changes,))
+
+
 def test_another_party_and_no_permission() -> None:
     found = told(decide([train()], {}, assignee="somebody"))
     assert found.because == (
