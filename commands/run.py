@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
+from commands.console_link import consumer_link
 from commands.consumer_side import ConsumerFolder, open_consumer
 from commands.errors import BadInput, CommandFailed
 from commands.localspace import run_spec
@@ -29,6 +30,8 @@ from policies.fields import Accelerator
 from server.governance_client import GovernanceClient
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
+
+cli.command("console-link")(consumer_link)
 
 RunId = Annotated[str, typer.Argument(help="The run's id.")]
 
