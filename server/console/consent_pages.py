@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from server.console.door import Door, Visit, see_other
 from server.console.pages import Pages
-from server.console.spaces import listed
+from server.console.spaces import listed, names_for
 from server.console.uses import MAX_USES, Use, uses
 from server.errors import NotKnown
 from server.governance import Governance
@@ -51,6 +51,7 @@ class ConsentPages:
             transfers=transfers,
             most=MAX_USES if len(found) == MAX_USES else 0,
             owner=caller.role == "node",
+            names=names_for(self._governance, caller),
         )
 
     def ask(self, visit: Visit) -> Response:

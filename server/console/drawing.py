@@ -96,8 +96,8 @@ def _card(one: Drawn, x: float, y: float, say: Callable[..., str]) -> str:
     name_x = x + 14 if one.up is None else x + 30
     parts = [
         svg.box(x, y, _CARD_W, _CARD_H, f"{kind} {one.role}"),
-        svg.words(name_x, y + 27, svg.cut(one.name, 25 if one.up is None else 23), kind="name"),
-        svg.words(x + 14, y + 48, svg.cut(role, 32), kind="small"),
+        svg.words(name_x, y + 27, svg.cut(one.name, 22 if one.up is None else 20), kind="name"),
+        svg.words(x + 14, y + 48, svg.cut(role, 28), kind="small"),
     ]
     if one.up is not None:
         # Told apart by shape as well as by colour: a full dot and a ring.

@@ -16,7 +16,7 @@ from server.console.door import LANGUAGE_COOKIE, Door, Endpoint, Visit, see_othe
 from server.console.live import Live
 from server.console.pages import Pages
 from server.console.run_form import NUMBERS, TEXTS, spec_of
-from server.console.spaces import listed
+from server.console.spaces import listed, names_for
 from server.console.words import choose
 from server.errors import BadInput, NotKnown, RequestError
 from server.governance import Governance
@@ -62,7 +62,7 @@ class RunPages:
             told=told,
             row=row,
             spec=json.loads(row.spec),
-            live=self._live.html(told, visit.words),
+            live=self._live.draw(told, visit.words, names_for(self._governance, visit.caller)),
             may_stop=self._may_stop(visit, row.consumer) and not told.ended,
         )
 

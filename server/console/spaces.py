@@ -100,6 +100,15 @@ def listed(governance: Governance, caller: Identity, what: str) -> list[Object]:
     return [json.loads(data) for data in governance.list(caller, what)]
 
 
+def names_for(governance: Governance, caller: Identity) -> dict[str, str]:
+    """What the caller may call participants: the operator all by their titles, others itself."""
+    return {
+        one["participant"]: str(one["title"])
+        for one in listed(governance, caller, "participants")
+        if one.get("title")
+    }
+
+
 def title_of(person: Object) -> str:
     """What to call a participant: its title where the reader may know it, else its id."""
     return str(person.get("title") or person["participant"])

@@ -6,12 +6,14 @@ import asyncio
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 from console_site import Bench, csrf
 
 from server.console.hub import MAX_WATCHERS_OF_ONE, Hub
+from server.console.live import Drawing, Live
 from server.errors import TooMany
 
 
@@ -41,15 +43,17 @@ def test_a_run_is_followed_to_its_end(bench: Bench) -> None:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
         told = events(answer)
+        assert next(told)[0] == "headline"
         assert "No round was asked for yet" in next(told)[1]
         worker = threading.Thread(target=go_on)
         worker.start()
         rest = list(told)
         worker.join()
     assert rest[-1] == ("end", "")
-    assert {name for name, _ in rest[:-1]} == {"run"}
-    assert "2 of 2 rounds closed" in rest[-2][1]
-    assert 'class="state COMPLETED"' in rest[-2][1]
+    last = dict(rest)
+    assert last.keys() == {"headline", "run", "end"}
+    assert "2 of 2 rounds closed" in last["headline"]
+    assert 'class="state COMPLETED"' in last["headline"]
 
 
 def test_whoever_signed_out_hears_no_more(bench: Bench) -> None:
@@ -57,7 +61,7 @@ def test_whoever_signed_out_hears_no_more(bench: Bench) -> None:
     browser = bench.visit("operator")
     with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
         told = events(answer)
-        assert next(told)[0] == "run"
+        assert [next(told)[0], next(told)[0]] == ["headline", "run"]
         other = bench.browser()
         other.cookies.update(browser.cookies)
         assert other.post("/leave", data={"csrf": csrf(other)}).status_code == 303
@@ -66,21 +70,29 @@ def test_whoever_signed_out_hears_no_more(bench: Bench) -> None:
 
 
 def test_a_drawing_is_made_once_for_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from server.console import live
-
     run = bench.site.open_run()
-    made: list[str] = []
-    draw = live.Live.html
+    made: list[object] = []
+    draw = Live.draw
 
-    def counting(self: live.Live, told: object, words: object) -> str:
-        made.append(run)
-        return draw(self, told, words)  # type: ignore[arg-type]
+    def counting(self: Live, *arguments: Any) -> Drawing:
+        made.append(arguments)
+        return draw(self, *arguments)
 
-    monkeypatch.setattr(live.Live, "html", counting)
-    for who in ("operator", "auditor", "alpha", "consumer"):
+    monkeypatch.setattr(Live, "draw", counting)
+    for who in ("auditor", "auditor", "alpha", "alpha"):
         with bench.visit(who).stream("GET", f"/runs/{run}/events", timeout=20) as answer:
-            assert next(events(answer))[0] == "run"
-    assert len(made) == 1
+            assert next(events(answer))[0] == "headline"
+    assert len(made) == 2
+
+
+def test_names_on_a_live_page_are_for_who_may_read_them(bench: Bench) -> None:
+    run = bench.site.open_run()
+    bench.site.authorize(run)
+    for who, known in (("operator", {"alpha", "beta", "gamma"}), ("alpha", {"alpha"})):
+        with bench.visit(who).stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+            told = events(answer)
+            next(told)
+            assert set(re.findall("The (alpha|beta|gamma)", next(told)[1])) == known
 
 
 def test_watchers_are_bounded_and_woken_from_any_thread() -> None:
