@@ -40,7 +40,7 @@ class Entering:
         self._pace(visit)
         caller = self._entrance.whose(code) if _CODE.fullmatch(code) else None
         if caller is None:
-            return self._pages.refusal(visit, 404, visit.words("enter-void"))
+            return self._void(visit)
         return self._pages.show(visit, "enter.html", code=code, entering=caller)
 
     def enter(self, visit: Visit) -> Response:
@@ -49,7 +49,7 @@ class Entering:
         self._pace(visit)
         secret = self._entrance.sign_in(code) if _CODE.fullmatch(code) else None
         if secret is None:
-            return self._pages.refusal(visit, 404, visit.words("enter-void"))
+            return self._void(visit)
         return self._door.remember(see_other("/space"), secret)
 
     def leave(self) -> Endpoint:
@@ -78,6 +78,10 @@ class Entering:
             LANGUAGE_COOKIE, name, max_age=_LANGUAGE_S, path="/", httponly=True, samesite="lax"
         )
         return response
+
+    def _void(self, visit: Visit) -> Response:
+        self._entrance.failed(visit.address)
+        return self._pages.refusal(visit, 404, visit.words("enter-void"))
 
     def _pace(self, visit: Visit) -> None:
         if not self._entrance.may_try(visit.address):

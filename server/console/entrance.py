@@ -83,8 +83,13 @@ class Entrance:
         return self._links.get(code)
 
     def may_try(self, address: str) -> bool:
-        """Whether somebody at this address may try once more; counts as a try."""
-        return self._tries.take(address, self._edge.clock())
+        """Whether somebody at this address may try a code; `TRIES` wrong ones within
+        `TRIES_WITHIN` are enough."""
+        return self._tries.left(address, self._edge.clock())
+
+    def failed(self, address: str) -> None:
+        """Count a wrong code."""
+        self._tries.count(address, self._edge.clock())
 
     def sign_in(self, code: str) -> str | None:
         """The new session's secret for its cookie; None if the code opens nothing."""
@@ -105,20 +110,23 @@ class Entrance:
 
 
 class Pace:
-    """`TRIES` within `TRIES_WITHIN` for each address; the addresses kept are bounded."""
+    """What went wrong from each address of late; the addresses kept are bounded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of: dict[str, deque[datetime]] = {}
 
-    def take(self, address: str, now: datetime) -> bool:
-        """Whether a try is left; takes it."""
+    def left(self, address: str, now: datetime) -> bool:
+        """Whether fewer than `TRIES` went wrong within `TRIES_WITHIN`."""
         with self._lock:
-            tries = self._of.pop(address, None) or deque(maxlen=TRIES)
-            self._of[address] = tries  # the newest last
-            if len(tries) == TRIES and now - tries[0] < TRIES_WITHIN:
-                return False
-            tries.append(now)
+            wrong = self._of.get(address, ())
+            return len(wrong) < TRIES or now - wrong[0] >= TRIES_WITHIN
+
+    def count(self, address: str, now: datetime) -> None:
+        """One more went wrong."""
+        with self._lock:
+            wrong = self._of.pop(address, None) or deque(maxlen=TRIES)
+            wrong.append(now)
+            self._of[address] = wrong  # the newest last
             if len(self._of) > MAX_ADDRESSES:
                 del self._of[next(iter(self._of))]
-            return True

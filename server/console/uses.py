@@ -1,28 +1,39 @@
-"""Uses of data products by their receipts, for those whom they concern."""
+"""Uses of data products, for those whom they concern: each permit's cohort, and what came of it.
+
+A permit counts as a use whether its receipt came or not (DESIGN.md, step 9), so permits are what is
+listed here, and receipts say the rest.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, select
 
+from server import queries
 from server.pki import Identity
-from server.tables import RECEIPTS, ROUNDS, RUNS
+from server.rows import ReceiptRow
+from server.tables import ROUNDS, RUNS
 
 MAX_USES: Final = 200
+MAX_ROUNDS: Final = 2000
+"""Rounds looked at: a busy space's older uses are in the log (`tds audit find`)."""
+
+_BATCH: Final = 100
 _SEES_ALL: Final = frozenset({"operator", "auditor"})
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One enterprise's outcome in a round that it was permitted to take part in.
+    """One enterprise's permission in one round, and what came of it.
 
     Attributes:
-        agreement: under which it was permitted; "" where the permit names none.
-        accepted: its receipt was accepted; else `text` says why not.
-        index: of the log's entry.
+        outcome: `no-reply` where the round ended without one; it counts all the same.
+        text: why it was left out, if it was.
+        index: of the log's entry that says so: the receipt's, else the permit's.
     """
 
     participant: str
@@ -32,7 +43,7 @@ class Use:
     kind: str
     round: int
     decided: str
-    accepted: bool
+    outcome: Literal["received", "left-out", "no-reply", "at-work"]
     rows: int
     text: str
     index: int
@@ -43,53 +54,64 @@ def uses(connection: Connection, caller: Identity, *, most: int = MAX_USES) -> l
     products, a consumer those of its runs; the newest first.
 
     Args:
-        most: at most so many.
+        most: at most so many, of the newest `MAX_ROUNDS` permitted rounds.
     """
     query = (
         select(
-            RECEIPTS.c.participant,
-            RECEIPTS.c.product,
-            RECEIPTS.c.accepted,
-            RECEIPTS.c.rows_used,
-            RECEIPTS.c.text,
-            RECEIPTS.c.entry,
             ROUNDS.c.run,
             ROUNDS.c.kind,
             ROUNDS.c.round,
+            ROUNDS.c.state,
             ROUNDS.c.decided,
+            ROUNDS.c.permit_id,
             ROUNDS.c.permit_body,
+            ROUNDS.c.permit_entry,
         )
-        .join(ROUNDS, ROUNDS.c.permit_id == RECEIPTS.c.permit_id)
-        .join(RUNS, RUNS.c.id == ROUNDS.c.run)
-        .where(RECEIPTS.c.participant != "")
-        .order_by(RECEIPTS.c.entry.desc())
-        .limit(most)
+        .where(ROUNDS.c.permit_body.is_not(None))
+        .order_by(ROUNDS.c.id.desc())
+        .limit(MAX_ROUNDS)
     )
-    if caller.role not in _SEES_ALL:
-        own = RECEIPTS.c.participant if caller.role == "node" else RUNS.c.consumer
-        query = query.where(own == caller.participant)
-    found = []
-    for row in connection.execute(query):
-        found.append(
-            Use(
-                participant=row.participant,
-                product=row.product,
-                agreement=_agreement(row.permit_body, row.participant, row.product),
-                run=row.run,
-                kind=row.kind,
-                round=row.round,
-                decided=row.decided,
-                accepted=row.accepted,
-                rows=row.rows_used,
-                text=row.text,
-                index=row.entry,
-            )
+    if caller.role not in (*_SEES_ALL, "node"):
+        query = query.join(RUNS, RUNS.c.id == ROUNDS.c.run)
+        query = query.where(RUNS.c.consumer == caller.participant)
+    found: list[Use] = []
+    rows = connection.execute(query).all()
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        receipts = queries.receipts(connection, [row.permit_id for row in batch])
+        for row in batch:
+            found += _of_round(row, receipts, caller)
+        if len(found) >= most:
+            break
+    return found[:most]
+
+
+def _of_round(row: Any, receipts: Sequence[ReceiptRow], caller: Identity) -> Iterator[Use]:
+    known: dict[tuple[str, str], ReceiptRow] = {}
+    for one in receipts:
+        key = one.participant, one.product
+        if one.permit_id == row.permit_id and (key not in known or one.accepted):
+            known[key] = one
+    for member in json.loads(row.permit_body)["cohort"]:
+        owner, product = str(member["participant"]), str(member["product"])
+        if caller.role == "node" and owner != caller.participant:
+            continue
+        receipt = known.get((owner, product))
+        outcome: Literal["received", "left-out", "no-reply", "at-work"]
+        if receipt is not None:
+            outcome = "received" if receipt.accepted else "left-out"
+        else:
+            outcome = "at-work" if row.state == "AUTHORIZED" else "no-reply"
+        yield Use(
+            participant=owner,
+            product=product,
+            agreement=str(member["agreement"]),
+            run=row.run,
+            kind=row.kind,
+            round=row.round,
+            decided=row.decided,
+            outcome=outcome,
+            rows=receipt.rows_used if receipt else 0,
+            text=receipt.text if receipt and not receipt.accepted else "",
+            index=receipt.entry if receipt else row.permit_entry,
         )
-    return found
-
-
-def _agreement(permit: str | None, participant: str, product: str) -> str:
-    for member in json.loads(permit)["cohort"] if permit else ():
-        if member["participant"] == participant and member["product"] == product:
-            return str(member["agreement"])
-    return ""

@@ -110,6 +110,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "outcome-at-work": "获准，进行中",
         "outcome-received": "已收到",
         "outcome-left-out": "未计入",
+        "outcome-no-reply": "没有收到回复，仍计为一次使用",
         "outcome-abandoned": "已放弃",
         "place-rows": "{n} 行",
         "why": "未参与的原因",
@@ -126,10 +127,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "time": "用时",
         "no-quorum": "回执不足，结果未采用",
         "open": "未结束",
-        "spent": "消耗",
         "epsilon": "每次使用的 ε",
-        "pays": "每次使用的单位数",
-        "privacy": "隐私保护",
         "privacy-none": "未声明",
         "stop-run": "停止此任务",
         "stop-run-ask": "停止任务 {run}？已结束的轮次保留，未结束的一轮将被放弃。"
@@ -168,7 +166,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "uses-under": "已使用 {uses} 次，进行中 {outstanding} 次，已消耗 ε {epsilon}",
         "used-by": "使用方 {consumer}",
         "owned-by": "提供方 {owner}",
-        "when": "决定时间",
+        "when": "决定时间（UTC）",
         "entry": "条目",
         "no-uses": "尚未使用。",
         "uses-more": "最近 {n} 次；全部使用见日志（tds audit find）。",
@@ -195,7 +193,6 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "撤回须由您自己的密钥签署，而该密钥从不离开您的节点，因此本控制台无法代为操作。"
         "请在节点所在的机器上执行：",
         "moved": "已完成，为日志第 {index} 号条目。",
-        "no-reason": "未说明原因",
         # reasons by code
         "code-offline": "其节点不在线",
         "code-no-reply": "没有收到回复",

@@ -43,7 +43,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "back": "Back",
         # space
         "space-title": "The space {name}",
-        "space-drawing": "{nodes} enterprises in {regions} regions; {up} are connected now.",
+        "space-drawing": "Enterprises: {nodes}, in regions: {regions}. Connected now: {up}.",
         "no-region": "region not known",
         "more": "and {n} more, in the table below",
         "up": "connected",
@@ -113,6 +113,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "outcome-at-work": "permitted, at work",
         "outcome-received": "received",
         "outcome-left-out": "left out",
+        "outcome-no-reply": "no reply came; it counts as a use",
         "outcome-abandoned": "given up",
         "place-rows": "{n} rows",
         "why": "Why not",
@@ -129,10 +130,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "time": "Time",
         "no-quorum": "no quorum: its result was not used",
         "open": "open",
-        "spent": "What it has cost",
         "epsilon": "ε per use",
-        "pays": "Units per use",
-        "privacy": "Privacy",
         "privacy-none": "none stated",
         "stop-run": "Stop this run",
         "stop-run-ask": "Stop run {run}? Rounds that are closed stay; the open one is given up. "
@@ -173,7 +171,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "uses-under": "{uses} uses, {outstanding} under way, ε {epsilon} spent",
         "used-by": "used by {consumer}",
         "owned-by": "owned by {owner}",
-        "when": "Decided",
+        "when": "Decided (UTC)",
         "entry": "Entry",
         "no-uses": "Not used yet.",
         "uses-more": "The newest {n}; the log holds all of them (tds audit find).",
@@ -202,7 +200,6 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "ends a use that is under way. Your own key has to sign it, and that key never leaves "
         "your node: this console cannot do it for you. On your node's machine:",
         "moved": "Done; it is entry {index} of the log.",
-        "no-reason": "no reason given",
         # reasons by code
         "code-offline": "its node is not online",
         "code-no-reply": "no reply came",

@@ -75,7 +75,6 @@ class Visitor:
         self.url = bench.console.url
         self.weight = 0
         self.page.on("response", self._weigh)
-        bench.site.tick(10)
         self.page.goto(f"{self.url}/enter/{bench.code(who)}")
         self.page.get_by_role("main").get_by_role("button").click()
         expect(self.page).to_have_url(f"{self.url}/space")

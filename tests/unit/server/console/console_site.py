@@ -44,7 +44,6 @@ class Bench:
     def visit(self, name: str, language: str = "en") -> httpx.Client:
         """A browser of the operator, the consumer, an auditor, or an enterprise by its name."""
         browser = self.browser(language)
-        self.site.tick(10)  # trying has a pace
         entered = browser.post("/enter", data={"code": self.code(name)})
         assert entered.status_code == 303, entered.text
         return browser

@@ -6,9 +6,11 @@ import re
 
 import pytest
 from console_site import Bench, csrf
-from server_site import Site, make_fab
+from server_site import SPACE, Site, make_fab
 
 from policies.canonical import sha256_hex
+from server.console.uses import uses
+from server.pki import Identity
 
 PATHS = ("/space", "/runs", "/runs/new", "/consent")
 MAX_PAGE_BYTES = 100_000
@@ -85,12 +87,28 @@ def test_a_consent_page_shows_only_what_is_ones_own(bench: Bench) -> None:
     assert "Stop this use" not in every and "tds node withdraw" not in every
 
 
+def test_a_permit_without_a_receipt_is_a_use(bench: Bench) -> None:
+    site = bench.site
+    run = site.open_run()
+    answer = site.authorize(run)
+    site.submit(answer, site.nodes["beta"])
+    assert "permitted, at work" in bench.visit("alpha").get("/consent").text
+    site.close_round(answer)
+    assert "it counts as a use" in bench.visit("alpha").get("/consent").text
+    assert "it counts as a use" not in bench.visit("beta").get("/consent").text
+    with site.governance.reading() as connection:
+        assert len(uses(connection, bench.caller("auditor"))) == 3
+        assert len(uses(connection, bench.caller("auditor"), most=2)) == 2
+        stranger = Identity(space=SPACE, role="consumer", participant="stranger")
+        assert uses(connection, stranger) == []
+
+
 def test_who_is_connected_is_told_by_who_watches(bench: Bench) -> None:
     heads = bench.site.governance.witnesses.watch(bench.caller("alpha"), 0)
     text = bench.visit("operator").get("/space").text
-    assert "1 are connected now" in text
+    assert "Connected now: 1." in text
     heads.close()
-    assert "0 are connected now" in bench.visit("operator").get("/space").text
+    assert "Connected now: 0." in bench.visit("operator").get("/space").text
 
 
 def test_what_others_wrote_is_never_markup(bench: Bench, site: Site) -> None:
