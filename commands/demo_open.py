@@ -8,6 +8,7 @@ from typing import Final
 
 from clients.appbundle import build_bundle
 from clients.files import replace_file
+from commands.console_link import ask_link
 from commands.localspace import local_space
 from commands.output import say
 from server.files import write_public, write_secret
@@ -44,6 +45,10 @@ def keep_open(folder: Path, *, name: str, app: Path) -> None:
         say(f"app {registered} is registered; its bundle: {folder / BUNDLE}")
         say(f"there: tds node new ./clinic --join {folder / GUEST} --region {REGION}")
         say(f"the consumer of the space: {local.space.consumer_folder}")
+        with local.operator() as operator, local.consumer() as consumer:
+            say(f"in a browser, as its operator: {ask_link(operator).url}")
+            say(f"in a browser, as its consumer: {ask_link(consumer).url}")
+        say("each link works once, within ten minutes; for others: tds space console-link --help")
         say(f"space {name} is open, until Ctrl-C")
         while True:
             time.sleep(0.5)

@@ -19,6 +19,7 @@ from clients.room import room_of
 from clients.sandbox import Sandbox
 from clients.state import NodeState
 from commands.children import port_answers
+from commands.console_link import node_link
 from commands.errors import CommandFailed
 from commands.logs import LogFormat, LogFormatOption, configure_logs
 from commands.node_certificate import own_certificate, renew, space_certificates
@@ -42,6 +43,7 @@ cli.command("erase")(erase)
 cli.add_typer(consent_cli, name="consent")
 cli.command("renew")(renew)
 cli.command("rotate")(rotate)
+cli.command("console-link")(node_link)
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]
 

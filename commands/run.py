@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.live import Live
 
+from commands.console_link import consumer_link
 from commands.consumer_side import ConsumerFolder, open_consumer
 from commands.errors import BadInput, CommandFailed
 from commands.localspace import CLIP_NORM, run_spec
@@ -43,6 +44,8 @@ from server.governance_client import GovernanceClient
 MAX_SPEC_BYTES: Final = 1 << 20
 
 cli = typer.Typer(no_args_is_help=True, help="Training runs: start, watch, stop, resume.")
+
+cli.command("console-link")(consumer_link)
 
 RunId = Annotated[str, typer.Argument(help="The run's id.")]
 

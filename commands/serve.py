@@ -19,6 +19,7 @@ from commands.logs import FORMAT_VARIABLE, LogFormat, LogFormatOption, configure
 from commands.node_wiring import now
 from commands.output import say
 from commands.space_people import SpaceFolder
+from server.console.place import parse_place
 from server.edge import Edge
 from server.exchange import FlowerSuperLink
 from server.second_key import CedarKey
@@ -64,6 +65,20 @@ def serve(
             help="Permit a round only if Cedar, which reads the agreement anew, permits it too.",
         ),
     ] = False,
+    console: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT of the pages for browsers; port 0 is any free one, off serves none. "
+            "Plain HTTP on this machine's own addresses, else TLS under the space's CA."
+        ),
+    ] = "127.0.0.1:0",
+    console_url: Annotated[
+        str,
+        typer.Option(
+            help="Where browsers find them, if elsewhere: http://localhost:PORT behind a published "
+            "port, https://HOST:PORT from other machines."
+        ),
+    ] = "",
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
@@ -73,6 +88,7 @@ def serve(
     as_json = log_format is LogFormat.JSON
     configure_logs(log_format, level=logging.INFO if as_json else logging.getLogger().level)
     told = LOGGER.info if as_json else say
+    place = None if console == "off" else parse_place(console, console_url)
     loaded = load_space(space)
     card = loaded.card
     with ExitStack() as stack:
@@ -87,6 +103,7 @@ def serve(
             superlink=control,
             edge=Edge(clock=now, random_bytes=secrets.token_bytes),
             second_key=CedarKey() if two_keys else None,
+            console=place if card.contracts else None,
             governance_listen=bound(listen, card.governance),
             enrolment_listen=bound(listen, card.enrolment),
             contracts_listen=bound(listen, card.contracts),
@@ -101,6 +118,7 @@ def serve(
             f"space {card.name} is up: governance {card.governance}, "
             f"enrolment {card.enrolment}, SuperLink {card.superlink}"
             + (f", contracts https://{card.contracts}" if card.contracts else "")
+            + (f", console {running.console_url}" if running.console_url else "")
         )
         while True:
             time.sleep(0.5)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from commands.console_link import space_link
 from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
@@ -224,6 +225,7 @@ def join_space(
 
 
 cli.command("witness-policy")(witness_policy)
+cli.command("console-link")(space_link)
 
 
 def laws_of(folder: Path) -> list[dict[str, str]]:

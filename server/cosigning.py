@@ -116,6 +116,11 @@ class Cosigning:
             return True
         return self._policy.quorum != NONE
 
+    def watching(self) -> frozenset[str]:
+        """The witnesses that watch now: nodes do as long as they run."""
+        with self._changed:
+            return frozenset(self._watchers)
+
     def watch(self, name: str, *, size: int) -> Heads[Offered]:
         """The heads for one witness, the newest first; it takes the place of an earlier watcher of
         that name.

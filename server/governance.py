@@ -7,11 +7,12 @@ same request, also after a crash between any two durable steps (`server.journal`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
 
 from ledger.errors import KeyRefused, LedgerError
 from ledger.log import Log
@@ -221,6 +222,11 @@ class Governance:
         check_role(caller, rpc)
         with self._journal.reading() as connection:
             check_enrolled(connection, caller, self.card.name)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A snapshot of the registry, for whoever serves in the same process and asks whose things
+        it shows (`server.views`)."""
+        return self._journal.reading()
 
     def checkpoint(self) -> str:
         """The log's newest signed head."""

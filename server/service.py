@@ -1,5 +1,5 @@
 """The governance service: a port with mutual TLS, one with TLS only for those who enrol, and, where
-the space's card names one, the Dataspace Protocol over HTTPS."""
+the space's card names one, the Dataspace Protocol over HTTPS; and the console, if one is wanted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from policies.governance_pb2_grpc import (
     add_EnrolmentServicer_to_server,
     add_GovernanceServicer_to_server,
 )
+from server.console.place import Place
+from server.console.serving import Console, serve_console
 from server.cosigning import MAX_WITNESSES
 from server.dsp.endpoint import Endpoint, serve_contracts
 from server.edge import Edge
@@ -42,6 +44,7 @@ class Running:
         governance: the core, for whoever serves in the same process.
         governance_port, enrolment_port: what was bound (the ones asked for, unless 0).
         contracts_port: likewise; None where the space has no such endpoint.
+        console_url: what to visit; "" without a console.
     """
 
     def __init__(
@@ -52,12 +55,15 @@ class Running:
         ports: tuple[int, int],
         health_servicer: health.HealthServicer,
         endpoint: Endpoint | None,
+        console: Console | None,
     ) -> None:
         self.governance: Governance = opened.governance
         self.governance_port, self.enrolment_port = ports
         self._opened = opened
         self.contracts_port = endpoint.port if endpoint is not None else None
         self._endpoint = endpoint
+        self.console_url = console.url if console is not None else ""
+        self._console = console
         self._servers = servers
         self._health = health_servicer
 
@@ -65,8 +71,9 @@ class Running:
         """Take no new calls, let running ones end for `grace_s` seconds, then close log and
         registry. Safe to call again."""
         self._health.enter_graceful_shutdown()
-        if self._endpoint is not None:
-            self._endpoint.stop()
+        for edge in (self._console, self._endpoint):
+            if edge is not None:
+                edge.stop()
         self.governance.stop_watching()
         for ended in [server.stop(grace_s) for server in self._servers]:
             ended.wait()
@@ -83,6 +90,7 @@ def serve(
     enrolment_listen: str | None = None,
     contracts_listen: str | None = None,
     second_key: SecondKey | None = None,
+    console: Place | None = None,
 ) -> Running:
     """Open the space's governance and serve it; returns once its ports answer.
 
@@ -90,14 +98,16 @@ def serve(
         governance_listen, enrolment_listen, contracts_listen: host:port to bind, where they differ
             from how others reach them (`space.card`).
         second_key: an engine that has to permit every round as well; off by default.
+        console: where the console is served; its links are made at the endpoint of the contracts.
 
     Raises:
-        ServerError: a port is taken, or as `open_governance`.
+        ServerError: a port is taken, a console without that endpoint, or as `open_governance`.
         ledger.errors.LedgerError: the log refuses to run.
     """
     tls = space.governance_tls()
     ca = space.card.ca_pem.encode()
     opened = open_governance(space, superlink=superlink, edge=edge, second_key=second_key)
+    pages: Console | None = None
     try:
         checker = health.HealthServicer()
         governed = _governance_server(opened.governance, checker)
@@ -115,10 +125,14 @@ def serve(
             ),
         )
         listen = contracts_listen or space.card.contracts
-        endpoint = _contracts(space, opened.governance, listen) if listen else None
+        if console is not None:
+            pages = _console(space, opened.governance, console, edge, contracts=bool(listen))
+        endpoint = _contracts(space, opened.governance, listen, pages) if listen else None
         governed.start()
         enrolling.start()
     except BaseException:
+        if pages is not None:
+            pages.stop()
         opened.close()
         raise
     _LOGGER.info("governance of %s on port %d, enrolment on %d", space.card.name, *ports)
@@ -128,10 +142,33 @@ def serve(
         ports=ports,
         health_servicer=checker,
         endpoint=endpoint,
+        console=pages,
     )
 
 
-def _contracts(space: Space, governance: Governance, listen: str) -> Endpoint:
+def _console(
+    space: Space, governance: Governance, place: Place, edge: Edge, *, contracts: bool
+) -> Console:
+    if not contracts:
+        raise ServerError(
+            f"console: expected a space with an endpoint of the contracts, where links are made; "
+            f"{space.card.name} has none: make a space with one (tds space init), or serve without "
+            "a console"
+        )
+    folder = space.folder / "governance"
+    return serve_console(
+        governance,
+        place=place,
+        certificate=folder / "tls.crt",
+        key=folder / "tls.key",
+        log_folder=space.log_folder,
+        edge=edge,
+    )
+
+
+def _contracts(
+    space: Space, governance: Governance, listen: str, console: Console | None
+) -> Endpoint:
     folder = space.folder / "governance"
     return serve_contracts(
         governance.contracts,
@@ -139,6 +176,7 @@ def _contracts(space: Space, governance: Governance, listen: str) -> Endpoint:
         certificate=folder / "tls.crt",
         key=folder / "tls.key",
         log_folder=space.log_folder,
+        beside=[console.link] if console is not None else [],
     )
 
 

@@ -1,0 +1,1 @@
+"""The console: web pages over governance, in its process, for people with a browser."""

@@ -1,0 +1,116 @@
+"""The console as an ASGI application: its routes, wired by hand."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from server.console.consent_pages import ConsentPages
+from server.console.door import Door, Endpoint, Visit
+from server.console.entering import Entering
+from server.console.entrance import Entrance
+from server.console.hub import Hub
+from server.console.live import Live
+from server.console.pages import Pages
+from server.console.place import Place
+from server.console.run_pages import RunPages
+from server.console.shield import Shield
+from server.console.space_pages import SpacePages
+from server.console.spaces import Spaces
+from server.edge import Edge
+from server.errors import NotKnown
+from server.governance import Governance
+
+STATIC: Final = Path(__file__).parent / "static"
+_Routes = Sequence[tuple[str, str, Endpoint]]
+
+
+class _Static(StaticFiles):
+    """Style sheet and vendored scripts: kept by browsers for an hour, checked by their ETag."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "public, max-age=3600"
+        return response
+
+
+def build_console(
+    governance: Governance,
+    *,
+    entrance: Entrance,
+    hub: Hub,
+    place: Place,
+    log_folder: Path,
+    edge: Edge,
+) -> ASGIApp:
+    """The application; no documentation pages, no redirects.
+
+    Args:
+        hub: told of each of governance's entries.
+        place: bound, so that its URL is known.
+        log_folder: where the log is published.
+    """
+    pages = Pages(governance.card.name)
+    door = Door(governance=governance, entrance=entrance, pages=pages, place=place)
+    entering = Entering(door=door, entrance=entrance, pages=pages)
+    spaces = SpacePages(
+        spaces=Spaces(governance, log_folder), pages=pages, name=governance.card.name
+    )
+    runs = RunPages(
+        governance=governance,
+        live=Live(governance=governance, hub=hub, pages=pages),
+        pages=pages,
+        door=door,
+        request_id=lambda: base64.urlsafe_b64encode(edge.random_bytes(24)).decode(),
+    )
+    consent = ConsentPages(governance=governance, pages=pages, door=door)
+    routes: _Routes = (
+        ("GET", "/", door.public(entering.start)),
+        ("GET", "/enter/{code}", door.public(entering.ask)),
+        ("POST", "/enter", door.public(entering.enter, posts=True)),
+        ("POST", "/leave", entering.leave()),
+        ("GET", "/language/{name}", door.public(entering.language)),
+        ("GET", "/space", door.page(spaces.page)),
+        ("GET", "/runs", door.page(runs.all)),
+        ("GET", "/runs/new", door.page(runs.form)),
+        ("POST", "/runs/new", door.act(runs.start)),
+        ("GET", "/runs/{run}", door.page(runs.one)),
+        ("GET", "/runs/{run}/events", runs.events()),
+        ("GET", "/runs/{run}/stop", door.page(runs.ask_stop)),
+        ("POST", "/runs/{run}/stop", door.act(runs.stop)),
+        ("GET", "/consent", door.page(consent.page)),
+        ("GET", "/consent/{transfer}/{act}", door.page(consent.ask)),
+        ("POST", "/consent/{transfer}/{act}", door.act(consent.act)),
+    )
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    for method, path, endpoint in routes:
+        app.router.add_route(path, endpoint, methods=[method])
+    app.mount("/static", _Static(directory=STATIC))
+    app.add_exception_handler(HTTPException, _no_route(door))
+    return Shield(app, place.url)
+
+
+def _no_route(door: Door) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What no route takes."""
+
+    def none(visit: Visit) -> Response:
+        raise NotKnown(visit.words("error-404"))
+
+    page = door.public(none)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        if status != 404 or request.url.path.startswith("/static/"):
+            return PlainTextResponse(None, status)
+        return await page(request)
+
+    return answer

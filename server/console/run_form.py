@@ -1,0 +1,57 @@
+"""The form that starts a run, as the spec that governance decides on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from policies.canonical import Json
+from policies.errors import DocumentError
+from policies.statements import RunSpec
+from server.console.form import Fields, one
+from server.errors import BadInput
+
+MIB: Final = 1 << 20
+NUMBERS: Final[Mapping[str, int]] = MappingProxyType(
+    {"rounds": 5, "deadline_s": 60, "quorum": 2, "min_cohort": 2, "memory_mib": 2048}
+)
+TEXTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "app": "",
+        "purpose": "",
+        "metrics": "train_loss eval_loss eval_accuracy num-examples",
+        "clip_norm": "1",
+        "secure_sum": "governance",
+    }
+)
+
+
+def spec_of(fields: Fields) -> RunSpec:
+    """What the form asks for.
+
+    Raises:
+        BadInput: a value that no run can have; it names the field.
+    """
+    values: dict[str, Json] = {name: _number(fields, name) for name in NUMBERS}
+    memory = values.pop("memory_mib")
+    assert isinstance(memory, int)
+    values |= {name: one(fields, name) for name in ("app", "purpose", "clip_norm", "secure_sum")}
+    values |= {
+        "version": 1,
+        "memory_bytes": memory * MIB,
+        "agreements": list(fields.get("agreement", ())),
+        "metrics": list(one(fields, "metrics").split()),
+        "config": {},
+    }
+    try:
+        return RunSpec.from_json(values)
+    except DocumentError as error:
+        raise BadInput(str(error)) from error
+
+
+def _number(fields: Fields, name: str) -> int:
+    text = one(fields, name)
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise BadInput(f"{name}: expected a whole number, got {text!r:.40}")
+    return int(text)

@@ -1,0 +1,74 @@
+"""The console's service: its own port, in governance's process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.routing import Route
+
+from server.console.app import build_console
+from server.console.entrance import Entrance
+from server.console.hub import Hub
+from server.console.link_route import link_route
+from server.console.place import Place
+from server.edge import Edge
+from server.governance import Governance
+from server.serving import Serving, bind, serve_app
+
+
+class Console:
+    """A console that runs.
+
+    Attributes:
+        url: scheme://host:port to visit.
+        port: what was bound.
+        entrance: makes one-time links, for whoever serves in the same process.
+        link: where others make theirs, at the endpoint of the contracts.
+    """
+
+    def __init__(
+        self, *, url: str, entrance: Entrance, link: Route, hub: Hub, serving: Serving
+    ) -> None:
+        self.url = url
+        self.port = serving.port
+        self.entrance = entrance
+        self.link = link
+        self._hub = hub
+        self._serving = serving
+
+    def stop(self) -> None:
+        """End the pages that follow a run, then the service. Safe to call again."""
+        self._hub.close()
+        self._serving.stop()
+
+
+def serve_console(
+    governance: Governance,
+    *,
+    place: Place,
+    certificate: Path,
+    key: Path,
+    log_folder: Path,
+    edge: Edge,
+) -> Console:
+    """Serve the console; returns once its port answers.
+
+    Args:
+        place: where, and at what address browsers find it.
+        certificate, key: PEM files, for a place with TLS.
+
+    Raises:
+        ServerError: the port is taken, or the service did not start.
+    """
+    listening = bind(place.listen)
+    bound = place.bound(listening.getsockname()[1])
+    entrance, hub = Entrance(edge), Hub()
+    governance.listen(hub.on_applied)
+    app = build_console(
+        governance, entrance=entrance, hub=hub, place=bound, log_folder=log_folder, edge=edge
+    )
+    serving = serve_app(
+        app, listening, name="console", pair=(certificate, key) if bound.tls else None
+    )
+    link = link_route(governance.contracts.tokens, entrance, bound.url)
+    return Console(url=bound.url, entrance=entrance, link=link, hub=hub, serving=serving)

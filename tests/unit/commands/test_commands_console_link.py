@@ -1,0 +1,131 @@
+"""`tds space|node|run console-link`: who has a key of the space gets a link that signs them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from commands_site import SPACE, Tds, make_space
+
+from clients.enrol import enrol
+from commands.children import free_ports
+from commands.inprocess import LocalSuperLink
+from server.console.place import parse_place
+from server.edge import system_edge
+from server.errors import ServerError
+from server.files import write_secret
+from server.service import Running, serve
+from server.space import Space, init_space
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Space:
+    """A space on free ports of this machine."""
+    ports = free_ports(4)
+    return init_space(
+        tmp_path_factory.mktemp("console") / "space",
+        name=SPACE,
+        governance_address=f"127.0.0.1:{ports[0]}",
+        enrolment_address=f"127.0.0.1:{ports[1]}",
+        superlink_address=f"127.0.0.1:{ports[2]}",
+        contracts_address=f"127.0.0.1:{ports[3]}",
+        hosts=["127.0.0.1"],
+        now=datetime.now(UTC),
+        region="CN-GD",
+    )
+
+
+def start(space: Space, *, console: bool = True) -> Running:
+    return serve(
+        space,
+        superlink=LocalSuperLink(),
+        edge=system_edge(),
+        console=parse_place("127.0.0.1:0") if console else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def running(space: Space) -> Iterator[Running]:
+    """Governance with its console."""
+    made = start(space)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def clinic(space: Space, running: Running, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An enrolled node's folder."""
+    folder = tmp_path_factory.mktemp("nodes") / "clinic"
+    join = folder.with_suffix(".join")
+    document = running.governance.enrolment.invite(
+        participant="clinic", title="", sector="", region="CN-GD", valid_s=600, role="node"
+    )
+    write_secret(join, document)
+    enrol(folder, join, region="CN-GD", now=datetime.now(UTC))
+    return folder
+
+
+@pytest.mark.parametrize("who", ["operator", "auditor", "clinic", "consumer"])
+def test_a_link_signs_its_maker_in(
+    tds: Tds, space: Space, running: Running, clinic: Path, who: str
+) -> None:
+    arguments = {
+        "operator": ("space", "console-link", "--space", str(space.folder)),
+        "auditor": ("space", "console-link", "--role", "auditor", "--space", str(space.folder)),
+        "clinic": ("node", "console-link", "--node", str(clinic)),
+        "consumer": ("run", "console-link", "--consumer", str(space.consumer_folder)),
+    }[who]
+    ran = tds(*arguments, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    url = ran.json()["url"]
+    assert url.startswith(f"{running.console_url}/enter/")
+    with httpx.Client(base_url=running.console_url, trust_env=False) as browser:
+        entered = browser.post("/enter", data={"code": url.rpartition("/")[2]})
+        assert entered.status_code == 303
+        shown = browser.get("/space")
+    assert shown.status_code == 200
+    assert "auditor</span>" in shown.text if who == "auditor" else "clinic" in shown.text
+    told = tds(*arguments)
+    assert told.out.startswith(f"{running.console_url}/enter/") and "works once" in told.out
+
+
+def test_another_role_is_no_link(tds: Tds, space: Space, running: Running) -> None:
+    ran = tds("space", "console-link", "--role", "king", "--space", str(space.folder))
+    assert ran.code == 2 and "expected operator or auditor" in ran.err
+
+
+def test_a_space_without_a_console_says_so(tds: Tds, tmp_path: Path, space: Space) -> None:
+    ports = free_ports(4)
+    other = init_space(
+        tmp_path / "space",
+        name=SPACE,
+        governance_address=f"127.0.0.1:{ports[0]}",
+        enrolment_address=f"127.0.0.1:{ports[1]}",
+        superlink_address=f"127.0.0.1:{ports[2]}",
+        contracts_address=f"127.0.0.1:{ports[3]}",
+        hosts=["127.0.0.1"],
+        now=datetime.now(UTC),
+        region="CN-GD",
+    )
+    made = start(other, console=False)
+    try:
+        assert made.console_url == ""
+        ran = tds("space", "console-link", "--space", str(other.folder))
+    finally:
+        made.stop()
+    assert ran.code == 1 and "tds serve --console" in ran.err
+
+
+def test_a_console_needs_an_endpoint_where_links_are_made(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="endpoint of the contracts"):
+        serve(
+            make_space(tmp_path / "space"),
+            superlink=LocalSuperLink(),
+            edge=system_edge(),
+            governance_listen="127.0.0.1:0",
+            enrolment_listen="127.0.0.1:0",
+            console=parse_place("127.0.0.1:0"),
+        )

@@ -1,0 +1,126 @@
+"""Following a run: what is sent, to whom, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from console_site import Bench, csrf
+
+from server.console.hub import MAX_WATCHERS_OF_ONE, Hub
+from server.console.live import Drawing, Live
+from server.errors import TooMany
+
+
+def events(answer: httpx.Response) -> Iterator[tuple[str, str]]:
+    """Server-sent events, as a browser reads them."""
+    name, data = "", []
+    for line in answer.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            data.append(line.removeprefix("data: "))
+        elif not line and name:
+            yield name, "\n".join(data)
+            name, data = "", []
+
+
+def test_a_run_is_followed_to_its_end(bench: Bench) -> None:
+    site = bench.site
+    run = site.open_run(rounds=1)
+    browser = bench.visit("auditor")
+
+    def go_on() -> None:
+        site.whole_round(run, "ask-1")
+        site.whole_round(run, "ask-2")
+
+    with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        told = events(answer)
+        assert next(told)[0] == "headline"
+        assert "No round was asked for yet" in next(told)[1]
+        worker = threading.Thread(target=go_on)
+        worker.start()
+        rest = list(told)
+        worker.join()
+    assert rest[-1] == ("end", "")
+    last = dict(rest)
+    assert last.keys() == {"headline", "run", "end"}
+    assert "2 of 2 rounds closed" in last["headline"]
+    assert 'class="state COMPLETED"' in last["headline"]
+
+
+def test_whoever_signed_out_hears_no_more(bench: Bench) -> None:
+    run = bench.site.open_run()
+    browser = bench.visit("operator")
+    with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+        told = events(answer)
+        assert [next(told)[0], next(told)[0]] == ["headline", "run"]
+        other = bench.browser()
+        other.cookies.update(browser.cookies)
+        assert other.post("/leave", data={"csrf": csrf(other)}).status_code == 303
+        bench.site.authorize(run)
+        assert list(told) == [("end", "")]
+
+
+def test_a_drawing_is_made_once_for_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = bench.site.open_run()
+    made: list[object] = []
+    draw = Live.draw
+
+    def counting(self: Live, *arguments: Any) -> Drawing:
+        made.append(arguments)
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(Live, "draw", counting)
+    for who in ("auditor", "auditor", "alpha", "alpha"):
+        with bench.visit(who).stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+            assert next(events(answer))[0] == "headline"
+    assert len(made) == 2
+
+
+def test_names_on_a_live_page_are_for_who_may_read_them(bench: Bench) -> None:
+    run = bench.site.open_run()
+    bench.site.authorize(run)
+    for who, known in (("operator", {"alpha", "beta", "gamma"}), ("alpha", {"alpha"})):
+        with bench.visit(who).stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+            told = events(answer)
+            next(told)
+            assert set(re.findall("The (alpha|beta|gamma)", next(told)[1])) == known
+
+
+def test_watchers_are_bounded_and_woken_from_any_thread() -> None:
+    hub = Hub()
+
+    async def watch() -> None:
+        stack = [hub.watching("run-1", "somebody") for _ in range(MAX_WATCHERS_OF_ONE)]
+        watchers = [one.__enter__() for one in stack]
+        with pytest.raises(TooMany), hub.watching("run-1", "somebody"):
+            pass
+        with hub.watching("run-1", "another"):
+            pass
+        threading.Thread(target=hub.close).start()
+        await asyncio.wait_for(watchers[0].changed.wait(), 5)
+        for one in stack:
+            one.__exit__(None, None, None)
+        with pytest.raises(TooMany), hub.watching("run-1", "somebody"):
+            pass
+
+    asyncio.run(watch())
+
+
+def test_the_hub_knows_the_newest_entry_about_each_run(bench: Bench) -> None:
+    site, hub = bench.site, Hub()
+    run, other = site.open_run(), site.open_run("run-2")
+    assert hub.version(run) == -1
+    site.governance.listen(hub.on_applied)
+    site.whole_round(run, "ask-1")
+    assert hub.version(run) == site.log.size - 1
+    assert hub.version(other) == -1
+    assert re.fullmatch("RoundClosed", site.kinds()[-1])

@@ -1,0 +1,252 @@
+"""The console's parts without a network: secrets, pace, words, lanes, drawings."""
+
+from __future__ import annotations
+
+import re
+import string
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from server_site import Site
+
+from server.console import svg
+from server.console.chart import charts
+from server.console.drawing import MAX_DRAWN, Drawn, draw
+from server.console.entrance import MAX_ADDRESSES, TRIES, Pace
+from server.console.kept import Kept
+from server.console.lanes import RoundCard, picture
+from server.console.pages import duration
+from server.console.words import ALL, choose
+from server.console.words_chinese import CHINESE
+from server.console.words_english import ENGLISH
+from server.edge import system_edge
+from server.errors import TooMany
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+EN = ALL["en"]
+
+
+class Clock:
+    """A moment that tests move."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def kept(clock: Clock, *, most: int = 8, most_of_one: int = 3) -> Kept[str]:
+    return Kept(
+        what="secrets",
+        most=most,
+        most_of_one=most_of_one,
+        valid=timedelta(minutes=10),
+        idle=timedelta(minutes=4),
+        clock=clock,
+        random_bytes=system_edge().random_bytes,
+    )
+
+
+def test_a_secret_opens_its_item_until_it_ends() -> None:
+    clock = Clock()
+    store = kept(clock)
+    secret, ends = store.put("alpha", "item")
+    assert re.fullmatch("[A-Za-z0-9_-]{43}", secret) and ends == NOW + timedelta(minutes=10)
+    for minutes in (3, 6, 9):
+        clock.now = NOW + timedelta(minutes=minutes)
+        assert store.get(secret) == "item"
+    clock.now = ends
+    assert store.get(secret) is None and len(store) == 0
+
+
+def test_idleness_ends_it_sooner() -> None:
+    clock = Clock()
+    store = kept(clock)
+    secret, _ = store.put("alpha", "item")
+    clock.now += timedelta(minutes=4)
+    assert store.get(secret) is None
+
+
+def test_of_many_who_take_at_once_one_gets_it() -> None:
+    store = kept(Clock())
+    secret, _ = store.put("alpha", "item")
+    got: list[str | None] = []
+    threads = [threading.Thread(target=lambda: got.append(store.take(secret))) for _ in range(16)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(got, key=str) == [*[None] * 15, "item"] and store.take(secret) is None
+
+
+def test_who_makes_too_many_loses_its_own_oldest() -> None:
+    store = kept(Clock())
+    secrets = [store.put("alpha", str(n))[0] for n in range(5)]
+    assert [store.get(one) for one in secrets] == [None, None, "2", "3", "4"]
+    for name in ("beta", "gamma"):
+        for n in range(3):
+            if len(store) < 8:
+                store.put(name, str(n))
+    with pytest.raises(TooMany):
+        store.put("delta", "x")
+    store.put("alpha", "5")  # in the place of its own
+    assert store.get(secrets[2]) is None
+
+
+@given(st.text(max_size=200))
+def test_no_guess_opens_anything(guess: str) -> None:
+    store = kept(Clock())
+    secret, _ = store.put("alpha", "item")
+    assert (store.get(guess) is not None) == (guess == secret)
+
+
+def test_the_pace_is_of_each_address_and_bounded() -> None:
+    pace = Pace()
+    for _ in range(TRIES):
+        assert pace.left("a", NOW)
+        pace.count("a", NOW)
+    assert not pace.left("a", NOW) and pace.left("b", NOW)
+    assert pace.left("a", NOW + timedelta(minutes=1))
+    for n in range(MAX_ADDRESSES + 10):
+        pace.count(str(n), NOW)
+    assert len(pace._of) == MAX_ADDRESSES
+
+
+def test_both_languages_say_the_same_things() -> None:
+    assert ENGLISH.keys() == CHINESE.keys()
+    for key, words in ENGLISH.items():
+        places = {name for _, name, _, _ in string.Formatter().parse(words) if name is not None}
+        other = {
+            name for _, name, _, _ in string.Formatter().parse(CHINESE[key]) if name is not None
+        }
+        assert places == other, key
+        assert CHINESE[key].strip() and words.strip()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "expected"),
+    [
+        ("", "", "en"),
+        ("zh", "en", "zh"),
+        ("xx", "zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("", "en;q=0.5, zh-Hans;q=0.7", "zh"),
+        ("", "fr, de", "en"),
+        ("", "en-GB,zh", "en"),
+        ("", "zh;q=wrong, en;q=0.1", "en"),
+        ("", "zhx", "en"),
+        ("", "," * 2000, "en"),
+    ],
+)
+def test_languages(chosen: str, accepted: str, expected: str) -> None:
+    assert choose(chosen, accepted).language == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(None, ""), (0.25, "0.2 s"), (42, "42 s"), (600, "10 min"), (9000, "2.5 h")],
+)
+def test_durations(seconds: float | None, told: str) -> None:
+    assert duration(EN, seconds) == told
+
+
+def test_a_picture_of_a_run_in_all_its_states(site: Site) -> None:
+    site.withdraw(site.nodes["gamma"])
+    run = site.open_run(rounds=3)
+    seen = []
+
+    def look() -> None:
+        view = site.governance.runs.get(site.nodes["alpha"].identity, run)
+        with site.governance.reading() as connection:
+            from server import queries
+
+            attempts = queries.rounds(connection, run)
+            receipts = queries.receipts(
+                connection, [one.permit_id for one in attempts if one.permit_id]
+            )
+        told = picture(view.row, attempts, receipts)
+        places = {
+            lane.participant: [place.outcome if place else "" for place in lane.places]
+            for lane in told.lanes
+        }
+        seen.append((told.done, told.left_s, places))
+
+    look()
+    first = site.authorize(run, "ask-1")
+    look()
+    site.submit(first, site.nodes["alpha"])
+    site.tick(10)
+    site.close_round(first)
+    look()
+    second = site.authorize(run, "ask-2")
+    third = site.authorize(run, "ask-3")  # another attempt at the same round
+    assert second.permit_id != third.permit_id
+    site.submit(third, site.nodes["alpha"], site.nodes["beta"])
+    site.tick(10)
+    site.close_round(third)
+    look()
+    assert [done for done, _, _ in seen] == [0, 0, 1, 2]
+    assert [left for _, left, _ in seen] == [None, None, None, 20.0]
+    assert seen[0][2] == {}
+    assert seen[1][2] == {"alpha": ["at-work"], "beta": ["at-work"], "gamma": ["refused"]}
+    assert seen[2][2] == {"alpha": ["received"], "beta": ["left-out"], "gamma": ["refused"]}
+    assert seen[3][2] == {
+        "alpha": ["received", "received"],
+        "beta": ["left-out", "received"],
+        "gamma": ["refused", "refused"],
+    }
+
+
+def card(n: int, **figures: float) -> RoundCard:
+    return RoundCard(
+        number=n,
+        kind="train",
+        attempt=1,
+        state="CLOSED",
+        quorum_met=True,
+        figures=figures,
+        counts={},
+        seconds=1.0,
+    )
+
+
+def test_charts_of_odd_figures() -> None:
+    said = "{name}: {first} to {last}"
+    rounds = [card(1, loss=0.5, nan=float("nan")), card(2, loss=0.5, big=1e30, nan=float("nan"))]
+    drawn = dict(charts(rounds, said=said, evaluation="evaluation"))
+    assert drawn.keys() == {"loss", "big"}
+    assert "loss: 0.5 to 0.5" in drawn["loss"]
+    assert "nan" not in drawn["loss"] and "inf" not in drawn["big"]
+    assert charts([], said=said, evaluation="evaluation") == []
+    many = [card(1, **{f"figure{n}": float(n) for n in range(20)})]
+    assert len(charts(many, said=said, evaluation="evaluation")) == 6
+
+
+def test_a_drawing_is_bounded_and_escaped() -> None:
+    people = [
+        Drawn(
+            id=f"p-{n}",
+            name='<b onload="x">&',
+            role="node",
+            region="" if n % 2 else "CN-GD",
+            active=n % 3 > 0,
+            up=n % 2 == 0,
+            note="</svg>",
+        )
+        for n in range(MAX_DRAWN + 5)
+    ]
+    made = draw(people, say=EN, title="<t>", text='"')
+    assert made.count("<circle") == MAX_DRAWN
+    assert "and 5 more" in made and "region not known" in made
+    assert "<b" not in made and made.count("</svg>") == 1
+    assert draw([], say=EN, title="", text="").startswith("<svg")
+
+
+@given(st.text(max_size=60), st.integers(min_value=3, max_value=40))
+def test_cut_fits(text: str, most: int) -> None:
+    cut = svg.cut(text, most)
+    assert svg.width(cut) <= most + 1  # the ellipsis may count as wide
+    assert cut == text or "…" in cut
