@@ -84,9 +84,10 @@ def initial_model(config: Mapping[str, ConfigValue], *, folder: Path | None = No
         sys.path.insert(0, str(folder))
     try:
         arrays = getattr(importlib.import_module(module), attribute)(dict(config))
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the app's own code: whatever it raises, the run ends with a word
         raise ServerError(
-            f"run config initial-model: {name!r} cannot be loaded: {error}"
+            f"run config initial-model: expected {name!r} to make a model, got "
+            f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(arrays, ArrayRecord):
         raise ServerError(

@@ -119,7 +119,7 @@ class Pace:
     def left(self, address: str, now: datetime) -> bool:
         """Whether fewer than `TRIES` went wrong within `TRIES_WITHIN`."""
         with self._lock:
-            wrong = self._of.get(address, ())
+            wrong = self._of.get(address) or deque()
             return len(wrong) < TRIES or now - wrong[0] >= TRIES_WITHIN
 
     def count(self, address: str, now: datetime) -> None:
