@@ -58,9 +58,9 @@ def main(grid: Grid, context: Context) -> None:
         )
         try:
             loop.run(run, initial=lambda: initial_model(config))
-        except ServerError as error:
-            if _is_final(error):
-                governance.stop_run(run.run, reason=str(error)[:MAX_REASON], failed=True)
+        except Exception as error:  # told, so that nobody waits for this run, and raised again
+            if reason := end_reason(error):
+                governance.stop_run(run.run, reason=reason, failed=True)
             raise
 
 
@@ -97,11 +97,14 @@ def initial_model(config: Mapping[str, ConfigValue], *, folder: Path | None = No
     return {key: array.numpy() for key, array in arrays.items()}
 
 
-def _is_final(error: ServerError) -> bool:
-    """Whether the run cannot go on: not if governance is away, or this ServerApp was replaced."""
-    if isinstance(error, GovernanceRefused):
-        return error.code not in {"ABORTED", "NOT_FOUND"}
-    return not isinstance(error, GovernanceUnavailable)
+def end_reason(error: Exception) -> str:
+    """Why the run cannot go on; "" if governance is away, or this ServerApp was replaced."""
+    if isinstance(error, GovernanceUnavailable):
+        return ""
+    if isinstance(error, GovernanceRefused) and error.code in {"ABORTED", "NOT_FOUND"}:
+        return ""
+    told = str(error) if isinstance(error, ServerError) else f"{type(error).__name__}: {error}"
+    return (told or "the ServerApp failed")[:MAX_REASON]
 
 
 def _report(number: int, metrics: Mapping[str, str], timing: RoundTiming) -> None:

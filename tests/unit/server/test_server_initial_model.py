@@ -1,4 +1,4 @@
-"""The first model comes from the app's own code, which may do anything."""
+"""The first model comes from the app's own code, which may do anything; how a run ends then."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.app import initial_model
-from server.errors import ServerError
+from server.app import MAX_REASON, end_reason, initial_model
+from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError
 
 MODULE = """
 def raises(config):
@@ -42,3 +42,19 @@ def test_an_app_without_a_first_model_ends_the_run_with_a_word(
 ) -> None:
     with pytest.raises(ServerError, match=f"initial-model: .*{said}"):
         initial_model({"initial-model": name})
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ServerError("nobody may take part"), "nobody may take part"),
+        (GovernanceRefused("INTERNAL", "is stopped"), "governance refused (INTERNAL): is stopped"),
+        (GovernanceRefused("ABORTED", "replaced"), ""),
+        (GovernanceRefused("NOT_FOUND", "no such run"), ""),
+        (GovernanceUnavailable("away"), ""),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (ServerError("x" * 5000), "x" * MAX_REASON),
+    ],
+)
+def test_a_run_ends_unless_somebody_else_can_go_on_with_it(error: Exception, reason: str) -> None:
+    assert end_reason(error) == reason
