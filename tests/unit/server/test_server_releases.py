@@ -319,13 +319,17 @@ def stopped(site: Site, answer: RoundAnswer) -> object:
     return release(site, answer)
 
 
-def of_the_log_alone(site: Site, answer: RoundAnswer) -> object:
+def from_the_log_alone(site: Site) -> None:
     """The registry is lost, and made again."""
-    send(site, answer)
     site.close()
     for file in site.space.database.parent.glob(site.space.database.name + "*"):
         file.unlink()
     site.open()
+
+
+def of_the_log_alone(site: Site, answer: RoundAnswer) -> object:
+    send(site, answer)
+    from_the_log_alone(site)
     return release(site, answer)
 
 
@@ -390,6 +394,20 @@ def test_after_a_release_no_receipt_and_no_other_attempt(site: Site) -> None:
     both = (site.nodes["alpha"].online, site.nodes["beta"].online)
     next_ = site.authorize(run, "ask-2", model=permit.model, online=both)
     assert site.permit(next_).body.round == 2
+
+
+def test_a_registry_made_from_the_log_knows_what_was_released(site: Site) -> None:
+    run = masked_run(site)
+    answer = site.authorize(run)
+    send(site, answer)
+    release(site, answer)
+    from_the_log_alone(site)
+    refused(site, lambda: release(site, answer), "mask-key-gone", RuleBroken)
+    refused(site, lambda: site.authorize(run, "ask-2"), "released-already", RuleBroken)
+    site.close_round(answer)  # what was handed out may be used
+    other = masked_run(site, "run-2")
+    two = (site.nodes["alpha"].online, site.nodes["beta"].online)
+    refused(site, lambda: site.authorize(other, online=two), "cohorts-too-alike", RuleBroken)
 
 
 @pytest.mark.parametrize("failed", [True, False])
