@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
 from policies.canonical import Json
 from policies.claim import Claim
@@ -16,12 +17,13 @@ from policies.permit import PermitBody
 from policies.post_duties import unfulfilled
 from policies.release import NO_REPLY, withdrawn_before_release
 from policies.statements import RunSpec
+from server import queries, released
 from server.agreements import Agreements
 from server.duties import check_declared
 from server.errors import BadInput, RuleBroken
-from server.receipt_checks import PermittedRound
+from server.receipt_checks import PermittedRound, permitted_round
 from server.released import Released
-from server.rows import ReceiptRow
+from server.rows import ReceiptRow, RoundRow, RunRow
 
 MAX_METRICS: Final = 64
 _METRICS: Final = TypeAdapter(dict[Id, Decimal])
@@ -88,6 +90,70 @@ def check_borne_out(
     changed = claim["model"] != permit.model
     if changed and (permit.kind == "evaluate" or not result):
         raise RuleBroken(f"{permit.id}: expected the model unchanged, {permit.model}")
+
+
+def close_body(
+    round_: PermittedRound,
+    rows: Sequence[ReceiptRow],
+    claims: Mapping[str, Claim],
+    claim: Mapping[str, Any],
+    opened: Released | None,
+    agreements: Agreements,
+) -> dict[str, Json]:
+    """The body of `RoundClosed`.
+
+    Args:
+        rows: outcomes under the round's permit.
+        claims: the cohort's agreements, by id.
+        claim: as for `check_borne_out`, which has to be asked before.
+        opened: the release of the round's masks, if there was one.
+    """
+    run, permit = round_.run, round_.permit
+    accepted = in_result(rows, opened)
+    taking_part = {row.participant for row in accepted}
+    used = taking_part if permit.kind == "train" and claim["quorum_met"] else ()
+    return {
+        "run": run.id,
+        "round": permit.round,
+        "kind": permit.kind,
+        "attempt": permit.attempt,
+        "permit": round_.digest,
+        "permit_id": permit.id,
+        "accepted": [
+            {
+                "participant": row.participant,
+                "product": row.product,
+                "rows": row.rows_used,
+                "receipt": row.receipt,
+            }
+            for row in accepted
+        ],
+        "left_out": left_out(permit, rows, opened, claims),
+        "model": claim["model"],
+        "metrics": claim["metrics"],
+        "quorum_met": claim["quorum_met"],
+        "duties": claim["duties"],
+        "derived": derived_after(round_, used, claims, agreements),
+        "previous": run.last_close,
+    }
+
+
+def close_of_released(
+    connection: Connection, run: RunRow, row: RoundRow, agreements: Agreements
+) -> dict[str, Json] | None:
+    """What closes an open training round without a result when its run ends: one whose masks were
+    released is never tried again, so that giving it up would leave the run without a next round.
+
+    None for any other round, which is given up.
+    """
+    opened = released.of_permit(connection, row.permit_id or "")
+    if opened is None or row.kind != "train":
+        return None
+    round_ = permitted_round(row, run)
+    claim = {"model": round_.permit.model, "metrics": {}, "quorum_met": False, "duties": {}}
+    claims = queries.claims(connection, [one.agreement for one in round_.permit.cohort])
+    rows = queries.receipts(connection, [round_.permit.id])
+    return close_body(round_, rows, claims, claim, opened, agreements)
 
 
 def derived_after(

@@ -71,7 +71,12 @@ def load_round(connection: Connection, caller: Identity, permit_id: str) -> Perm
         raise NotAllowed(f"{permit_id}: expected a permit of {caller.participant}, is another's")
     if row.state == "ABANDONED":
         raise Superseded(f"{permit_id}: a newer attempt at this round took its place")
-    permit = PermitBody.from_json(json.loads(row.permit_body))
+    return permitted_round(row, run)
+
+
+def permitted_round(row: RoundRow, run: RunRow) -> PermittedRound:
+    """An attempt that has a permit, ready to be looked at."""
+    permit = PermitBody.from_json(json.loads(row.permit_body or ""))
     by_place = {(member.participant, member.product): member for member in permit.cohort}
     members = {
         verdict["node_id"]: by_place[verdict["participant"], verdict["product"]]

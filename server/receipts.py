@@ -22,7 +22,7 @@ from policies.evaluate import Reason
 from policies.fields import Sha256, instant, parse_instant
 from server import queries, released
 from server.agreements import Agreements
-from server.closes import check_borne_out, check_close, derived_after, in_result, left_out
+from server.closes import check_borne_out, check_close, close_body, in_result
 from server.dsp.transfer_steps import on_run_ended
 from server.edge import Edge
 from server.errors import BadInput, RuleBroken
@@ -220,35 +220,10 @@ class Receipts:
         opened: Released | None,
     ) -> list[bytes]:
         run, permit = round_.run, round_.permit
-        accepted = in_result(rows, opened)
-        taking_part = {row.participant for row in accepted}
+        taking_part = {row.participant for row in in_result(rows, opened)}
         check_borne_out(round_, taking_part, claim, opened=opened is not None)
-        used = taking_part if permit.kind == "train" and claim["quorum_met"] else ()
         time = instant(self._edge.clock())
-        body = {
-            "run": run.id,
-            "round": permit.round,
-            "kind": permit.kind,
-            "attempt": permit.attempt,
-            "permit": round_.digest,
-            "permit_id": permit.id,
-            "accepted": [
-                {
-                    "participant": row.participant,
-                    "product": row.product,
-                    "rows": row.rows_used,
-                    "receipt": row.receipt,
-                }
-                for row in accepted
-            ],
-            "left_out": left_out(permit, rows, opened, claims),
-            "model": claim["model"],
-            "metrics": claim["metrics"],
-            "quorum_met": claim["quorum_met"],
-            "duties": claim["duties"],
-            "derived": derived_after(round_, used, claims, self._agreements),
-            "previous": run.last_close,
-        }
+        body = close_body(round_, rows, claims, claim, opened, self._agreements)
         entries = [entry_bytes("RoundClosed", time=time, body=body)]
         if permit.kind == "evaluate":
             reason = "all rounds are closed"

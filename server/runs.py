@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +23,15 @@ from policies.canonical import Json, canonical_bytes, parse_canonical
 from policies.entries import MAX_ENTRY_BYTES, entry_bytes
 from policies.errors import PolicyError
 from policies.fields import instant
+from policies.parts import log_lines
 from policies.refusals import filing_reasons
 from policies.release import large_enough
 from policies.runconfig import ConfigValue, config_from_json, config_to_json
 from policies.statements import RunSpec
 from server import accounts, queries, registry, released
+from server.agreements import Agreements
 from server.bundles import fuse_config, load_bundle
+from server.closes import close_of_released
 from server.disclosing import Disclosing
 from server.dsp.transfer_steps import on_run_ended, on_run_opened, on_run_resumed
 from server.edge import Edge
@@ -65,6 +69,7 @@ class Runs:
         self._superlink = superlink
         self._apps_folder = apps_folder
         self._edge = edge
+        self._agreements = Agreements()
         # Held while Flower gets a run and it is bound: the ServerApp, which starts at once and
         # asks `find`, must not come before the binding. Permits of other runs do not wait for it.
         self._submitting = threading.Lock()
@@ -238,10 +243,19 @@ class Runs:
         by = caller.participant
         state, reason = ("FAILED", "its app failed") if failed else ("STOPPED", f"stopped by {by}")
         moment = instant(self._edge.clock())
+        entries: list[bytes] = []
         with self._journal.reading() as connection:
-            still = queries.open_rounds(connection, row.id)
             transfers = on_run_ended(connection, run=row.id, state=state, time=moment)
-        entries = [abandon_entry(one, time=moment, reason="the run ended") for one in still]
+            for one in queries.open_rounds(connection, row.id):
+                body = close_of_released(connection, row, one, self._agreements)
+                if body is None:
+                    entries.append(abandon_entry(one, time=moment, reason="the run ended"))
+                    continue
+                entries.append(entry_bytes("RoundClosed", time=moment, body=body))
+                # The journal's lock is held and the log is settled: the next line is its size.
+                last = self._journal.log.size + len(log_lines(entries[-1])) - 1
+                model = str(body["model"])
+                row = replace(row, closed_rounds=one.round, model=model, last_close=last)
         commitment = self._disclosing.commit_reason(said, about=by)
         entries.append(
             end_entry(row, state=state, reason=reason, time=moment, by=by, said=commitment)

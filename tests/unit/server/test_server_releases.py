@@ -319,13 +319,17 @@ def stopped(site: Site, answer: RoundAnswer) -> object:
     return release(site, answer)
 
 
-def of_the_log_alone(site: Site, answer: RoundAnswer) -> object:
+def from_the_log_alone(site: Site) -> None:
     """The registry is lost, and made again."""
-    send(site, answer)
     site.close()
     for file in site.space.database.parent.glob(site.space.database.name + "*"):
         file.unlink()
     site.open()
+
+
+def of_the_log_alone(site: Site, answer: RoundAnswer) -> object:
+    send(site, answer)
+    from_the_log_alone(site)
     return release(site, answer)
 
 
@@ -392,10 +396,47 @@ def test_after_a_release_no_receipt_and_no_other_attempt(site: Site) -> None:
     assert site.permit(next_).body.round == 2
 
 
-def test_a_released_round_that_was_given_up_is_never_tried_again(site: Site) -> None:
+def test_a_registry_made_from_the_log_knows_what_was_released(site: Site) -> None:
     run = masked_run(site)
     answer = site.authorize(run)
     send(site, answer)
+    release(site, answer)
+    from_the_log_alone(site)
+    refused(site, lambda: release(site, answer), "mask-key-gone", RuleBroken)
+    refused(site, lambda: site.authorize(run, "ask-2"), "released-already", RuleBroken)
+    site.close_round(answer)  # what was handed out may be used
+    other = masked_run(site, "run-2")
+    two = (site.nodes["alpha"].online, site.nodes["beta"].online)
+    refused(site, lambda: site.authorize(other, online=two), "cohorts-too-alike", RuleBroken)
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_run_that_ends_after_a_release_goes_on_with_the_next_round(
+    site: Site, failed: bool
+) -> None:
+    run = masked_run(site)
+    answer = site.authorize(run)
+    send(site, answer)
+    withdraw(site, "beta")
+    release(site, answer)
+    view = site.governance.runs.stop(CONSUMER, run, failed=failed)
+    permit = site.permit(answer).body
+    body = last(site, "RoundClosed")
+    assert (body["quorum_met"], body["model"]) == (False, permit.model)
+    assert [one["participant"] for one in body["accepted"]] == ["alpha", "gamma"]
+    assert (view.row.closed_rounds, view.row.model) == (1, permit.model)
+    assert "RoundAbandoned" not in site.kinds()
+    refused(site, lambda: release(site, answer), "round-closed", RuleBroken)
+    site.governance.runs.resume(CONSUMER, run)
+    whole_round(site, run, "ask-2", "alpha", "gamma")
+    assert last(site, "RoundClosed")["previous"] == site.kinds().index("RoundClosed")
+
+
+def test_a_released_evaluation_that_was_given_up_is_never_tried_again(site: Site) -> None:
+    run = masked_run(site, rounds=1)
+    whole_round(site, run, "ask-1")
+    answer = site.authorize(run, "ask-2")
+    send(site, answer, rows_used=0)
     release(site, answer)
     resumed = site.governance.runs.resume(CONSUMER, run)  # its ServerApp died; the permit is open
     assert resumed.row.state == "RUNNING"
