@@ -70,6 +70,8 @@ class Releases:
             return
         for text in _unfit(release, permit, standing):
             yield "release-cohort", f"{permit.id}: {text}"
+        if permit.privacy is not None:
+            return  # its noise is counted, whatever else was opened
         ours = cohorts(release.groups)
         about = self._about.setdefault((permit.model, permit.kind, permit.app), {})
         for theirs, (at, theirs_least) in about.items():

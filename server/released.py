@@ -52,6 +52,7 @@ def put(connection: Connection, index: int, body: Mapping[str, Any]) -> None:
         "model": permit["model"],
         "app": permit["app"],
         "least": permit["min_cohort"],
+        "private": permit["privacy"] is not None,
         "body": json.dumps(body),
         "entry": index,
     }
@@ -76,11 +77,12 @@ def of_round(connection: Connection, run: str, kind: str, number: int) -> Releas
 
 
 def beside(connection: Connection, permit: PermitBody) -> list[Beside]:
-    """What was released about the same model, kind and app, by whatever run and consumer."""
+    """What was released about the same model, kind and app without noise, by whatever run."""
     same = (
         (RELEASES.c.model == permit.model)
         & (RELEASES.c.kind == permit.kind)
         & (RELEASES.c.app == permit.app)
+        & RELEASES.c.private.is_(False)
     )
     # The same cohort about the same model again and again is read once.
     groups = func.json_extract(RELEASES.c.body, "$.groups")
@@ -110,8 +112,10 @@ def differencing(
 ) -> str:
     """Why these groups must not be opened beside what was, in words; "" if they may.
 
-    See `policies.release.told_apart` for what this does not stop.
+    Sums with noise may: what all of them tell together is counted (`policies.privacy_budget`). See `policies.release.told_apart` for what this does not stop.
     """
+    if permit.privacy is not None:
+        return ""
     ours = cohorts(groups)
     for one in before:
         least = max(permit.min_cohort, one.least)

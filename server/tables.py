@@ -263,6 +263,7 @@ RELEASES = Table(
     Column("model", Text, nullable=False),
     Column("app", Text, nullable=False),
     Column("least", Integer, nullable=False),
+    Column("private", Boolean, nullable=False),
     Column("body", Text, nullable=False),
     Column("entry", Integer, nullable=False),
     UniqueConstraint("run", "kind", "round"),

@@ -20,6 +20,7 @@ from sum_site import (
     send,
 )
 
+from auditors.shares import replay_log
 from policies.canonical import canonical_bytes, parse_json, sha256_hex
 from policies.release import dealt
 from server.errors import BadInput, NotAllowed, NotKnown, RuleBroken, Superseded, Unavailable
@@ -535,6 +536,25 @@ def test_other_groups_about_one_model_tell_who_moved(site: Site) -> None:
     site.close_round(answer)
     other = masked_run(site, "run-2", groups=2)
     refused(site, lambda: site.authorize(other), "cohorts-too-alike", RuleBroken)
+
+
+@pytest.mark.parametrize("private", [(True, True), (True, False), (False, True)])
+def test_sums_with_noise_may_be_alike_since_what_they_tell_is_counted(
+    site: Site, private: tuple[bool, bool]
+) -> None:
+    first, second = (
+        masked_run(site, f"run-{number}", privacy={**PRIVACY, "tolerated": 1} if noisy else None)
+        for number, noisy in enumerate(private)
+    )
+    answer = site.authorize(first)
+    send(site, answer, noise=PRIVACY["noise"] if private[0] else "")
+    release(site, answer)
+    site.close_round(answer)
+    two = (site.nodes["alpha"].online, site.nodes["beta"].online)
+    answer = site.authorize(second, online=two)
+    send(site, answer, "alpha", "beta", noise=PRIVACY["noise"] if private[1] else "")
+    assert release(site, answer).release.groups == [["alpha", "beta"]]
+    assert replay_log(site.space.log_folder, jobs=1).violations == ()
 
 
 def test_another_model_is_another_matter(site: Site) -> None:
