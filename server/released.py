@@ -112,7 +112,8 @@ def differencing(
 ) -> str:
     """Why these groups must not be opened beside what was, in words; "" if they may.
 
-    Sums with noise may: what all of them tell together is counted (`policies.privacy_budget`). See `policies.release.told_apart` for what this does not stop.
+    Sums with noise may: what all of them tell together is counted (`policies.privacy_budget`). See
+    `policies.release.told_apart` for what this does not stop.
     """
     if permit.privacy is not None:
         return ""
