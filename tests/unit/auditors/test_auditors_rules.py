@@ -250,7 +250,7 @@ PRIVACY = {
     **{"unit": "record", "parts": 8, "sample": "1", "noise": "4", "by": "nodes"},
     **{"tolerated": 0, "delta": "0.00001"},
 }
-SUM = {"secure_sum": "governance", "clip_norm": "1"}
+SUM = {"secure_sum": "governance", "clip_norm": "1", "min_cohort": 3}
 
 
 def spec(**changes: Any) -> Callable[[Story], Story]:
