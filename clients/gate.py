@@ -291,7 +291,6 @@ def _check_agreement(
         ),
     )
     if report.effect is not Effect.PERMIT:
-        room = room_of(record.given.losses, body.privacy)
-        reasons = report.reasons() if room is None else room.told(report)
+        reasons = room_of(record.given.losses, body.privacy).told(report)
         raise refused("agreement-denies", "; ".join(reason.text for reason in reasons))
     return agreement, record, report

@@ -58,7 +58,7 @@ class Candidate:
         facts: hard refusals found before policy, such as a withdrawn consent.
         state: every known left value but those of the cohort, which are decided here.
         rows: of the product, for its share in the cohort; 0 if not known.
-        room: what a refusal on ε is told with; None where the run has no privacy.
+        room: what a refusal on ε is told with; None says no more than the report.
     """
 
     participant: str

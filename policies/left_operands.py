@@ -187,6 +187,7 @@ OPERANDS: Mapping[str, Operand] = MappingProxyType(
                 source="the run's plan; unknown where it states none",
                 subject="the δ that ε is stated at",
                 code="delta-not-allowed",
+                advice="start the run with --noise and --delta",
                 most=Decimal(1),
             ),
             Operand(

@@ -61,9 +61,11 @@ def epsilon_after(given: Losses, privacy: Privacy | None) -> Decimal | None:
     return epsilon(given.plus(loss_of(privacy.event())), Decimal(privacy.delta))
 
 
-def room_of(given: Losses, privacy: Privacy | None) -> Room | None:
+def room_of(given: Losses, privacy: Privacy | None) -> Room:
     """What a refusal on ε is told with."""
-    return None if privacy is None else Room(given, privacy.event(), Decimal(privacy.delta))
+    if privacy is None:
+        return Room(given, None, None)
+    return Room(given, privacy.event(), Decimal(privacy.delta))
 
 
 def left_values(

@@ -9,15 +9,18 @@ from functools import lru_cache
 from typing import Final
 
 from policies.evaluate import Report
+from policies.operands import OPERANDS
 from policies.outcomes import Outcome
 from policies.privacy_budget import MOST_ROUNDS, STEP, remaining_rounds
 from policies.privacy_loss import MOST_NOISE, Event, Losses
 from policies.results import ConstraintResult, LogicResult, Reason, Result
 from policies.values import decimal_text
 
-CODE: Final = "epsilon-exhausted"
+CODE: Final = OPERANDS["epsilon"].code
+UNKNOWN: Final = "unknown-value"
 MAX_TOLD: Final = 2
 MAX_DOUBLINGS: Final = 8
+_NOT_KNOWN: Final = f"{OPERANDS['epsilon'].subject} is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +29,31 @@ class Room:
 
     Attributes:
         given: all losses of the product so far, under any agreement.
-        event: of one use in the run, accounted at `delta`.
+        event: of one use in the run, accounted at `delta`; None of a run without privacy.
     """
 
     given: Losses
-    event: Event
-    delta: Decimal
+    event: Event | None
+    delta: Decimal | None
 
     def told(self, report: Report) -> tuple[Reason, ...]:
-        """The report's reasons; those on ε say what would fit."""
-        reasons = report.reasons()
-        limit = min(_limits(report), default=None)
-        if limit is None or all(one.code != CODE for one in reasons):
-            return reasons
+        """The report's reasons; those on ε say what would fit, or why no ε is known."""
+        return tuple(self._told(reason, report) for reason in report.reasons())
+
+    def _told(self, reason: Reason, report: Report) -> Reason:
+        if reason.code == UNKNOWN and reason.text.startswith(_NOT_KNOWN):
+            return Reason(reason.code, f"{reason.text}; {self._why()}")
+        limit = min(_limits(report), default=None) if reason.code == CODE else None
+        if limit is None or self.event is None or self.delta is None:
+            return reason
         words = _words(self.given, self.event, self.delta, limit)
-        return tuple(
-            Reason(one.code, f"{one.text}; {words}") if one.code == CODE else one for one in reasons
-        )
+        return Reason(reason.code, f"{reason.text}; {words}")
+
+    def _why(self) -> str:
+        if self.event is None:
+            return "the run has no differential privacy, so that nothing bounds what it would tell"
+        times = "once" if self.given.unbounded == 1 else f"{self.given.unbounded} times"
+        return f"the product was used {times} without differential privacy, which nothing bounds"
 
 
 @lru_cache(maxsize=1024)

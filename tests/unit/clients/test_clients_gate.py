@@ -703,8 +703,15 @@ def test_a_product_that_was_used_without_privacy_has_no_epsilon(losses: str) -> 
     given = Amounts(losses=parse_losses(losses), delta=Decimal("0.00001"))
     document = agreement(lteq("epsilon", "1000", "decimal"))
     world.records["agreement-clinic-a"] = record(document, given=given)
-    permit = world.permit(cohort=[member("clinic-a", RECEIPT_KEY)], privacy=PRIVACY)
-    assert world.refusal(permit) == "agreement-denies"
+    cohort = [member("clinic-a", RECEIPT_KEY)]
+    for privacy, says in (
+        (PRIVACY, "was used once without"),
+        (None, "the run has no differential"),
+    ):
+        with pytest.raises(GateRefused) as caught:
+            world.check(world.permit(cohort=cohort, privacy=privacy))
+        assert "the privacy loss ε is not known" in caught.value.refusal.text
+        assert says in caught.value.refusal.text
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,12 @@ def test_a_product_that_was_used_without_privacy_has_no_bound_any_more(site: Sit
     run = limited_among(site, at_most("epsilon", "100", "decimal"), **private())
     assert takes_part(site.authorize(run, "ask-1"))
     site.authorize(site.open_run("run-2", agreements=["agreement-alpha"]), "ask-2")
-    assert refusals(site.authorize(run, "ask-3")) == {"alpha": ["unknown-value"]}
+    verdict = site.authorize(run, "ask-3").verdicts[0]
+    assert [one["text"] for one in verdict["reasons"]] == [
+        "the privacy loss ε is not known; the agreement allows at most 100 (permission 1, "
+        "constraint 1); the product was used once without differential privacy, which nothing "
+        "bounds"
+    ]
     shown = spent(site, "limited")
     assert (shown["epsilon"], shown["delta"]) == (None, "0.00001")
 
