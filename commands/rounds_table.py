@@ -38,9 +38,9 @@ def seconds(entry: dict[str, Any]) -> float | None:
 
 
 def rounds_view(rounds: Sequence[dict[str, Any]], *, title: str) -> RenderableType:
-    """The table, and below it why enterprises did not take part."""
+    """The table, and below it why enterprises did not take part, or a round came to nothing."""
     table = rounds_table(rounds, title=title)
-    whole = full_reasons(rounds)
+    whole = [*full_reasons(rounds), *no_results(rounds)]
     return Group(table, Text("\n".join(whole))) if whole else table
 
 
@@ -89,6 +89,23 @@ def full_reasons(rounds: Sequence[dict[str, Any]]) -> list[str]:
             if before.get(name) != item["code"]:
                 found.append(f"{name}, from {_named(entry)}: {plain(str(item['text']))}")
         before = {name: str(item["code"]) for name, item in out.items()}
+    return found
+
+
+def no_results(rounds: Sequence[dict[str, Any]]) -> list[str]:
+    """Which rounds were closed without a result, and what can be told of why."""
+    found = []
+    for entry in rounds:
+        if entry["state"] != "CLOSED" or entry.get("quorum_met") is not False:
+            continue
+        opened = entry.get("released")
+        why = "fewer updates than its quorum asks for, or than may be released together"
+        if opened:
+            why = (
+                f"the masks of {', '.join(opened)} were released, but their sum is not of what "
+                "their receipts say, or the ServerApp that asked for it ended"
+            )
+        found.append(plain(f"{_named(entry)} has no result: {why}"))
     return found
 
 

@@ -138,6 +138,11 @@ class Loop:
             ServerError: governance refused the round or cannot be reached.
         """
         spec = RunSpec.from_json(parse_json(run.spec_json, max_bytes=1 << 20))
+        if spec.secure_sum == "pairwise":  # before any permit: each costs its owners a use
+            raise ServerError(
+                f"run {run.run}: secure_sum: expected none or governance, which this ServerApp can "
+                "open, got pairwise"
+            )
         data = self.models.load(run.model) if run.model else pack_tensors(initial())
         digest = self.models.save(data)
         pace = Pace(self.poll_s)
@@ -236,10 +241,8 @@ class Loop:
         """How this round's updates are added, as its run says."""
         if spec.secure_sum == "none":
             return PlainAdding(model, quorum=spec.quorum, how=spec.aggregation)
-        if spec.secure_sum == "governance":
-            masked, release = MaskedRound.of(answer.permit), self.governance.release_masks
-            return MaskedAdding(masked, release, model, quorum=spec.quorum, how=spec.aggregation)
-        raise ServerError(f"secure_sum: expected none or governance, got {spec.secure_sum}")
+        masked, release = MaskedRound.of(answer.permit), self.governance.release_masks
+        return MaskedAdding(masked, release, model, quorum=spec.quorum, how=spec.aggregation)
 
     def _ask(
         self, run: pb.Run, number: int, kind: str, model: bytes, watch: Watch

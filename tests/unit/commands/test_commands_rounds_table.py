@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from commands.rounds_table import full_reasons, rounds_view, short_reason, used
+from commands.rounds_table import full_reasons, no_results, rounds_view, short_reason, used
 
 LAW = "Crossing needs a filing number: the product has no filing number (baseline cross-border 1.0)"
 
@@ -50,6 +50,26 @@ def printed(rounds: list[dict[str, Any]]) -> str:
 )
 def test_a_reason_is_told_in_a_few_words(code: str, text: str, short: str) -> None:
     assert short_reason(out("beta", code, text)) == short
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"quorum_met": True, "released": ["alpha", "beta"]}, []),
+        ({"quorum_met": None, "state": "AUTHORIZED"}, []),
+        ({"quorum_met": False, "released": None}, ["round 1 has no result: fewer updates than"]),
+        (
+            {"quorum_met": False, "released": ["alpha", "beta"]},
+            ["round 1 has no result: the masks of alpha, beta were released, but their sum"],
+        ),
+        ({"quorum_met": False, "kind": "evaluate"}, ["the evaluation has no result: fewer"]),
+    ],
+)
+def test_a_round_without_a_result_says_so(changes: dict[str, Any], told: list[str]) -> None:
+    found = no_results([entry(1) | changes])
+    assert len(found) == len(told)
+    assert all(one.startswith(begin) for one, begin in zip(found, told, strict=True))
+    assert all(line in " ".join(printed([entry(1) | changes]).split()) for line in told)
 
 
 def test_the_table_is_brief_and_each_reason_stands_below_it_once() -> None:
