@@ -16,6 +16,7 @@ from rich.live import Live
 
 from clients.appbundle import build_bundle
 from commands.compare import compare_accuracy
+from commands.console_link import ask_link
 from commands.demo_audit import WITNESSES, audit, await_witnesses, bytes_left, demand_witnesses
 from commands.demo_folder import fresh_folder
 from commands.demo_open import keep_open
@@ -192,6 +193,8 @@ def _train(
         config=CONFIG,
     )
     run = local.open_run(spec)
+    with local.operator() as operator:
+        tell(f"watch it in a browser, until all ends: {ask_link(operator).url}")
     tell(
         f"run {run.run} for {PURPOSE}: updates leave masked, with noise {plan.noise}; "
         f"{WITHDRAWS} will withdraw its consent in the middle, and {SPENDS_OUT}'s budget runs out"

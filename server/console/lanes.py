@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from policies.fields import parse_instant
+from server.console.privacy import Loss, loss
 from server.rows import ENDED, ReceiptRow, RoundRow, RunRow
 
 SHOWN_ROUNDS: Final = 8
@@ -76,6 +77,7 @@ class RunPicture:
         shown: the last of them, which the lanes' places are of.
         done, all_rounds: rounds closed, and rounds in all with the evaluation.
         left_s: seconds to go at the pace so far; None if it cannot be told.
+        loss: of privacy; None where the run states none.
     """
 
     run: str
@@ -88,6 +90,7 @@ class RunPicture:
     done: int
     all_rounds: int
     left_s: float | None
+    loss: Loss | None
 
     @property
     def ended(self) -> bool:
@@ -129,6 +132,7 @@ def picture(
         done=len(closed),
         all_rounds=all_rounds,
         left_s=None if run.state in ENDED else _left(closed, all_rounds),
+        loss=loss(spec, sum(1 for attempt in attempts if attempt.permit_id)),
     )
 
 

@@ -10,6 +10,7 @@ from policies.canonical import Json
 from policies.errors import DocumentError
 from policies.statements import RunSpec
 from server.console.form import Fields, one
+from server.console.privacy import planned
 from server.errors import BadInput
 
 MIB: Final = 1 << 20
@@ -23,6 +24,8 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "metrics": "train_loss eval_loss eval_accuracy num-examples",
         "clip_norm": "1",
         "secure_sum": "governance",
+        "epsilon": "",
+        "unit": "record",
     }
 )
 
@@ -34,8 +37,8 @@ def spec_of(fields: Fields) -> RunSpec:
         BadInput: a value that no run can have; it names the field.
     """
     values: dict[str, Json] = {name: _number(fields, name) for name in NUMBERS}
-    memory = values.pop("memory_mib")
-    assert isinstance(memory, int)
+    memory, rounds = values.pop("memory_mib"), values["rounds"]
+    assert isinstance(memory, int) and isinstance(rounds, int)
     values |= {name: one(fields, name) for name in ("app", "purpose", "clip_norm", "secure_sum")}
     values |= {
         "version": 1,
@@ -43,6 +46,7 @@ def spec_of(fields: Fields) -> RunSpec:
         "agreements": list(fields.get("agreement", ())),
         "metrics": list(one(fields, "metrics").split()),
         "config": {},
+        "privacy": planned(one(fields, "epsilon"), one(fields, "unit"), rounds),
     }
     try:
         return RunSpec.from_json(values)

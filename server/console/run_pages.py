@@ -15,6 +15,7 @@ from policies.canonical import canonical_bytes
 from server.console.door import LANGUAGE_COOKIE, Door, Endpoint, Visit, see_other
 from server.console.live import Live
 from server.console.pages import Pages
+from server.console.privacy import UNITS
 from server.console.run_form import NUMBERS, TEXTS, spec_of
 from server.console.spaces import listed, names_for
 from server.console.words import choose
@@ -153,6 +154,7 @@ class RunPages:
             apps=apps,
             numbers=tuple(NUMBERS),
             sums=_SUMS,
+            units=UNITS,
             request_id=request_id,
             wrong=wrong,
         )

@@ -158,6 +158,7 @@ def test_a_run_is_seen_as_it_happens(browser: Browser, bench: Bench) -> None:
     expect(page.get_by_role("status")).to_contain_text("3 of 4 rounds closed")
     site.whole_round(run, "ask-4")
     expect(page.get_by_role("status")).to_contain_text("completed")
+    expect(page.get_by_role("link", name="Stop this run")).not_to_be_visible()
     assert visitor.heard == []
 
 

@@ -168,17 +168,23 @@ def test_a_run_is_started_once_and_stopped(bench: Bench) -> None:
         "rounds": "3",
         "deadline_s": "30",
         "quorum": "1",
-        "min_cohort": "1",
+        "min_cohort": "2",
         "memory_mib": "1024",
         "metrics": "loss",
         "clip_norm": "1",
         "secure_sum": "governance",
+        "epsilon": "3",
+        "unit": "record",
     }
     first = browser.post("/runs/new", data=form)
     assert first.status_code == 303, first.text
     assert browser.post("/runs/new", data=form).headers["location"] == first.headers["location"]
     assert site.kinds().count("RunOpened") == 1
     where = first.headers["location"]
+    shown = browser.get(where).text
+    spent = re.search(r"ε 0 of ([0-9.]+) spent", shown)
+    assert spent is not None and 2.9 < float(spent[1]) <= 3
+    assert re.search(r"noise [0-9.]+ for each record, at δ 0.00001", shown)
     assert browser.get(f"{where}/stop").status_code == 200
     stopped = browser.post(f"{where}/stop", data={"csrf": csrf(browser), "reason": "enough"})
     assert stopped.headers["location"] == where
@@ -195,6 +201,11 @@ def test_a_run_is_started_once_and_stopped(bench: Bench) -> None:
         ({"app": "0" * 64}, "expected a registered app"),
         ({"clip_norm": "-1"}, "clip_norm"),
         ({"quorum": "3"}, "quorum"),
+        ({"epsilon": "much"}, "epsilon: expected a number"),
+        ({"epsilon": "0"}, "epsilon"),
+        ({"epsilon": "0.000000000001"}, "epsilon"),
+        ({"epsilon": "3", "unit": "planet"}, "unit"),
+        ({"epsilon": "3"}, "secure_sum"),
     ],
 )
 def test_a_run_that_cannot_be_is_not_started(
@@ -215,6 +226,8 @@ def test_a_run_that_cannot_be_is_not_started(
         "metrics": "loss",
         "clip_norm": "1",
         "secure_sum": "none",
+        "epsilon": "",
+        "unit": "record",
     }
     answer = browser.post("/runs/new", data=form | change)
     assert answer.status_code == 400

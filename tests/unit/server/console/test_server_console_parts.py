@@ -19,6 +19,7 @@ from server.console.entrance import MAX_ADDRESSES, TRIES, Pace
 from server.console.kept import Kept
 from server.console.lanes import RoundCard, picture
 from server.console.pages import duration
+from server.console.privacy import loss, planned
 from server.console.words import ALL, choose
 from server.console.words_chinese import CHINESE
 from server.console.words_english import ENGLISH
@@ -250,3 +251,14 @@ def test_cut_fits(text: str, most: int) -> None:
     cut = svg.cut(text, most)
     assert svg.width(cut) <= most + 1  # the ellipsis may count as wide
     assert cut == text or "…" in cut
+
+
+def test_the_loss_of_a_run_is_by_its_permits() -> None:
+    terms = planned("3", "subject", 5)
+    assert terms is not None and terms["unit"] == "subject"
+    spec = {"rounds": 5, "privacy": terms}
+    none, some, all_ = (loss(spec, permits) for permits in (0, 3, 6))
+    assert none is not None and some is not None and all_ is not None
+    assert none.spent == "0" and 0 < float(some.spent) < float(all_.spent) <= 3
+    assert all_.spent == all_.all == some.all
+    assert loss({"rounds": 5, "privacy": None}, 3) is None is planned("", "record", 5)
