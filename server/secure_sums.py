@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
-from typing import Self
+from typing import Final, Self
 
 from policies.dealing import expected_parts
 from policies.envelope import unverified_payload
@@ -36,6 +37,11 @@ from policies.wide_integers import HeadSum
 from policies.words import add_into, subtract_from, zeros
 from server.errors import ServerError
 from server.robust import combine_means
+
+LARGEST_FIGURE: Final = Decimal(10**9)
+"""As `clients.figures` lets out at most."""
+MAX_FIGURE_CHARS: Final = 40
+"""As the log takes a figure (`policies.fields.Decimal`)."""
 
 
 class SumSpoiled(ServerError):
@@ -128,10 +134,25 @@ class MaskedRound:
         """Each figure's mean over all groups: weighted by the rows it was measured on, or, in a
         private evaluation, as its body and head say (`policies.private_figures`). No figure of a
         private training leaves a node.
+
+        Raises:
+            SumSpoiled: a figure, or its weight, that no node that keeps to its receipt lets out.
         """
+        found = self._figures(groups)
+        for name, text in found.items():
+            # What could not be logged would end the run; one liar shall not.
+            if len(text) > MAX_FIGURE_CHARS or abs(Decimal(text)) > LARGEST_FIGURE:
+                raise SumSpoiled(
+                    f"{self.permit.id}: figure {name}: expected one within {LARGEST_FIGURE}, got "
+                    "another: a vector is not what its receipt says"
+                )
+        return found
+
+    def _figures(self, groups: Sequence[Group]) -> dict[str, str]:
         totals: dict[str, tuple[int, Fraction]] = {}
         for group in groups:
             for name, (weight, total) in group.head.figures.items():
+                self._check_weight(group, name, weight)
                 before = totals.get(name, (0, Fraction(0)))
                 totals[name] = (before[0] + weight, before[1] + total)
         if self.permit.privacy is None:
@@ -139,6 +160,15 @@ class MaskedRound:
         if self.permit.kind == "train":
             return {}
         return private_means(self.layout.metrics, _sum(groups), totals, self.permit.clip_norm)
+
+    def _check_weight(self, group: Group, name: str, weight: int) -> None:
+        """A figure weighs no more than the rows it can have been measured on."""
+        most = group.head.rows_held_back if name.startswith("eval") else group.head.rows_used
+        if self.permit.privacy is None and weight > most:
+            raise SumSpoiled(
+                f"{self.permit.id}: figure {name}: expected at most {most} rows, got more: a "
+                "vector is not what its receipt says"
+            )
 
     def divisor(self, group: Group) -> Fraction:
         """What a group's sum is divided by; see the module."""

@@ -217,12 +217,14 @@ class MaskingNode:
 
     Attributes:
         lies: rows in its vector beyond those of its receipt.
+        says: its figures, each with its rows.
         spoils: changes the vector after its digest is in the receipt's hands.
     """
 
     node: int
     amount: float
     lies: int = 0
+    says: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     spoils: Callable[[bytes], bytes] = lambda data: data
     plain: list[bytes] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
@@ -264,7 +266,11 @@ class MaskingNode:
         head = Head(
             rows_used=rows + self.lies,
             rows_held_back=1,
-            figures={"loss": (rows, Decimal(self.node)), "eval_loss": (1, Decimal(self.node))},
+            figures={
+                "loss": (rows, Decimal(self.node)),
+                "eval_loss": (1, Decimal(self.node)),
+                **self.says,
+            },
         )
         chunks = flatten(after, before, rows / total) if kind == "train" else ()
         return encode(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,27 @@ def test_a_quorum_is_of_the_released(tmp_path: Path, quorum: int) -> None:
     [
         {"lies": 1},
         {"lies": 10**9},
+        {"says": {"eval_loss": (4, Decimal(1))}},
+        {"says": {"eval_loss": (2**80, Decimal("1e-30"))}},
+        {"says": {"eval_loss": (1, Decimal("1e13"))}},
+        {"says": {"eval_loss": (1, Decimal("-1e13"))}},
         {"spoils": lambda data: bytes(len(data))},
         {"spoils": lambda data: b"\xff" * len(data)},
         {"spoils": lambda data: data[::-1]},
         {"spoils": lambda data: bytes([data[0] ^ 1]) + data[1:]},
     ],
-    ids=["a row more", "many rows more", "zeros", "ones", "backwards", "one bit"],
+    ids=[
+        "a row more",
+        "many rows more",
+        "a figure of more rows",
+        "a figure of all rows",
+        "a large figure",
+        "a large figure below 0",
+        "zeros",
+        "ones",
+        "backwards",
+        "one bit",
+    ],
 )
 def test_a_vector_that_is_not_what_its_receipt_says_costs_the_round(
     tmp_path: Path, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
