@@ -147,13 +147,13 @@ def split_of(seed: int) -> Split:
     labels = labels[order].astype(np.int64)
     rest = np.array_split(np.arange(TESTED, len(labels)), ENTERPRISES)
     return Split(
-        tuple(_selection(features[part], labels[part]) for part in rest),
+        tuple(selection_of(features[part], labels[part]) for part in rest),
         features[:TESTED].astype(np.float64),
         labels[:TESTED],
     )
 
 
-def _selection(features: np.ndarray, labels: np.ndarray) -> Selection:
+def selection_of(features: np.ndarray, labels: np.ndarray) -> Selection:
     names = tuple(f"x{number}" for number in range(features.shape[1]))
     classes = tuple(map(str, range(10)))
     return Selection(

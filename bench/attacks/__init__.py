@@ -1,0 +1,1 @@
+"""Attacks on what the aggregator sees and on the released model; `bench/leakage.py` runs them."""
