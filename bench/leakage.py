@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.attacks.data import Population, digits, hospitals
+from bench.attacks.gallery import write_gallery
 from bench.attacks.measure import QUICK, Rebuilt, Shipped, Size, Told, rebuilt, shipped, told
 from bench.attacks.plots import write_plots
 from bench.attacks.promises import broken
@@ -73,6 +74,7 @@ def main() -> int:
         options.json.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
     if options.plots:
         write_plots(figures, options.plots)
+        write_gallery(populations[0], options.plots)
     missed = broken(records, members)
     for text in missed:
         print(f"MISSED: {text}")

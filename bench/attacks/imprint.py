@@ -45,11 +45,11 @@ def imprinted(population: Population, view: View, trials: int, seed: int) -> lis
     for _ in range(trials):
         rows, labels = draw(population, view, rng)
         first, _ = opened(model, rows, labels, view, rng)
-        found.append(nearest(rows, _bins(first, view.deviation, prior), population))
+        found.append(nearest(rows, bins(first, view.deviation, prior), population))
     return found
 
 
-def _bins(first: Floats, deviation: float, prior: Prior) -> Floats:
+def bins(first: Floats, deviation: float, prior: Prior) -> Floats:
     """A guess for each bin: the record if there is one and no noise; under noise what is likely.
 
     Args:
@@ -81,10 +81,20 @@ def likeliest(seen: Floats, scale: float, variance: float, prior: Prior) -> Floa
 def sent_rows(
     population: Population, plan: Plan, noise: float, rounds: int, seed: int
 ) -> list[Floats]:
-    """The PSNR of each record after an app has sent it in so many rounds.
+    """The PSNR of each record after an app has sent it in so many rounds."""
+    guesses = received_rows(population, plan, noise, rounds, seed)
+    return [
+        nearest(row[None], guess[None], population)
+        for row, guess in zip(population.rows, guesses, strict=True)
+    ]
 
-    The aggregator takes the mean of the rounds. Each record has numbers of its own: what others
-    write there could only hide it.
+
+def received_rows(
+    population: Population, plan: Plan, noise: float, rounds: int, seed: int
+) -> Floats:
+    """What the aggregator makes of each record, from the mean of the rounds, [records, features].
+
+    Each record has numbers of its own: what others write there could only hide it.
     """
     rng = np.random.default_rng(seed)
     prior = prior_of(population)
@@ -97,8 +107,5 @@ def sent_rows(
     deviation = noise * plan.clip / np.sqrt(rounds)
     seen = sent + rng.normal(0, deviation, sent.shape)
     scale, centred = plan.clip / reach, Prior(np.zeros_like(prior.mean), prior.covariance)
-    guesses = prior.mean + np.stack([likeliest(one, scale, deviation**2, centred) for one in seen])
-    return [
-        nearest(row[None], guess[None], population)
-        for row, guess in zip(population.rows, guesses, strict=True)
-    ]
+    guesses = [likeliest(one, scale, deviation**2, centred) for one in seen]
+    return np.asarray(prior.mean + np.stack(guesses))

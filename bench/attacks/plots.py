@@ -35,6 +35,8 @@ class Chart:
         step: of its ticks.
         marks: upright lines, with their name.
         series: names of the series.
+        unit: behind the last tick.
+        powers: whether values are exponents of ten, and ticks say what they stand for.
     """
 
     said: Said
@@ -45,6 +47,7 @@ class Chart:
     series: Sequence[str]
     marks: Sequence[tuple[float, str]] = field(default_factory=tuple)
     unit: str = ""
+    powers: bool = False
 
 
 def draw(chart: Chart) -> str:
@@ -61,9 +64,10 @@ def draw(chart: Chart) -> str:
     for n in range(last + 1):
         value = chart.least + n * chart.step
         parts.append(svg.line(x(value), TOP, x(value), bottom))
-        words = f"{round(value, 6):g}{chart.unit if n == last else ''}"
+        shown = 10**value if chart.powers else round(value, 6)
+        words = f"{shown:g}{chart.unit if n == last else ''}"
         parts.append(svg.text(x(value), bottom + 16, words, anchor="middle"))
-    for n, (value, name) in enumerate(chart.marks):
+    for n, (value, name) in enumerate(sorted(chart.marks, reverse=True)):
         foot = bottom + 36 + 18 * n
         parts.append(svg.path([(x(value), TOP), (x(value), foot - 12)], 6))
         left = x(value) > (LEFT + WIDTH) / 2
@@ -223,7 +227,7 @@ def _audit(figures: Figures) -> Chart:
         1,
         ("shown at the least", "accounted for"),
         ((_scale(most), f"no more than {most:.1f} can be shown by so many canaries"),),
-        " (powers of ten of ε)",
+        powers=True,
     )
 
 

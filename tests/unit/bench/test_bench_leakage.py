@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from bench.attacks.accounting import most_area, noise_of
 from bench.attacks.canaries import audit, least_epsilon, mislabelled
 from bench.attacks.data import Population, digits, hospitals
+from bench.attacks.gallery import draw as draw_gallery
+from bench.attacks.gallery import lines_of, png
 from bench.attacks.imprint import imprinted, sent_rows
 from bench.attacks.inversion import Effort, invert
 from bench.attacks.measure import Rebuilt, Told
@@ -237,3 +240,17 @@ def test_a_chart_is_svg_with_its_words(tmp_path: Path) -> None:
     assert drawn.startswith("<svg") and drawn.endswith("</svg>")
     for words in ("A &lt;title&gt;", "a line", "here", "one"):
         assert words in drawn
+
+
+def test_the_gallery_shows_the_record_and_what_was_made_of_it(few: Population) -> None:
+    lines = dict(lines_of(few))
+    exact = lines["the records"]
+    assert (psnr(exact, lines["one update of 8 records, inverted"], few).diagonal() > 25).any()
+    assert (psnr(exact, lines["the same with clip and noise, ε 8"], few).diagonal() < 25).all()
+    assert draw_gallery([("a <line>", exact)]).count("<image") == 8
+
+
+def test_a_picture_is_a_png_of_the_numbers() -> None:
+    image = pytest.importorskip("PIL.Image")
+    with image.open(io.BytesIO(png(np.array([[0.0, 1.0], [0.5, 2.0]])))) as opened:
+        assert list(opened.tobytes()) == [255, 0, 128, 0]
