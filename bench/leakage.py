@@ -1,7 +1,7 @@
 """Measured leakage: what attacks get out of updates, sums and released models, on real data.
 
-    python bench/leakage.py                          everything; five to ten minutes on two cores
-    python bench/leakage.py --quick                  fewer trials, about a minute and a half
+    python bench/leakage.py                          everything; about five minutes, one thread
+    python bench/leakage.py --quick                  fewer trials and shadow models
     python bench/leakage.py --json FILE --plots DIR  also write the figures, and plots as SVG
 
 Three questions, of scikit-learn's digits among ten enterprises and of the demo's seven hospitals
@@ -31,7 +31,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 sys.path[:1] = [str(Path(__file__).parents[1])]
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Small matrices: a second thread waits more than it works.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from rich.console import Console
 from rich.table import Table

@@ -6,8 +6,9 @@ below its value, so the difference of two neighbours holds the records between t
 is a record wherever there is one. It needs a malicious incoming model of the permitted shape.
 
 *The app that sends its rows*: instead of a step, the part of a record returns the record less the
-mean of public ones, scaled to the clip, in numbers that no other record uses. Nothing that one
-record can do tells more of it under the clip: this is the worst that noise has to hold.
+mean of public ones, scaled to the clip, in numbers that no other record uses. The whole clip is
+spent on the row itself (a cleverer code could spend it somewhat better): about the worst that noise
+has to hold.
 """
 
 from __future__ import annotations
