@@ -13,7 +13,7 @@ from auditors import svg
 from auditors.svg import WIDTH, Said
 from bench.attacks.accounting import noise_of
 from bench.attacks.data import Floats, Population
-from bench.attacks.imprint import bins, imprint_model, received_rows
+from bench.attacks.imprint import bins, imprint_for, received_rows
 from bench.attacks.inversion import Effort, analytic, optimised
 from bench.attacks.similarity import psnr
 from bench.attacks.training import PLANS, untrained
@@ -42,15 +42,15 @@ def lines_of(population: Population) -> list[tuple[str, Floats]]:
     noise = noise_of(EPSILON, plan.rounds)
     clear, plain = View("one update", 1, SHOWN), View("sum", CLIENTS, SHOWN)
     noisy = View("noisy sum", CLIENTS, SHOWN, plan, noise)
-    model, malicious = untrained(population, 1), imprint_model(population, SEED)
+    model = untrained(population, 1)
 
     sums = opened(model, shown, own, clear, rng)
     found = optimised(population, model, sums, own, clear, rng, Effort())
     inverted = np.concatenate([analytic(sums), found])
-    imprints = [
-        bins(opened(malicious, rows, labels, view, rng)[0], view.deviation, prior_of(population))
-        for view in (plain, noisy)
-    ]
+    imprints = []
+    for view in (plain, noisy):
+        first, _ = opened(imprint_for(population, view, SEED), rows, labels, view, rng)
+        imprints.append(bins(first, view.deviation, prior_of(population)))
     received = received_rows(population, plan, noise, plan.rounds, SEED)[chosen[:SHOWN]]
     others = np.delete(population.rows, chosen[:SHOWN], 0)
 

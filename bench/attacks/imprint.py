@@ -16,14 +16,31 @@ from __future__ import annotations
 import numpy as np
 
 from bench.attacks.data import Floats, Population
-from bench.attacks.perceptron import Perceptrons
+from bench.attacks.perceptron import Perceptrons, backward, with_one
 from bench.attacks.similarity import nearest
-from bench.attacks.training import Plan
+from bench.attacks.training import Plan, clipping
 from bench.attacks.views import Prior, View, draw, opened, prior_of
 
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 
-def imprint_model(population: Population, seed: int) -> Perceptrons:
-    """A model of the population's shape whose first layer bins records."""
+
+def imprint_for(population: Population, view: View, seed: int) -> Perceptrons:
+    """The imprint model; under noise that whose gradients are largest after the clip."""
+    models = [imprint_model(population, seed, strength) for strength in STRENGTHS]
+    if view.plan is None or not view.deviation:
+        return models[0]
+    rows, plan = with_one(population.public), view.plan
+    found = [backward(model, rows, population.public_labels).norms() for model in models]
+    reached = [float((norms * clipping(norms, plan)).mean()) for norms in found]
+    return models[int(np.argmax(reached))]
+
+
+def imprint_model(population: Population, seed: int, strength: float = STRENGTHS[0]) -> Perceptrons:
+    """A model of the population's shape whose first layer bins records.
+
+    Args:
+        strength: of the second layer, and so of the gradients; small ones saturate no output.
+    """
     rng = np.random.default_rng(seed)
     public, width = population.public, population.hidden
     functional = rng.normal(size=public.shape[1])
@@ -32,8 +49,8 @@ def imprint_model(population: Population, seed: int) -> Perceptrons:
     thresholds = np.quantile(public @ functional, np.arange(width) / width)
     thresholds[0] -= 10 * np.ptp(thresholds)  # a neuron that every record moves
     first = np.concatenate([np.repeat(functional[:, None], width, 1), -thresholds[None]])
-    # The same small weights behind every neuron, so that its signal is the same wherever it is on.
-    out = 0.01 * rng.normal(size=population.classes)
+    # The same weights behind every neuron, so that its signal is the same wherever it is on.
+    out = strength * rng.normal(size=population.classes)
     second = np.concatenate([np.repeat(out[None], width, 0), np.zeros((1, population.classes))])
     return Perceptrons(first[None].astype(np.float32), second[None].astype(np.float32))
 
@@ -41,7 +58,7 @@ def imprint_model(population: Population, seed: int) -> Perceptrons:
 def imprinted(population: Population, view: View, trials: int, seed: int) -> list[Floats]:
     """The PSNR of each record in each trial under the imprint model."""
     rng = np.random.default_rng(seed)
-    model, prior = imprint_model(population, seed), prior_of(population)
+    model, prior = imprint_for(population, view, seed), prior_of(population)
     found = []
     for _ in range(trials):
         rows, labels = draw(population, view, rng)

@@ -185,9 +185,8 @@ def _membership(figures: Figures) -> Chart:
         0.48,
         0.66,
         0.02,
-        ("digits", "hospitals"),
+        ("AUC on digits", "AUC on biopsies"),
         ((0.5, "guessing"), (0.52, "goal at ε of at most 8: 0.52")),
-        " AUC",
     )
 
 
@@ -202,7 +201,7 @@ def _accuracy(figures: Figures) -> Chart:
         0.8,
         1.0,
         0.05,
-        ("digits", "hospitals"),
+        ("accuracy on digits", "on biopsies"),
     )
 
 

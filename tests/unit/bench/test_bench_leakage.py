@@ -22,6 +22,7 @@ from bench.attacks.membership import Membership, area, confidence, likelihood_ra
 from bench.attacks.perceptron import backward, initial, with_one
 from bench.attacks.plots import Chart, Dot, draw
 from bench.attacks.promises import broken
+from bench.attacks.shipped import audit_shipped
 from bench.attacks.similarity import Likeness, likeness, mean_record, other_record, psnr
 from bench.attacks.training import Plan, halves, plain, private, untrained
 from bench.attacks.views import View
@@ -147,6 +148,14 @@ def test_an_audit_of_nothing_finds_nothing() -> None:
     rng = np.random.default_rng(4)
     assert audit(rng.random(2000), rng.random(2000) < 0.5).epsilon < 0.2
     assert least_epsilon(100, 100, 50, 0.05) == 0
+
+
+def test_the_code_that_ships_is_seen_through_without_noise_and_not_with_much() -> None:
+    little, much = audit_shipped("0.05", 1, 1), audit_shipped("50", 1, 1)
+    assert little.auc > 0.999
+    assert little.epsilon == pytest.approx(little.most)
+    assert much.auc < 0.55
+    assert much.epsilon < 0.3
 
 
 def test_the_gradients_of_many_models_are_those_of_torch() -> None:
