@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from server import queries
 from server.console.chart import charts
+from server.console.entrance import Session
 from server.console.hub import Hub, Watcher
 from server.console.lanes import RunPicture, picture
 from server.console.pages import Pages
@@ -107,7 +108,7 @@ class Live:
         )
 
     async def events(
-        self, caller: Identity, run: str, words: Words, still: Callable[[], bool]
+        self, session: Session, run: str, words: Words, still: Callable[[], bool]
     ) -> AsyncIterator[str]:
         """What happens to a run, until it ended or the reader is no longer signed in.
 
@@ -115,8 +116,8 @@ class Live:
             still: whether the reader is signed in.
         """
         try:
-            with self._hub.watching(run, caller.uri) as watcher:
-                async for event in self._follow(watcher, caller, run, words, still):
+            with self._hub.watching(run, session.csrf) as watcher:
+                async for event in self._follow(watcher, session.caller, run, words, still):
                     yield event
         except TooMany:
             yield f"retry: {AGAIN_MS}\n\n"

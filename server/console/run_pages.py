@@ -84,7 +84,7 @@ class RunPages:
                 request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", "")
             )
             told = self._live.events(
-                session.caller, run, words, lambda: self._door.admitted(request) is not None
+                session, run, words, lambda: self._door.admitted(request) is not None
             )
             return StreamingResponse(told, media_type="text/event-stream")
 
