@@ -28,9 +28,10 @@ from server.console.lanes import RunPicture, picture
 from server.console.pages import Pages
 from server.console.spaces import names_for
 from server.console.words import Language, Words
-from server.errors import RequestError, TooMany
+from server.errors import NotKnown, RequestError, TooMany
 from server.governance import Governance
 from server.pki import Identity
+from server.views import may_see_run
 
 MAX_DRAWINGS: Final = 64
 GATHER_S: Final = 0.25  # entries that come together are drawn together
@@ -75,6 +76,13 @@ class Live:
             receipts = queries.receipts(connection, permits)
         return picture(view.row, attempts, receipts)
 
+    def check(self, caller: Identity, run: str) -> None:
+        """Returns only if the caller may see the run; NotKnown as `picture`, for less work."""
+        with self._governance.reading() as connection:
+            row = queries.run(connection, run)
+            if row is None or not may_see_run(connection, caller, row):
+                raise NotKnown(f"run {run!r:.80}: expected the id of a run")
+
     def drawing(self, caller: Identity, run: str, words: Words) -> Drawing:
         """The live part as it is now; NotKnown as `picture`."""
         reader = caller.participant if caller.role in ("operator", "node", "consumer") else ""
@@ -82,7 +90,7 @@ class Live:
         with self._lock:
             known = self._drawings.get(key)
         if known is not None:
-            self._governance.runs.get(caller, run)
+            self.check(caller, run)
             return known
         made = self.draw(self.picture(caller, run), words, names_for(self._governance, caller))
         with self._lock:

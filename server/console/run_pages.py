@@ -77,7 +77,7 @@ class RunPages:
             if session is None:
                 return Response(None, 401)
             try:
-                await run_in_threadpool(self._governance.runs.get, session.caller, run)
+                await run_in_threadpool(self._live.check, session.caller, run)
             except RequestError:
                 return Response(None, 404)
             words = choose(
