@@ -45,6 +45,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "space-drawing": "{regions} 个地区的 {nodes} 家企业，其中 {up} 家当前在线。",
         "no-region": "地区未知",
         "more": "另有 {n} 家，见下表",
+        "more-rows": "另有 {n} 项：{how}",
         "up": "在线",
         "down": "离线",
         "up-note": "节点在关注空间日志期间视为在线；刚启动的节点可能尚未计入。",

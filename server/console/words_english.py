@@ -46,6 +46,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "space-drawing": "Enterprises: {nodes}, in regions: {regions}. Connected now: {up}.",
         "no-region": "region not known",
         "more": "and {n} more, in the table below",
+        "more-rows": "and {n} more: {how}",
         "up": "connected",
         "down": "not connected",
         "up-note": "A node counts as connected while it watches the space's log; one that was "
