@@ -21,6 +21,7 @@ from server.console.uses import MAX_USES, Use, uses
 from server.errors import NotKnown
 from server.governance import Governance
 
+MAX_TRANSFERS: Final = 20  # shown under an agreement, the newest
 _ACTS: Final[Mapping[str, str]] = MappingProxyType({"stop": "suspend", "start": "start"})
 
 
@@ -41,8 +42,13 @@ class ConsentPages:
         for use in found:
             by_agreement.setdefault(use.agreement, []).append(use)
         transfers: dict[str, list[dict[str, Any]]] = {}
-        for one in listed(self._governance, caller, "transfers"):
-            transfers.setdefault(one["agreement"], []).append(one)
+        moved = ""
+        for one in reversed(listed(self._governance, caller, "transfers")):
+            under = transfers.setdefault(one["agreement"], [])
+            if len(under) < MAX_TRANSFERS:
+                under.append(one)
+            if one["by"] == "provider" and str(one["index"]) == visit.query.get("entry"):
+                moved = str(one["index"])
         return self._pages.show(
             visit,
             "consent.html",
@@ -51,6 +57,7 @@ class ConsentPages:
             transfers=transfers,
             most=MAX_USES if len(found) == MAX_USES else 0,
             owner=caller.role == "node",
+            moved=moved,
             names=names_for(self._governance, caller),
         )
 

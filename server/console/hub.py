@@ -40,7 +40,7 @@ _ABOUT_RUNS: Final = frozenset(
 
 @dataclass(eq=False, slots=True)
 class Watcher:
-    """One open page."""
+    """One open page; `owner` tells whose session it is of."""
 
     run: str
     owner: str
@@ -97,7 +97,7 @@ class Hub:
         """A watcher, within a running loop.
 
         Raises:
-            TooMany: of all, or of this owner.
+            TooMany: of all, or of this session.
         """
         watcher = Watcher(run, owner, asyncio.get_running_loop(), asyncio.Event())
         with self._lock:

@@ -13,6 +13,7 @@ from server.console.privacy import Loss, loss
 from server.rows import ENDED, ReceiptRow, RoundRow, RunRow
 
 SHOWN_ROUNDS: Final = 8
+MAX_FIGURES: Final = 6
 Outcome = Literal["refused", "at-work", "received", "left-out", "abandoned"]
 
 
@@ -91,6 +92,11 @@ class RunPicture:
     all_rounds: int
     left_s: float | None
     loss: Loss | None
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures of any round, at most `MAX_FIGURES`."""
+        return sorted({name for card in self.rounds for name in card.figures})[:MAX_FIGURES]
 
     @property
     def ended(self) -> bool:

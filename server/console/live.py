@@ -22,14 +22,16 @@ from starlette.concurrency import run_in_threadpool
 
 from server import queries
 from server.console.chart import charts
+from server.console.entrance import Session
 from server.console.hub import Hub, Watcher
 from server.console.lanes import RunPicture, picture
 from server.console.pages import Pages
 from server.console.spaces import names_for
 from server.console.words import Language, Words
-from server.errors import RequestError, TooMany
+from server.errors import NotKnown, RequestError, TooMany
 from server.governance import Governance
 from server.pki import Identity
+from server.views import may_see_run
 
 MAX_DRAWINGS: Final = 64
 GATHER_S: Final = 0.25  # entries that come together are drawn together
@@ -74,6 +76,13 @@ class Live:
             receipts = queries.receipts(connection, permits)
         return picture(view.row, attempts, receipts)
 
+    def check(self, caller: Identity, run: str) -> None:
+        """Returns only if the caller may see the run; NotKnown as `picture`, for less work."""
+        with self._governance.reading() as connection:
+            row = queries.run(connection, run)
+            if row is None or not may_see_run(connection, caller, row):
+                raise NotKnown(f"run {run!r:.80}: expected the id of a run")
+
     def drawing(self, caller: Identity, run: str, words: Words) -> Drawing:
         """The live part as it is now; NotKnown as `picture`."""
         reader = caller.participant if caller.role in ("operator", "node", "consumer") else ""
@@ -81,7 +90,7 @@ class Live:
         with self._lock:
             known = self._drawings.get(key)
         if known is not None:
-            self._governance.runs.get(caller, run)
+            self.check(caller, run)
             return known
         made = self.draw(self.picture(caller, run), words, names_for(self._governance, caller))
         with self._lock:
@@ -107,7 +116,7 @@ class Live:
         )
 
     async def events(
-        self, caller: Identity, run: str, words: Words, still: Callable[[], bool]
+        self, session: Session, run: str, words: Words, still: Callable[[], bool]
     ) -> AsyncIterator[str]:
         """What happens to a run, until it ended or the reader is no longer signed in.
 
@@ -115,8 +124,8 @@ class Live:
             still: whether the reader is signed in.
         """
         try:
-            with self._hub.watching(run, caller.uri) as watcher:
-                async for event in self._follow(watcher, caller, run, words, still):
+            with self._hub.watching(run, session.csrf) as watcher:
+                async for event in self._follow(watcher, session.caller, run, words, still):
                     yield event
         except TooMany:
             yield f"retry: {AGAIN_MS}\n\n"

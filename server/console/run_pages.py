@@ -77,14 +77,14 @@ class RunPages:
             if session is None:
                 return Response(None, 401)
             try:
-                await run_in_threadpool(self._governance.runs.get, session.caller, run)
+                await run_in_threadpool(self._live.check, session.caller, run)
             except RequestError:
                 return Response(None, 404)
             words = choose(
                 request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", "")
             )
             told = self._live.events(
-                session.caller, run, words, lambda: self._door.admitted(request) is not None
+                session, run, words, lambda: self._door.admitted(request) is not None
             )
             return StreamingResponse(told, media_type="text/event-stream")
 

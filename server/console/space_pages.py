@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.responses import Response
 
 from server.console.door import Visit
 from server.console.drawing import draw
 from server.console.pages import Pages
 from server.console.spaces import Spaces, drawn, title_of
+
+MAX_LINES: Final = 200
 
 
 class SpacePages:
@@ -34,6 +38,7 @@ class SpacePages:
             "space.html",
             view=view,
             people=people,
+            most=MAX_LINES,
             said=said,
             titles={one["participant"]: title_of(one) for one in view.people},
             sectors={one["participant"]: one["sector"] for one in view.people},

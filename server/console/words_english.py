@@ -46,6 +46,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "space-drawing": "Enterprises: {nodes}, in regions: {regions}. Connected now: {up}.",
         "no-region": "region not known",
         "more": "and {n} more, in the table below",
+        "more-rows": "and {n} more: {how}",
         "up": "connected",
         "down": "not connected",
         "up-note": "A node counts as connected while it watches the space's log; one that was "
@@ -121,6 +122,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "why-nobody": "Everybody who was asked took part in the newest round.",
         "figures": "Figures",
         "no-figures": "No figure has arrived yet.",
+        "figures-below": "Too few rounds have them for a drawing; they stand in the table.",
         "chart-said": "{name} went from {first} to {last}.",
         "rounds": "Rounds",
         "permitted": "Permitted",

@@ -9,6 +9,7 @@ from console_site import Bench, csrf
 from server_site import SPACE, Site, make_fab
 
 from policies.canonical import sha256_hex
+from server.console import space_pages
 from server.console.uses import uses
 from server.pki import Identity
 
@@ -45,7 +46,7 @@ def test_a_run_shows_each_enterprise(bench: Bench, who: str) -> None:
     assert "gamma withdrew its consent at" in text
     assert "from Round 1" in text
     assert "1 of 3 rounds closed" in text
-    assert "loss went from 0.25 to 0.25" in text
+    assert '<td class="n">0.25</td>' in text
     assert ("Stop this run" in text) == (who in ("operator", "consumer"))
 
 
@@ -111,6 +112,16 @@ def test_who_is_connected_is_told_by_who_watches(bench: Bench) -> None:
     assert "Connected now: 0." in bench.visit("operator").get("/space").text
 
 
+def test_a_large_space_has_pages_of_a_bounded_size(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space_pages, "MAX_LINES", 2)
+    text = bench.visit("auditor").get("/space").text
+    assert text.count("<tbody>") == 2 and text.count('<th scope="row"') == 4
+    assert "and 1 more: tds product list" in text
+    assert "and 3 more: tds space participants" in text
+
+
 def test_what_others_wrote_is_never_markup(bench: Bench, site: Site) -> None:
     site.enrol("delta", title="<script>alert(1)</script>")
     text = bench.visit("operator").get("/space").text
@@ -131,6 +142,7 @@ def test_an_owner_stops_a_use_and_lets_it_go_on(bench: Bench) -> None:
     assert done.status_code == 303
     index = int(done.headers["location"].removeprefix("/consent?entry="))
     assert f"entry {index} of the log" in browser.get(done.headers["location"]).text
+    assert "of the log" not in browser.get(f"/consent?entry={index - 1}").text, "no word of ours"
     entry = site.entries()[index]
     assert entry.type == "TransferStep" and entry.body["participant"] == "alpha"
     verdicts = {one["participant"]: one for one in site.authorize(run).verdicts}
