@@ -116,7 +116,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "place-rows": "{n} 行",
         "why": "未参与的原因",
         "why-since": "自{round}起",
-        "why-nobody": "最近一轮中，受请求的企业均已参与。",
+        "why-nobody": "最近一轮中，受请求的企业没有被排除的。",
         "figures": "指标",
         "no-figures": "尚无指标。",
         "figures-below": "有指标的轮次尚少，数值见下表。",

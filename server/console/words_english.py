@@ -119,7 +119,7 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "place-rows": "{n} rows",
         "why": "Why not",
         "why-since": "from {round}",
-        "why-nobody": "Everybody who was asked took part in the newest round.",
+        "why-nobody": "Nobody who was asked is out of the newest round.",
         "figures": "Figures",
         "no-figures": "No figure has arrived yet.",
         "figures-below": "Too few rounds have them for a drawing; they stand in the table.",
