@@ -18,6 +18,9 @@ from bench.attacks.shipped import audit_shipped
 from bench.attacks.similarity import Likeness, likeness, mean_record, other_record
 from bench.attacks.training import (
     PLANS,
+    SHORT_EPSILON,
+    SHORT_PLANS,
+    Plan,
     accuracy,
     everything,
     halves,
@@ -170,8 +173,7 @@ def told(population: Population, size: Size) -> Iterator[Told]:
         watched=None,
         released=mislabelled(population, plan, 0.0, SEED, train_plainly=True).released,
     )
-    for epsilon in EPSILONS:
-        plan = PLANS[population.name][epsilon]
+    for training, epsilon, plan in _private_plans(population):
         noise = noise_of(epsilon, plan.rounds)
         scored = [
             accuracy(private(population, whole, plan, noise, s), population)
@@ -182,7 +184,7 @@ def told(population: Population, size: Size) -> Iterator[Told]:
         canaries = mislabelled(population, plan, noise, SEED)
         yield Told(
             data=population.name,
-            training=name_of(epsilon),
+            training=training,
             rounds=plan.rounds,
             noise=noise,
             accuracy=float(np.mean(scored)),
@@ -193,6 +195,13 @@ def told(population: Population, size: Size) -> Iterator[Told]:
             watched=canaries.watched,
             released=canaries.released,
         )
+
+
+def _private_plans(population: Population) -> Iterator[tuple[str, float, Plan]]:
+    for epsilon in EPSILONS:
+        yield name_of(epsilon), epsilon, PLANS[population.name][epsilon]
+        if epsilon == SHORT_EPSILON and population.name in SHORT_PLANS:
+            yield f"{epsilon:g}, fewest rounds", epsilon, SHORT_PLANS[population.name]
 
 
 def shipped() -> Iterator[Shipped]:

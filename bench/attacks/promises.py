@@ -36,8 +36,13 @@ def _records(records: Sequence[Rebuilt]) -> Iterable[str]:
 
 
 def _members(members: Sequence[Told]) -> Iterable[str]:
+    # Where an epsilon has a plan of fewest rounds beside the most accurate one, that is promised.
+    short = {one.data for one in members if one.training.startswith("8,")}
     for one in members:
-        if one.training in PRIVATE and one.lira.auc > MOST_AUC:
+        promised = one.training.startswith(PRIVATE) and (
+            one.training != "8" or one.data not in short
+        )
+        if promised and one.lira.auc > MOST_AUC:
             yield (
                 f"{one.data}, ε {one.training}: expected LiRA's AUC to be at most {MOST_AUC}, "
                 f"got {one.lira.auc:.3f}"
