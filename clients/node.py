@@ -26,7 +26,7 @@ from clients.desk import Desk
 from clients.fleet import RunInfo
 from clients.fleet_errors import FleetRejected, FleetUnavailable
 from clients.messages import Instruction
-from clients.work import Done, Task
+from clients.tasks import Answered, Reply, Task
 from policies.canonical import sha256_hex
 from policies.wire import Refusal
 
@@ -52,6 +52,10 @@ class FleetPort(Protocol):
 
     def reply(self, instruction: Instruction, *, receipt: bytes, update: bytes) -> None:
         """Send receipt and update."""
+        ...
+
+    def answer(self, instruction: Instruction, answer: bytes) -> None:
+        """Send what answers a step in which nothing is used."""
         ...
 
     def refuse(self, message: Message, refusal: Refusal) -> None:
@@ -108,7 +112,7 @@ class NodeLoop:
     """
 
     fleet: FleetPort
-    handle: Callable[[Task], Done | Refusal]
+    handle: Callable[[Task], Reply]
     stop: threading.Event
     pace: Pace
     presence: Presence
@@ -172,6 +176,8 @@ class NodeLoop:
         answer = self.handle(self._task(message))
         if isinstance(answer, Refusal):
             self.fleet.refuse(message.message, answer)
+        elif isinstance(answer, Answered):
+            self.fleet.answer(message, answer.data)
         else:
             self.fleet.reply(message, receipt=answer.receipt, update=answer.update)
 
@@ -183,4 +189,6 @@ class NodeLoop:
             run_config=info.config,
             permit=instruction.permit,
             model=instruction.model,
+            step=instruction.step,
+            told=instruction.told,
         )

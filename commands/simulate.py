@@ -22,10 +22,15 @@ from auditors.verify import verify_folder
 from clients.appbundle import build_bundle, bundle_config, install_bundle
 from clients.enrol import enrol
 from clients.identity import public_pem
-from clients.messages import read_instruction, refusal_message, reply_message
+from clients.messages import (
+    answer_message,
+    read_instruction,
+    refusal_message,
+    reply_message,
+)
 from clients.owner import Owner
 from clients.sandbox import InProcessUnsafeRunner
-from clients.work import Task
+from clients.tasks import Answered, Task
 from commands.errors import BadInput, CommandFailed
 from commands.hospitals import Hospital, Split, split_data, write_hospital
 from commands.inprocess import FLOWER_RUN, LocalGovernance, LocalSuperLink
@@ -78,10 +83,14 @@ class SimulatedNode:
                 run_config=self.config,
                 permit=instruction.permit,
                 model=instruction.model,
+                step=instruction.step,
+                told=instruction.told,
             )
         )
         if isinstance(done, Refusal):
             return refusal_message(message, done)
+        if isinstance(done, Answered):
+            return answer_message(instruction, done.data)
         return reply_message(instruction, receipt=done.receipt, update=done.update)
 
 

@@ -16,7 +16,7 @@ from clients.fleet import RunInfo
 from clients.fleet_errors import FleetRejected, FleetUnavailable
 from clients.messages import Instruction, read_instruction
 from clients.node import NodeLoop, Pace
-from clients.tasks import Done, Task
+from clients.tasks import Answered, Done, Reply, Task
 from policies.canonical import sha256_hex
 from policies.wire import MODEL, PERMIT, ROUND_RECORD, Refusal
 
@@ -73,6 +73,9 @@ class FakeFleet:
     def reply(self, instruction: Instruction, *, receipt: bytes, update: bytes) -> None:
         self._send((instruction.permit, receipt, update))
 
+    def answer(self, instruction: Instruction, answer: bytes) -> None:
+        self._send((instruction.step, answer))
+
     def refuse(self, message: Message, refusal: Refusal) -> None:
         self._send((message.metadata.message_type, refusal.code, refusal.text))
 
@@ -110,7 +113,7 @@ class Ran:
 def run(
     script: Iterable[Polled],
     *,
-    answer: Callable[[Task], Done | Refusal] = lambda _: DONE,
+    answer: Callable[[Task], Reply] = lambda _: DONE,
     problem: Exception | None = None,
     pace: Pace | None = None,
     joins: Sequence[bool | Exception] = (),
@@ -118,7 +121,7 @@ def run(
     stop = Stop()
     ran = Ran(FakeFleet(list(script), stop, problem), stop, [])
 
-    def handle(task: Task) -> Done | Refusal:
+    def handle(task: Task) -> Reply:
         ran.tasks.append(task)
         return answer(task)
 
@@ -137,7 +140,7 @@ def loop(
     fleet: FakeFleet,
     stop: Stop,
     *,
-    handle: Callable[[Task], Done | Refusal] = lambda _: DONE,
+    handle: Callable[[Task], Reply] = lambda _: DONE,
     pace: Pace | None = None,
     join: Callable[[], bool] = lambda: True,
     told: list[str] | None = None,
@@ -168,6 +171,13 @@ def test_an_instruction_is_handled_and_answered() -> None:
             model=b"model",
         )
     ]
+
+
+def test_a_step_in_which_nothing_is_used_is_answered() -> None:
+    step = replace(instruction(), step="agree", told={"split": b"s", "release": b"r"})
+    ran = run([step], answer=lambda _: Answered(b"signature"))
+    assert ran.fleet.sent == [("agree", b"signature")]
+    assert (ran.tasks[0].step, ran.tasks[0].told) == (step.step, step.told)
 
 
 def test_a_refusal_is_sent() -> None:
@@ -357,7 +367,7 @@ def test_with_room_for_two_a_second_message_is_taken_while_the_first_is_in_work(
     one, two, three = (instruction(permit) for permit in (b"one", b"two", b"3"))
     fleet = FakeFleet([one, two, None, three, None], stop)
 
-    def handle(task: Task) -> Done | Refusal:
+    def handle(task: Task) -> Reply:
         tasks.append(task.permit)
         at_once.append(len(tasks) - len(fleet.sent))
         if len(tasks) == 2:
