@@ -65,6 +65,23 @@ class MaskRelease(Document):
         return frozenset(one for group in self.groups for one in group)
 
 
+def release_of(
+    permit: PermitBody, digest: str, groups: list[list[str]], *, words: int, sums: str
+) -> MaskRelease:
+    """What the log says of a release under a permit with this digest."""
+    return MaskRelease(
+        run=permit.run,
+        round=permit.round,
+        kind=permit.kind,
+        attempt=permit.attempt,
+        permit=digest,
+        permit_id=permit.id,
+        groups=groups,
+        words=words,
+        sums=sums,
+    )
+
+
 def sign_release(release: MaskRelease, key: Ed25519PrivateKey) -> bytes:
     """The envelope that nodes check under pairwise masks. Call it only after the entry is
     durable."""

@@ -37,7 +37,7 @@ from policies.envelope import sign_envelope, unverified_payload
 from policies.phrases import Language
 from policies.receipt import RECEIPT_TYPE
 from policies.release import dealt
-from server import receipts, releases, rounds
+from server import receipt_checks, receipts, releases, rounds
 from server import released as known
 
 ELSE = sha256_hex(b"another")
@@ -352,3 +352,49 @@ def test_a_result_of_a_round_that_nobody_opened(
     monkeypatch.setattr(receipts, "check_borne_out", lambda *_, **__: None)
     site.close_round(answer)
     assert found_in(site) == [("RoundClosed", "close-released")]
+
+
+# -- under pairwise masks --------------------------------------------------------------------------
+
+
+def pairwise_release(site: Site, *names: str) -> None:
+    """A release of these three or fewer, as far as governance does not refuse it."""
+    answer = site.authorize(masked_run(site, secure_sum="pairwise"))
+    site.submit(answer, *(site.nodes[name] for name in names))
+    with site.governance.releases.release(CONSUMER, answer.permit_id):
+        site.close_round(answer)
+
+
+def test_an_honest_pairwise_release_is_clean(site: Site) -> None:
+    pairwise_release(site, "alpha", "beta", "gamma")
+    assert found_in(site) == []
+
+
+def test_a_pairwise_release_of_fewer_than_have_to_help(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "too_few", lambda *_: "")
+    pairwise_release(site, "alpha", "beta")
+    assert found_in(site) == [("MasksReleased", "release-cohort")]
+
+
+def test_a_pairwise_release_with_sums(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "NO_SUMS", ELSE)
+    pairwise_release(site, "alpha", "beta", "gamma")
+    assert found_in(site) == [("MasksReleased", "release-cohort")]
+
+
+def test_a_pairwise_result_without_a_release(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = site.authorize(masked_run(site, secure_sum="pairwise"))
+    site.submit(answer, *site.nodes.values())
+    monkeypatch.setattr(receipts, "check_borne_out", lambda *_, **__: None)
+    site.close_round(answer)
+    assert found_in(site) == [("RoundClosed", "close-released")]
+
+
+def test_a_pairwise_receipt_without_its_key(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = site.authorize(masked_run(site, secure_sum="pairwise"))
+    monkeypatch.setattr(receipt_checks, "_wrongly_masked", lambda *_: ())
+    arrived = site.arrived(answer, site.nodes["alpha"], mask_key="")
+    site.governance.receipts.submit(CONSUMER, answer.permit_id, [arrived], [])
+    assert found_in(site) == [("ReceiptAccepted", "receipt-masked")]
