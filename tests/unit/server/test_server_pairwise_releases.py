@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from server_site import CONSUMER, SPACE, Site
+from server_site import CONSUMER, SPACE, Site, enrolling, new_node
 from sum_site import masked_run
 
 from policies.errors import SignatureError
@@ -168,3 +168,35 @@ def test_the_permit_names_the_keys_that_peers_seal_to(site: Site) -> None:
     body = site.permit(pairwise_round(site)).body
     keys = {one.participant: one.sealing for one in body.cohort}
     assert keys == {name: public_key(one.disclosure) for name, one in site.nodes.items()}
+
+
+def test_two_who_have_one_sealing_key_get_no_permit(site: Site) -> None:
+    echo = new_node("echo")
+    echo.disclosure = site.nodes["alpha"].disclosure
+    site.adopt(echo, site.governance.enrolment.enrol(enrolling(site.invite("echo").token, echo)))
+    site.add_product(echo)
+    site.agree(echo)
+    run = masked_run(site, secure_sum="pairwise")
+    with pytest.raises(RuleBroken, match=r"pairwise-cohort.*sealing of each one's own"):
+        site.authorize(run)
+    assert "PermitIssued" not in site.kinds()
+
+
+def test_two_products_of_one_participant_are_refused_when_the_run_is_opened(site: Site) -> None:
+    node = site.nodes["alpha"]
+    other = f"{node.product}-2"
+    site.add_product(node, id=other)
+    site.agree(node, **{"@id": f"{node.agreement}-2", "target": other})
+    agreements = [node.agreement, f"{node.agreement}-2", site.nodes["beta"].agreement]
+    with pytest.raises(RuleBroken, match="agreements: expected one a participant"):
+        masked_run(site, secure_sum="pairwise", agreements=agreements)
+
+
+def test_a_cohort_that_could_not_be_opened_gets_no_permit(site: Site) -> None:
+    first = pairwise_round(site)
+    signed(site, first)
+    site.close_round(first)
+    three = [site.nodes[name].agreement for name in ("alpha", "beta", "delta")]
+    run = masked_run(site, "run-2", secure_sum="pairwise", agreements=three)
+    with pytest.raises(RuleBroken, match="cohorts-too-alike"):
+        site.authorize(run)
