@@ -106,7 +106,7 @@ def test_a_release_is_told(honest: tuple[Story, Keys], language: Language, says:
     close = explain_entry(lambda: lines, places(story, "RoundClosed")[0], language, NOTHING_KNOWN)
     assert "MasksReleased" in [one.type for one in close.rests]
     one = story[at]
-    assert "of alpha, gamma" in summary_of(Entry(one.type, one.time, one.body))
+    assert "released of alpha, gamma" in summary_of(Entry(one.type, one.time, one.body))
 
 
 # -- one edit --------------------------------------------------------------------------------------
@@ -365,9 +365,21 @@ def pairwise_release(site: Site, *names: str) -> None:
         site.close_round(answer)
 
 
-def test_an_honest_pairwise_release_is_clean(site: Site) -> None:
+def test_an_honest_pairwise_release_is_clean_and_told(site: Site) -> None:
     pairwise_release(site, "alpha", "beta", "gamma")
     assert found_in(site) == []
+    entries = site.entries()
+    (at,) = (n for n, one in enumerate(entries) if one.type == "MasksReleased")
+    assert "nodes may open alpha, beta, gamma" in summary_of(entries[at])
+    lines = list(enumerate(site.log.entries(0, site.log.size)))
+    for language, says in PAIRWISE_SAYS.items():
+        assert says in "\n".join(explain_entry(lambda: lines, at, language, NOTHING_KNOWN).says)
+
+
+PAIRWISE_SAYS: dict[Language, str] = {
+    "en": "of whom the nodes may open the sum of",
+    "zh": "可由各节点共同开启总和的 3 份更新",
+}
 
 
 def test_a_pairwise_release_of_fewer_than_have_to_help(
