@@ -36,6 +36,7 @@ _SLEEP_THROUGH: Final = 0.5  # more feeds back: who looks late learns to look la
 _FINENESS: Final = 0.06
 _LEARNING: Final = 0.4
 _GROWTH: Final = 1.02
+_SOON: Final = frozenset({"share", "agree"})  # a step that comes as soon as all answered this one
 _BESIDE_S: Final = 0.25  # how often to look for another run's message while one is in work
 
 
@@ -76,9 +77,17 @@ class Pace:
         self._idle_s = idle_s
         self._gap_s: float | None = None
         self._pause_s = active_s
+        self._soon = False
+
+    def expect_soon(self) -> None:
+        """The next message is due at once, whatever was learnt, and teaches nothing."""
+        self._soon = True
 
     def found(self, waited_s: float) -> None:
         """A message came `waited_s` after the reply before it (or after the start)."""
+        if self._soon:
+            self._soon = False
+            return
         # A long wait tells that nothing ran, not how far apart the rounds of a run are.
         gap_s = min(waited_s, self._idle_s)
         known = self._gap_s if self._gap_s is not None else gap_s
@@ -86,6 +95,9 @@ class Pace:
 
     def after_reply(self) -> float:
         """How long to sleep before the first look after a reply."""
+        if self._soon:
+            self._pause_s = self._active_s
+            return 0.0
         gap = self._gap_s if self._gap_s is not None else 0.0
         self._pause_s = min(max(_FINENESS * gap, self._active_s), self._idle_s)
         return min(_SLEEP_THROUGH * gap, self._idle_s)
@@ -178,6 +190,8 @@ class NodeLoop:
             self.fleet.refuse(message.message, answer)
         elif isinstance(answer, Answered):
             self.fleet.answer(message, answer.data)
+            if message.step in _SOON:
+                self.pace.expect_soon()
         else:
             self.fleet.reply(message, receipt=answer.receipt, update=answer.update)
 

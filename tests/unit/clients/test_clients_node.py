@@ -18,7 +18,7 @@ from clients.messages import Instruction, read_instruction
 from clients.node import NodeLoop, Pace
 from clients.tasks import Answered, Done, Reply, Task
 from policies.canonical import sha256_hex
-from policies.wire import MODEL, PERMIT, ROUND_RECORD, Refusal
+from policies.wire import MODEL, PERMIT, ROUND_RECORD, Refusal, Step
 
 FAB = b"the bundle"
 DONE = Done(receipt=b"receipt", update=b"update")
@@ -178,6 +178,19 @@ def test_a_step_in_which_nothing_is_used_is_answered() -> None:
     ran = run([step], answer=lambda _: Answered(b"signature"))
     assert ran.fleet.sent == [("agree", b"signature")]
     assert (ran.tasks[0].step, ran.tasks[0].told) == (step.step, step.told)
+
+
+@pytest.mark.parametrize(("step", "soon"), [("share", True), ("agree", True), ("unmask", False)])
+def test_the_next_step_of_a_round_is_looked_for_at_once(step: Step, soon: bool) -> None:
+    pace = Pace(active_s=0.03, idle_s=1.0)
+    pace.found(0.8)
+    run([replace(instruction(), step=step)], answer=lambda _: Answered(b"a"), pace=pace)
+    # What was learnt before stands; the message in hand came at once.
+    learnt = pytest.approx(0.5 * 0.6 * 0.8, abs=0.01)
+    assert pace.after_reply() == (0.0 if soon else learnt)
+    if soon:
+        pace.found(0.0)
+        assert pace.after_reply() == learnt
 
 
 def test_a_refusal_is_sent() -> None:
