@@ -86,6 +86,7 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "合计值仅释放一次，且仅限届时授权仍有效者。",
         "permit-sum-pairwise": "每份更新均在节点两两之间的掩码下传出，掩码仅在求和时抵消。",
         "MasksReleased": "治理服务释放了 {round} 中 {count} 份更新的掩码。",
+        "released-pairwise": "治理服务确定了 {round} 中可由各节点共同开启总和的 {count} 份更新。",
         "released-group": "合并为一个总和开启：{names}。",
         "released-once": "{permit_id} 此后不得再开启其他内容，亦不再接受回执。",
         "RoundClosed": "{round} {result}。",

@@ -95,6 +95,8 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "permit-sum-pairwise": "Each update leaves under masks of pairs of nodes, which cancel out "
         "in the sum only.",
         "MasksReleased": "Governance released the masks of {count} updates of {round}.",
+        "released-pairwise": "Governance said of whom the nodes may open the sum of {round}: of "
+        "{count} updates.",
         "released-group": "Opened as one sum: {names}.",
         "released-once": "Nothing else of {permit_id} can be opened any more, and no receipt "
         "comes after it.",

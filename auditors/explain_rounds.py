@@ -8,6 +8,7 @@ from typing import Final
 
 from auditors.explain_say import MAX_NAMED, Body, Say, digest, signed
 from auditors.useloss import use_loss
+from policies.release import NO_SUMS
 
 # -- runs and rounds -------------------------------------------------------------------------------
 
@@ -138,7 +139,9 @@ def _reply(say: Say, body: Body) -> Iterator[str]:
 
 def _released(say: Say, body: Body) -> Iterator[str]:
     opened = [one for group in body["groups"] for one in group]
-    yield say("MasksReleased", round=say.round(body), count=len(opened))
+    pairwise = body["sums"] == NO_SUMS
+    told = "released-pairwise" if pairwise else "MasksReleased"
+    yield say(told, round=say.round(body), count=len(opened))
     for group in body["groups"][:MAX_NAMED]:
         yield say("released-group", names=say.several([say.who(one) for one in group]))
     yield say("released-once", permit_id=body["permit_id"])

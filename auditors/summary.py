@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from policies.entries import Entry
+from policies.release import NO_SUMS
 
 MAX_SUMMARY: Final = 300
 _NAMED: Final = 5  # of a cohort, one by one
@@ -114,7 +115,11 @@ _SUMMARIES: Final[Mapping[str, Callable[[Body], str]]] = MappingProxyType(
             f"{body['participant'] or 'somebody'}'s reply in {_round(body)} was refused "
             f"({body['code']})"
         ),
-        "MasksReleased": lambda body: f"{_round(body)}: masks released of {_released(body)}",
+        "MasksReleased": lambda body: (
+            f"{_round(body)}: "
+            f"{'nodes may open' if body['sums'] == NO_SUMS else 'masks released of'} "
+            f"{_released(body)}"
+        ),
         "RoundClosed": _closed,
         "RoundAbandoned": lambda body: f"{_round(body)} was abandoned: {body['reason']}",
         "BaselineAdopted": lambda body: f"{len(body['documents'])} laws adopted",

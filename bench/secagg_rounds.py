@@ -32,7 +32,8 @@ from policies.fixedpoint import (
 from policies.flattening import flatten
 from policies.masks import public_key
 from policies.pairwise import PairwiseNode
-from policies.pairwise_round import PairwiseRound, Peer, two_thirds
+from policies.pairwise_round import PairwiseRound, Peer
+from policies.release import two_thirds
 from policies.wide_integers import BLIND_BYTES, Head
 
 PERMIT = "5a" * 32

@@ -67,7 +67,13 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from clients.errors import ClientError
 from clients.fleet_errors import FleetUnavailable, problem_of
-from clients.messages import Instruction, make_instruction, refusal_message, reply_message
+from clients.messages import (
+    Instruction,
+    answer_message,
+    make_instruction,
+    refusal_message,
+    reply_message,
+)
 from clients.vitals import Contact
 from policies.runconfig import ConfigValue
 from policies.wire import Refusal
@@ -264,6 +270,10 @@ class Fleet:
             FleetUnavailable: the reply may or may not have arrived; it counts as used.
         """
         self._push(reply_message(instruction, receipt=receipt, update=update))
+
+    def answer(self, instruction: Instruction, answer: bytes) -> None:
+        """Send what answers a step in which nothing is used; raises like `reply`."""
+        self._push(answer_message(instruction, answer))
 
     def refuse(self, message: Message, refusal: Refusal) -> None:
         """Send a typed refusal; raises like `reply`."""

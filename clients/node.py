@@ -26,7 +26,7 @@ from clients.desk import Desk
 from clients.fleet import RunInfo
 from clients.fleet_errors import FleetRejected, FleetUnavailable
 from clients.messages import Instruction
-from clients.work import Done, Task
+from clients.tasks import Answered, Reply, Task
 from policies.canonical import sha256_hex
 from policies.wire import Refusal
 
@@ -36,6 +36,7 @@ _SLEEP_THROUGH: Final = 0.5  # more feeds back: who looks late learns to look la
 _FINENESS: Final = 0.06
 _LEARNING: Final = 0.4
 _GROWTH: Final = 1.02
+_SOON: Final = frozenset({"share", "agree"})  # a step that comes as soon as all answered this one
 _BESIDE_S: Final = 0.25  # how often to look for another run's message while one is in work
 
 
@@ -52,6 +53,10 @@ class FleetPort(Protocol):
 
     def reply(self, instruction: Instruction, *, receipt: bytes, update: bytes) -> None:
         """Send receipt and update."""
+        ...
+
+    def answer(self, instruction: Instruction, answer: bytes) -> None:
+        """Send what answers a step in which nothing is used."""
         ...
 
     def refuse(self, message: Message, refusal: Refusal) -> None:
@@ -72,9 +77,17 @@ class Pace:
         self._idle_s = idle_s
         self._gap_s: float | None = None
         self._pause_s = active_s
+        self._soon = False
+
+    def expect_soon(self) -> None:
+        """The next message is due at once, whatever was learnt, and teaches nothing."""
+        self._soon = True
 
     def found(self, waited_s: float) -> None:
         """A message came `waited_s` after the reply before it (or after the start)."""
+        if self._soon:
+            self._soon = False
+            return
         # A long wait tells that nothing ran, not how far apart the rounds of a run are.
         gap_s = min(waited_s, self._idle_s)
         known = self._gap_s if self._gap_s is not None else gap_s
@@ -82,6 +95,9 @@ class Pace:
 
     def after_reply(self) -> float:
         """How long to sleep before the first look after a reply."""
+        if self._soon:
+            self._pause_s = self._active_s
+            return 0.0
         gap = self._gap_s if self._gap_s is not None else 0.0
         self._pause_s = min(max(_FINENESS * gap, self._active_s), self._idle_s)
         return min(_SLEEP_THROUGH * gap, self._idle_s)
@@ -108,7 +124,7 @@ class NodeLoop:
     """
 
     fleet: FleetPort
-    handle: Callable[[Task], Done | Refusal]
+    handle: Callable[[Task], Reply]
     stop: threading.Event
     pace: Pace
     presence: Presence
@@ -172,6 +188,10 @@ class NodeLoop:
         answer = self.handle(self._task(message))
         if isinstance(answer, Refusal):
             self.fleet.refuse(message.message, answer)
+        elif isinstance(answer, Answered):
+            self.fleet.answer(message, answer.data)
+            if message.step in _SOON:
+                self.pace.expect_soon()
         else:
             self.fleet.reply(message, receipt=answer.receipt, update=answer.update)
 
@@ -183,4 +203,6 @@ class NodeLoop:
             run_config=info.config,
             permit=instruction.permit,
             model=instruction.model,
+            step=instruction.step,
+            told=instruction.told,
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policies.runconfig import ConfigValue
-from policies.wire import Refusal
+from policies.wire import Refusal, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Task:
         fab_sha256: of the run's app bundle, as the node itself hashed it.
         run_config: the fused run config as Flower would hand it to the app.
         permit: the envelope; `model`: the incoming model, safetensors bytes.
+        step: of pairwise masks; None where one message is the whole task.
+        told: what comes with that step, by name (`policies.wire.TOLD`).
     """
 
     flower_run: str
@@ -25,6 +27,8 @@ class Task:
     run_config: Mapping[str, ConfigValue]
     permit: bytes
     model: bytes
+    step: Step | None = None
+    told: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +39,11 @@ class Done:
     update: bytes
 
 
-Reply = Done | Refusal
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What answers a step of pairwise masks in which nothing is used."""
+
+    data: bytes
+
+
+Reply = Done | Answered | Refusal

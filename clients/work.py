@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from clients.declared import Declaration
 from clients.egress import Leaving, carried, check_metrics, held_update
@@ -46,6 +47,7 @@ from clients.masking import Masking, head_of, leaving, leaving_sum, masking_of
 from clients.materials import Materials, OwnMaterials
 from clients.observing import NOBODY, Observer, TaskEnd
 from clients.pacing import paced_s
+from clients.pairwise_desk import PairwiseDesk
 from clients.private_use import (
     PrivateSum,
     PrivateUse,
@@ -60,7 +62,7 @@ from clients.rowbook import RowBook
 from clients.selection import Selection
 from clients.state import Journal, KeptState, NodeState, Use
 from clients.statevault import StateVault, UseState
-from clients.tasks import Done, Reply, Task
+from clients.tasks import Answered, Done, Reply, Task
 from clients.usebook import UseBook
 from clients.watcher import StateWatcher
 from policies.account import metered_seconds, whole_seconds
@@ -115,6 +117,8 @@ class Worker:
         prepare: called with the number of tasks in work, before a task is checked; raises what
             keeps the runner from running so many at once.
         states: seals what apps keep between rounds; without it they keep nothing.
+        sealing_key: private half of the enrolled key that peers of a pairwise sum seal to; without
+            it the node takes part in none.
         environment_of: the packages that an app was approved with; without it, none.
         on_step: called after each step with its name; tests crash there.
     """
@@ -140,6 +144,7 @@ class Worker:
         prepare: Callable[[int], None] | None = None,
         states: StateVault | None = None,
         environment_of: Callable[[str], Environment | None] | None = None,
+        sealing_key: X25519PrivateKey | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         self._keys = keys
@@ -163,11 +168,21 @@ class Worker:
         self._test_step = on_step if on_step is not None else _ignore
         self._room = room or Room(memory_bytes=0, alone=True)
         self._prepare = prepare if prepare is not None else _ignore
+        self._sums = PairwiseDesk(
+            receipt_key=receipt_key,
+            # One that was never enrolled fits no permit.
+            sealing_key=sealing_key or X25519PrivateKey.generate(),
+            permit_key=keys.permit_key,
+            allowed=lambda agreement, app: state.require_allowed(agreement=agreement, app=app),
+            clock=clock,
+        )
         self._in_hand = InHand()
         self._stopping = threading.Event()
 
     def handle(self, task: Task) -> Reply:
         """Do what the task asks if it is allowed, else say why not. Raises no `Exception`."""
+        if task.step is not None and task.step != "mask":
+            return self._sum_step(task)
         in_work = self._room.enter()
         if not in_work:
             text = f"the node works on other tasks, at most {self._room.tasks} at once"
@@ -194,6 +209,7 @@ class Worker:
                 self._state.require_allowed(agreement=current.agreement, app=current.app)
             except GateRefused:
                 current.cancelled.set()
+        self._sums.recheck()
 
     def stop(self) -> None:
         """End the running tasks and refuse all others from now on."""
@@ -219,18 +235,37 @@ class Worker:
             if self._stopping.is_set():
                 raise refused("node-unavailable", "the node is shutting down")
             self._prepare(in_work)
+            task = self._sums.recalled(task)
             admitted, current = self._begun(task, hand)
         except Exception as error:  # noqa: BLE001 a task's edge: whatever it does, the node lives
             if isinstance(error, LogForked):
                 self._on_fork(error.fork)
             return self._refuse(task, self._explained(error))
         try:
-            return self._use(admitted, current, task)
+            done = self._use(admitted, current, task)
+            self._sums.sent(task)
+            return done
         except Exception as error:  # noqa: BLE001 as above
+            self._sums.forget(task)
             admission = admitted.admission
             why = self._explained(error, admission, current)
             self._book.failed(admission.permit.body, why, receipted=current.receipted)
             return why
+
+    def _sum_step(self, task: Task) -> Reply:
+        """A step of a pairwise sum in which nothing is used, and nothing counted."""
+        try:
+            if self._stopping.is_set():
+                raise refused("node-unavailable", "the node is shutting down")
+            if task.step != "share":
+                return Answered(self._sums.answer(task))
+            with self._log_turn:
+                admitted = self._checked(task)
+            return Answered(self._sums.share(task, admitted.admission))
+        except Exception as error:  # noqa: BLE001 as in `_answer`
+            if isinstance(error, LogForked):
+                self._on_fork(error.fork)
+            return self._refuse(task, self._explained(error))
 
     # -- 6: check, record --------------------------------------------------------------------
 
@@ -257,6 +292,12 @@ class Worker:
             return admitted, self._begin(admitted.admission, hand)
 
     def _admit(self, task: Task) -> _Admitted:
+        admitted = self._checked(task)
+        self._observer.admitted(facts_of(admitted.admission))
+        self._step("admitted")
+        return admitted
+
+    def _checked(self, task: Task) -> _Admitted:
         try:
             config = config_digest(task.run_config)
         except DocumentError as error:
@@ -283,10 +324,8 @@ class Worker:
             raise refused("permit-wrong-model", text)
         if misfit := self._materials.declaration(task.fab_sha256).misfit(incoming):
             raise refused("permit-wrong-model", f"the model: {misfit}")
-        masking = masking_of(admission, incoming)
-        self._observer.admitted(facts_of(admission))
-        self._step("admitted")
-        return _Admitted(admission, incoming, masking)
+        masker = self._sums.masker(task, admission.permit.body)
+        return _Admitted(admission, incoming, masking_of(admission, incoming, masker))
 
     def _begin(self, admission: Admission, hand: Hand) -> UseInHand:
         body, member = admission.permit.body, admission.member

@@ -27,7 +27,7 @@ from server.edge import Edge
 from server.errors import GovernanceRefused as RoundRefused
 from server.files import read_file
 from server.governance import open_governance
-from server.mask_sums import Opened, read_release
+from server.mask_sums import Opened, read_cohort, read_release
 from server.servicers import EnrolmentService, GovernanceService
 from server.space import Space
 
@@ -168,6 +168,13 @@ class LocalGovernance:
         with _as_the_loop_knows_it():
             messages = self._service.ReleaseMasks(request, context)
             return read_release(messages, permit_id, how)
+
+    def release_cohort(self, permit_id: str) -> bytes:
+        """See `server.loop.Governance`."""
+        request = pb.ReleaseMasksRequest(permit_id=permit_id)
+        context = _Context(self._certificate_pem)
+        with _as_the_loop_knows_it():
+            return read_cohort(self._service.ReleaseMasks(request, context), permit_id)
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""

@@ -96,6 +96,7 @@ def open_node(
     worker = Worker(
         keys=GateKeys.of(identity, environment=environment, policy=policy),
         receipt_key=identity.keys.receipt,
+        sealing_key=identity.keys.disclosure,
         confinement=confinement,
         state=state,
         journal=journal,

@@ -22,10 +22,15 @@ from auditors.verify import verify_folder
 from clients.appbundle import build_bundle, bundle_config, install_bundle
 from clients.enrol import enrol
 from clients.identity import public_pem
-from clients.messages import read_instruction, refusal_message, reply_message
+from clients.messages import (
+    answer_message,
+    read_instruction,
+    refusal_message,
+    reply_message,
+)
 from clients.owner import Owner
 from clients.sandbox import InProcessUnsafeRunner
-from clients.work import Task
+from clients.tasks import Answered, Task
 from commands.errors import BadInput, CommandFailed
 from commands.hospitals import Hospital, Split, split_data, write_hospital
 from commands.inprocess import FLOWER_RUN, LocalGovernance, LocalSuperLink
@@ -33,6 +38,7 @@ from commands.localspace import draft_agreement, run_spec
 from commands.node_wiring import OpenNode, now, open_node
 from commands.output import STDERR, JsonFlag, print_json, print_table, say
 from commands.rounds_table import rounds_of
+from policies.privacy import SecureSum
 from policies.receipt import Confinement
 from policies.runconfig import ConfigValue
 from policies.wire import Refusal
@@ -78,10 +84,14 @@ class SimulatedNode:
                 run_config=self.config,
                 permit=instruction.permit,
                 model=instruction.model,
+                step=instruction.step,
+                told=instruction.told,
             )
         )
         if isinstance(done, Refusal):
             return refusal_message(message, done)
+        if isinstance(done, Answered):
+            return answer_message(instruction, done.data)
         return reply_message(instruction, receipt=done.receipt, update=done.update)
 
 
@@ -89,6 +99,9 @@ def simulate(
     app: Annotated[Path, typer.Argument(help="Folder of a Flower app that uses the SDK.")],
     nodes: Annotated[int, typer.Option(help="How many nodes.", min=2, max=1000)] = 10,
     rounds: Annotated[int, typer.Option(help="Training rounds.", min=1)] = 3,
+    secure_sum: Annotated[
+        SecureSum, typer.Option(help="How updates are added; see tds run start.")
+    ] = "governance",
     folder: Annotated[
         Path | None, typer.Option(help="Keep the space here; a temporary one if left out.")
     ] = None,
@@ -105,7 +118,7 @@ def simulate(
         )
     started = time.monotonic()
     with _place(folder) as place:
-        summary = _simulate(place, app, nodes, rounds)
+        summary = _simulate(place, app, nodes, rounds, secure_sum)
     summary["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         print_json(summary)
@@ -121,7 +134,9 @@ def simulate(
     say(f"log verified: {summary['entries']} entries; done in {summary['seconds']} s")
 
 
-def _simulate(place: Path, app: Path, count: int, rounds: int) -> dict[str, Any]:
+def _simulate(
+    place: Path, app: Path, count: int, rounds: int, secure_sum: SecureSum
+) -> dict[str, Any]:
     bundle = build_bundle(app)
     with ExitStack() as stack:
         space = init_space(
@@ -145,7 +160,14 @@ def _simulate(place: Path, app: Path, count: int, rounds: int) -> dict[str, Any]
             for number, key in superlink.node_keys.items()
         }
         agreements = [one.id for node in made.values() for one in node.state.agreements()]
-        spec = run_spec(digest, agreements, purpose=PURPOSE, rounds=rounds, metrics=METRICS)
+        spec = run_spec(
+            digest,
+            agreements,
+            purpose=PURPOSE,
+            rounds=rounds,
+            metrics=METRICS,
+            secure_sum=secure_sum,
+        )
         run = consumer.open_run(spec, secrets.token_hex(16))
         grid = LocalGrid(simulated, run_id=int(FLOWER_RUN))
         models = ModelStore(space.consumer_folder / "models")

@@ -154,6 +154,17 @@ class PairwiseNode:
         self._state = _Sharing(keys, mask, seed, own)
         return Shared(version=1, permit=self._terms.permit, keys=keys, shares=sealed).to_bytes()
 
+    def check(self, letters: bytes) -> None:
+        """Returns only if `mask` would take these letters; changes nothing. For before a use.
+
+        Raises:
+            as `mask`.
+        """
+        state = self._state
+        if not isinstance(state, _Sharing):
+            raise self._out_of_turn("mask once, after sharing")
+        open_letters(self._terms, state.keys, state.own, letters, sealing_key=self._sealing_key)
+
     def mask(self, letters: bytes, words: Words) -> None:
         """Step 2: mask a vector in place, for everybody who shared.
 

@@ -80,8 +80,8 @@ class PairwiseRound:
     def of_permit(cls, body: PermitBody) -> PairwiseRound:
         """The round of a permit whose place in the log was checked.
 
-        The threshold is more than two thirds of the cohort, or what any release needs
-        (`policies.release.least_of`) if that is more.
+        The threshold is what a release needs: more than two thirds of the cohort, or more
+        (`policies.release.least_of`).
 
         Raises:
             SecureSumError: its masks are not pairwise, or as above.
@@ -95,7 +95,7 @@ class PairwiseRound:
             round=body.round,
             permit=body.digest(),
             peers=tuple(sorted(peers, key=lambda peer: peer.participant)),
-            threshold=max(least_of(body, len(peers)), two_thirds(len(peers))),
+            threshold=least_of(body, len(peers)),
         )
 
     @property
@@ -131,9 +131,3 @@ class PairwiseRound:
             "threshold": self.threshold,
         }
         return domain + b"\0" + canonical_bytes(whole | fields)
-
-
-def two_thirds(members: int) -> int:
-    """More than two thirds: what n participants of whom fewer than n / 3 follow the aggregator
-    instead of the protocol need (Bonawitz et al., section 6.2 and table 2)."""
-    return 2 * members // 3 + 1

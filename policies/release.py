@@ -7,6 +7,9 @@ seeing it.
 Of each group those are released whose receipt was accepted and whose consent stands; the update of
 nobody else can be opened. There are enough of them only if each group has at least `min_cohort`
 (and two), and, where nodes share the noise, all but `tolerated` of those who share it.
+
+Under pairwise masks there are none of governance's to hand out: its release says, signed with the
+permit key, of whom the nodes may open the sum. They help to open no other (clients.pairwise_desk).
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field
 
+from policies.envelope import open_envelope, sign_envelope
 from policies.fields import Document, Id, ParticipantId, Sha256
 from policies.permit import Kind, PermitBody
 
@@ -25,6 +30,8 @@ Group = Annotated[list[ParticipantId], Field(min_length=1, max_length=10_000)]
 
 NO_REPLY: Final = ("no-reply", "no receipt of this node reached governance")
 """Code and text for a member of a cohort without a receipt."""
+RELEASE_TYPE: Final = "application/vnd.tdspace.release+json"
+NO_SUMS: Final = hashlib.sha256().hexdigest()
 LEAST_IN_SUM: Final = 2
 """A sum of fewer would be the update of one."""
 PIECE_BYTES: Final = 1 << 20
@@ -38,7 +45,8 @@ class MaskRelease(Document):
         permit, permit_id: digest and id of the permit whose masks they are.
         groups: whose masks are in each group's sum, ascending.
         words: of each sum.
-        sums: SHA-256 of the sums' bytes, one group's after the other's.
+        sums: SHA-256 of the sums' bytes, one group's after the other's; under pairwise masks there
+            are none (`NO_SUMS`).
     """
 
     run: Id
@@ -55,6 +63,38 @@ class MaskRelease(Document):
     def participants(self) -> frozenset[str]:
         """All whose updates are opened."""
         return frozenset(one for group in self.groups for one in group)
+
+
+def release_of(
+    permit: PermitBody, digest: str, groups: list[list[str]], *, words: int, sums: str
+) -> MaskRelease:
+    """What the log says of a release under a permit with this digest."""
+    return MaskRelease(
+        run=permit.run,
+        round=permit.round,
+        kind=permit.kind,
+        attempt=permit.attempt,
+        permit=digest,
+        permit_id=permit.id,
+        groups=groups,
+        words=words,
+        sums=sums,
+    )
+
+
+def sign_release(release: MaskRelease, key: Ed25519PrivateKey) -> bytes:
+    """The envelope that nodes check under pairwise masks. Call it only after the entry is
+    durable."""
+    return sign_envelope(release.to_json(), payload_type=RELEASE_TYPE, key=key)
+
+
+def open_release(data: bytes, key: Ed25519PublicKey) -> MaskRelease:
+    """Parse and verify an envelope against the space's permit key.
+
+    Raises:
+        DocumentError, SignatureError: what was expected and what came.
+    """
+    return MaskRelease.from_json(open_envelope(data, payload_type=RELEASE_TYPE, key=key))
 
 
 def dealt(permit: PermitBody) -> list[list[str]]:
@@ -128,12 +168,21 @@ def withdrawn_before_release(participant: str, withdrawn: str | None) -> tuple[s
     return "consent-withdrawn", text
 
 
+def two_thirds(members: int) -> int:
+    """More than two thirds: what n participants of whom fewer than n / 3 follow the aggregator
+    instead of the protocol need (Bonawitz et al., section 6.2 and table 2)."""
+    return 2 * members // 3 + 1
+
+
 def least_of(permit: PermitBody, members: int) -> int:
-    """How many of a group of so many members are opened at least."""
+    """How many of a group of so many members are opened at least; under pairwise masks as many
+    as have to help (`policies.pairwise_round`)."""
     privacy = permit.privacy
     shared = privacy is not None and privacy.by == "nodes"
     noise = members - privacy.tolerated if privacy is not None and shared else 0
-    return max(LEAST_IN_SUM, permit.min_cohort, noise)
+    how = permit.secure_sum
+    helpers = two_thirds(members) if how is not None and how.mode == "pairwise" else 0
+    return max(LEAST_IN_SUM, permit.min_cohort, noise, helpers)
 
 
 def large_enough(members: int, groups: int, min_cohort: int) -> bool:

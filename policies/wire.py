@@ -3,10 +3,16 @@
 A message holds one ConfigRecord, because every object of Flower's costs an HTTP round trip: permit
 and model, which are the same for the whole cohort, so that Flower stores them once. A reply holds
 one too: receipt and update. The payloads are bytes in our own formats.
+
+Under pairwise masks one permit has four messages (policies.pairwise), each with its `step`: the
+first is the same for the whole cohort again and carries the model, which the node keeps until the
+second; receipt and update answer the second, an `answer` each of the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -20,6 +26,18 @@ PERMIT: Final = "permit"
 MODEL: Final = "model"
 RECEIPT: Final = "receipt"
 UPDATE: Final = "update"
+
+Step = Literal["share", "mask", "agree", "unmask"]
+STEP: Final = "step"
+LETTERS: Final = "letters"
+SPLIT: Final = "split"
+RELEASE: Final = "release"
+AGREEMENTS: Final = "agreements"
+ANSWER: Final = "answer"
+TOLD: Final[Mapping[Step, tuple[str, ...]]] = MappingProxyType(
+    {"share": (), "mask": (LETTERS,), "agree": (SPLIT, RELEASE), "unmask": (AGREEMENTS,)}
+)
+"""What a message of each step carries beside permit and step; the first carries the model, too."""
 
 REFUSED_CODE: Final = 6
 """Flower's ErrorCode for a failed precondition; our refusals use it."""
@@ -49,6 +67,7 @@ RefusalCode = Literal[
     "app-failed",
     "app-timeout",
     "egress-refused",
+    "sum-refused",
     "node-busy",
     "node-unavailable",
 ]

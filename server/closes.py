@@ -72,8 +72,7 @@ def check_borne_out(
     """
     permit, result = round_.permit, claim["quorum_met"]
     quorum = RunSpec.from_json(json.loads(round_.run.spec)).quorum
-    masked = permit.secure_sum is not None and permit.secure_sum.mode == "governance"
-    if result and masked and not opened:
+    if result and permit.secure_sum is not None and not opened:
         raise RuleBroken(
             f"not-released: {permit.id}: expected a result only after the release of the round's "
             "masks; without it nobody knows the sum"

@@ -51,7 +51,18 @@ from flwr.superlink.runtime import run_serverapp
 from policies.canonical import sha256_hex
 from policies.errors import DocumentError
 from policies.runconfig import ConfigValue
-from policies.wire import MODEL, PERMIT, RECEIPT, REPLY_RECORD, ROUND_RECORD, UPDATE, Refusal
+from policies.wire import (
+    ANSWER,
+    MODEL,
+    PERMIT,
+    RECEIPT,
+    REPLY_RECORD,
+    ROUND_RECORD,
+    STEP,
+    UPDATE,
+    Refusal,
+    Step,
+)
 from server.errors import SuperLinkUnavailable
 
 __all__ = [
@@ -63,6 +74,7 @@ __all__ = [
     "ServerAppExecutor",
     "select_multikrum",
     "send_round",
+    "send_step",
     "set_task_identity",
     "shorten_object_waits",
     "trim_mean",
@@ -72,6 +84,9 @@ LOGGER = logging.getLogger(__name__)
 
 _OBJECT_BACKOFF_S: Final = 0.02
 _ACQUIRE: Final = "/flwr.proto.Runtime/AcquireTask"
+
+Told = Mapping[str, bytes]
+"""What a step of pairwise masks tells one node, by name."""
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -94,6 +109,7 @@ class Reply:
     """What one node sent: receipt and update, or a refusal, or nothing in time.
 
     Attributes:
+        answer: to a step of pairwise masks in which nothing is used; nothing else comes with it.
         missing: why there is neither, in a sentence.
         after_s: seconds from sending until it was seen.
     """
@@ -101,6 +117,7 @@ class Reply:
     node_id: int
     receipt: bytes = b""
     update: bytes = b""
+    answer: bytes = b""
     refusal: Refusal | None = None
     missing: str = ""
     after_s: float = 0.0
@@ -133,11 +150,84 @@ def send_round(
     Returns:
         One `Reply` for every node, in order of node id.
     """
-    nodes = sorted(node_ids)
-    content = RecordDict({ROUND_RECORD: ConfigRecord({PERMIT: permit, MODEL: model})})
+    content = _content({PERMIT: permit, MODEL: model})
+    return _exchange(
+        grid,
+        dict.fromkeys(node_ids, content),
+        kind=kind,
+        group=str(round_number),
+        deadline_s=deadline_s,
+        poll_s=poll_s,
+        first_look_s=first_look_s,
+        clock=clock,
+        sleep=sleep,
+        read=_read_reply,
+    )
+
+
+def send_step(
+    grid: MessageGrid,
+    step: Step,
+    told: Mapping[int, Told],
+    *,
+    kind: str,
+    round_number: int,
+    permit: bytes,
+    deadline_s: float,
+    poll_s: float,
+    first_look_s: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Reply]:
+    """One of the four exchanges of a round under pairwise masks; otherwise as `send_round`.
+
+    Args:
+        told: by node id what it is told beside permit and step (`policies.wire.TOLD`); what is the
+            same for several is stored once by Flower.
+    """
+    contents: dict[tuple[tuple[str, bytes], ...], RecordDict] = {}
+    for one in told.values():
+        if _key(one) not in contents:
+            contents[_key(one)] = _content({PERMIT: permit, STEP: step, **one})
+    return _exchange(
+        grid,
+        {node: contents[_key(one)] for node, one in told.items()},
+        kind=kind,
+        group=f"{round_number}/{step}",
+        deadline_s=deadline_s,
+        poll_s=poll_s,
+        first_look_s=first_look_s,
+        clock=clock,
+        sleep=sleep,
+        read=_read_reply if step == "mask" else _read_answer,
+    )
+
+
+def _key(told: Told) -> tuple[tuple[str, bytes], ...]:
+    return tuple(sorted(told.items()))
+
+
+def _content(values: Mapping[str, bytes | str]) -> RecordDict:
+    return RecordDict({ROUND_RECORD: ConfigRecord(dict(values))})
+
+
+def _exchange(
+    grid: MessageGrid,
+    contents: Mapping[int, RecordDict],
+    *,
+    kind: str,
+    group: str,
+    deadline_s: float,
+    poll_s: float,
+    first_look_s: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    read: Callable[[int, Message], Reply],
+) -> list[Reply]:
+    """Send each node its own, and wait; a `Reply` of each, in order of node id."""
+    nodes = sorted(contents)
     messages = [
-        Message(content, node, kind, ttl=deadline_s + 1.0, group_id=str(round_number))
-        for node in nodes
+        Message(contents[node], node, kind, ttl=deadline_s + 1.0, group_id=group) for node in nodes
     ]
     try:
         ids = list(grid.push_messages(messages))
@@ -160,7 +250,7 @@ def send_round(
         for message in grid.pull_messages(list(waiting)):
             node = waiting.pop(message.metadata.reply_to_message_id, None)
             if node is not None:
-                replies[node] = replace(_read_reply(node, message), after_s=clock() - started)
+                replies[node] = replace(read(node, message), after_s=clock() - started)
     for node in waiting.values():
         replies[node] = Reply(node_id=node, missing=f"no reply within {deadline_s:g} s")
     return [replies[node] for node in nodes]
@@ -169,17 +259,32 @@ def send_round(
 def _read_reply(node: int, message: Message) -> Reply:
     """A message as a `Reply`; what is not in our form becomes a missing reply with its reason."""
     if message.has_error():
-        reason = message.error.reason or ""
-        try:
-            return Reply(node_id=node, refusal=Refusal.decode(reason))
-        except DocumentError:
-            return Reply(node_id=node, missing=f"Flower error {message.error.code}: {reason[:300]}")
+        return _read_error(node, message)
     record = message.content.config_records.get(REPLY_RECORD)
     receipt = None if record is None else record.get(RECEIPT)
     update = None if record is None else record.get(UPDATE)
     if not isinstance(receipt, bytes) or not isinstance(update, bytes):
         return Reply(node_id=node, missing="the reply holds no receipt and update")
     return Reply(node_id=node, receipt=receipt, update=update)
+
+
+def _read_answer(node: int, message: Message) -> Reply:
+    """The same for a step in which nothing is used."""
+    if message.has_error():
+        return _read_error(node, message)
+    record = message.content.config_records.get(REPLY_RECORD)
+    answer = None if record is None else record.get(ANSWER)
+    if not isinstance(answer, bytes) or not answer:
+        return Reply(node_id=node, missing="the reply holds no answer to its step")
+    return Reply(node_id=node, answer=answer)
+
+
+def _read_error(node: int, message: Message) -> Reply:
+    reason = message.error.reason or ""
+    try:
+        return Reply(node_id=node, refusal=Refusal.decode(reason))
+    except DocumentError:
+        return Reply(node_id=node, missing=f"Flower error {message.error.code}: {reason[:300]}")
 
 
 def shorten_object_waits() -> None:

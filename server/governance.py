@@ -174,7 +174,7 @@ class Governance:
             cosigning=self._cosigning,
         )
         self.receipts = Receipts(journal=journal, edge=edge)
-        self.releases = Releases(journal=journal, space=card.name, edge=edge)
+        self.releases = Releases(journal=journal, space=card.name, permit_key=permit_key, edge=edge)
         self.vouchers = Vouchers(journal=journal, edge=edge)
         self.contracts = Contracts(
             journal=journal,

@@ -24,7 +24,7 @@ from policies.privacy import PermitSum
 from policies.statements import AppFiling, RunSpec
 from server.errors import GovernanceRefused, GovernanceUnavailable, SpaceError
 from server.files import read_file, read_secret
-from server.mask_sums import Opened, read_release
+from server.mask_sums import Opened, read_cohort, read_release
 from server.space import ClientFile
 
 TIMEOUT_S: Final = 15.0
@@ -241,6 +241,15 @@ class GovernanceClient:
         request = pb.ReleaseMasksRequest(permit_id=permit_id)
         kind: type[Opened] = tuple
         return self._again(kind, read, request, timeout_s=RELEASE_TIMEOUT_S)
+
+    def release_cohort(self, permit_id: str) -> bytes:
+        """Consumer: step 9, with pairwise masks; the same call gives the same bytes."""
+
+        def read(request: pb.ReleaseMasksRequest, *, timeout: float) -> bytes:
+            return read_cohort(self._stub.ReleaseMasks(request, timeout=timeout), permit_id)
+
+        request = pb.ReleaseMasksRequest(permit_id=permit_id)
+        return self._again(bytes, read, request)
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """Consumer: step 10."""

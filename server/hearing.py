@@ -18,11 +18,12 @@ from policies.account import Account, Voucher
 from policies.canonical import Json, digest_of, sha256_hex
 from policies.claim import Claim
 from policies.cohort import Candidate, RoundDecision, Verdict
-from policies.errors import EncodingError
+from policies.errors import EncodingError, SecureSumError
 from policies.evaluate import Reason, Request
 from policies.fields import instant
 from policies.left_values import decision_time, epsilon_after, left_values, room_of
 from policies.odrl import Agreement
+from policies.pairwise_round import PairwiseRound
 from policies.permit import EXPIRY_GRACE, CohortMember, Kind, Limits, PermitBody
 from policies.privacy import PermitSum
 from policies.privacy_loss import NO_LOSSES, Losses
@@ -151,7 +152,7 @@ class Hearing:
         by_product = {claim.product: claim for claim in self.claims.values()}
         kind: Kind = "train" if ask.kind == "train" else "evaluate"
         cohort = [self._member(by_product[one.product], one) for one in decision.permitted]
-        return PermitBody(
+        body = PermitBody(
             version=1,
             id=id,
             space=space,
@@ -184,6 +185,9 @@ class Hearing:
             issued=self.time,
             expires=instant(self.clock + timedelta(seconds=spec.deadline_s) + EXPIRY_GRACE),
         )
+        if spec.secure_sum == "pairwise":
+            _check_pairwise(body)
+        return body
 
     def _secure_sum(
         self, kind: Kind, cohort: Sequence[CohortMember], mask_key: str
@@ -262,6 +266,17 @@ class Hearing:
             duties=list(self.agreements[claim.agreement].post_duties),
             sealing=(claim.disclosure_key or "") if self.spec.secure_sum == "pairwise" else "",
         )
+
+
+def _check_pairwise(body: PermitBody) -> None:
+    """Returns only if nodes can mask in pairs under this permit."""
+    try:
+        PairwiseRound.of_permit(body)
+    except SecureSumError as error:
+        raise RuleBroken(
+            f"pairwise-cohort: {body.run}: {error}; ask again without whom it names, or open a run "
+            "with another secure_sum"
+        ) from error
 
 
 def _given(connection: Connection, claims: Mapping[str, Claim], spec: RunSpec) -> dict[str, Losses]:

@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from flwr.app import Message
@@ -26,10 +27,11 @@ from policies.tensors import Tensors, architecture_digest, float_count, pack_ten
 from server.arrivals import submission_of
 from server.duties import declare
 from server.errors import GovernanceRefused, ServerError
-from server.exchange import Reply, send_round
+from server.exchange import Reply, send_round, send_step
 from server.mask_sums import Opened
 from server.models import ModelStore
 from server.pace import Pace, RoundTiming, Watch
+from server.pairwise_rounds import PairwiseAdding, PairwiseExchange, Site
 from server.receipt_checks import NOTHING
 from server.round_results import Accepted, Adding, MaskedAdding, PlainAdding
 from server.secure_sums import MaskedRound
@@ -64,6 +66,10 @@ class Governance(Protocol):
         Args:
             how: the permit's terms; no more is read than they say there is.
         """
+        ...
+
+    def release_cohort(self, permit_id: str) -> bytes:
+        """Step 9, with pairwise masks: of whom the sum may be opened, signed for the nodes."""
         ...
 
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
@@ -138,11 +144,6 @@ class Loop:
             ServerError: governance refused the round or cannot be reached.
         """
         spec = RunSpec.from_json(parse_json(run.spec_json, max_bytes=1 << 20))
-        if spec.secure_sum == "pairwise":  # before any permit: each costs its owners a use
-            raise ServerError(
-                f"run {run.run}: secure_sum: expected none or governance, which this ServerApp can "
-                "open, got pairwise"
-            )
         data = self.models.load(run.model) if run.model else pack_tensors(initial())
         digest = self.models.save(data)
         pace = Pace(self.poll_s)
@@ -168,22 +169,13 @@ class Loop:
             LOGGER.warning("round %d: closed without a result: %s", number, refusal.text)
             outcome = _Outcome(model=model, metrics={}, quorum_met=False, duties={})
             return self._close(released, number, outcome, watch)
+        place = _Place(run=run.run, round=number, kind=kind)
+        adding = self._adding(answer, spec, place, model, pace)
         # Step 5 (6 to 8 happen at the nodes).
         with watch.exchange:
-            replies = send_round(
-                self.grid,
-                node_ids={int(v.node_id) for v in answer.verdicts if v.permitted},
-                kind=kind,
-                round_number=number,
-                permit=answer.permit,
-                model=model,
-                deadline_s=float(spec.deadline_s),
-                poll_s=pace.poll_s,
-                first_look_s=pace.first_look_s,
-            )
+            replies = self._exchange(answer, spec, place, model, pace, adding)
         pace.learn(replies)
-        place = _Place(run=run.run, round=number, kind=kind)
-        outcome = self._aggregate(answer, spec, place, model, replies, watch)
+        outcome = self._aggregate(answer, place, model, replies, adding, watch)
         # The updates are in the average and nowhere else: what was owed as `delete` is done here,
         # before it is declared. Flower deletes what was pulled from the SuperLink.
         replies.clear()
@@ -205,18 +197,41 @@ class Loop:
         self.on_round(number, outcome.metrics, watch.read())
         return outcome.model
 
-    def _aggregate(
+    def _exchange(
         self,
         answer: pb.AuthorizeRoundResponse,
         spec: RunSpec,
         place: _Place,
         model: bytes,
+        pace: Pace,
+        adding: Adding,
+    ) -> list[Reply]:
+        """Receipts and updates of all who are permitted, or why there are none."""
+        if isinstance(adding, PairwiseAdding):
+            return adding.exchange.vectors(model)
+        return send_round(
+            self.grid,
+            node_ids={int(v.node_id) for v in answer.verdicts if v.permitted},
+            kind=place.kind,
+            round_number=place.round,
+            permit=answer.permit,
+            model=model,
+            deadline_s=float(spec.deadline_s),
+            poll_s=pace.poll_s,
+            first_look_s=pace.first_look_s,
+        )
+
+    def _aggregate(
+        self,
+        answer: pb.AuthorizeRoundResponse,
+        place: _Place,
+        model: bytes,
         replies: Sequence[Reply],
+        adding: Adding,
         watch: Watch,
     ) -> _Outcome:
         """Step 9: governance verifies the receipts; what fails is left out and named there."""
-        like, before = unpack_model(model)
-        adding = self._adding(answer, spec, like if place.kind == "train" else {})
+        _, before = unpack_model(model)
         submission = submission_of(answer.permit_id, replies, adding.read(replies))
         with watch.governance:
             accepted = Accepted.of(self.governance.submit_receipts(submission))
@@ -237,12 +252,44 @@ class Loop:
             model=after, metrics=result.metrics, quorum_met=bool(result.nodes), duties=duties
         )
 
-    def _adding(self, answer: pb.AuthorizeRoundResponse, spec: RunSpec, model: Tensors) -> Adding:
+    def _adding(
+        self,
+        answer: pb.AuthorizeRoundResponse,
+        spec: RunSpec,
+        place: _Place,
+        model: bytes,
+        pace: Pace,
+    ) -> Adding:
         """How this round's updates are added, as its run says."""
+        like = unpack_model(model)[0] if place.kind == "train" else {}
         if spec.secure_sum == "none":
-            return PlainAdding(model, quorum=spec.quorum, how=spec.aggregation)
-        masked, release = MaskedRound.of(answer.permit), self.governance.release_masks
-        return MaskedAdding(masked, release, model, quorum=spec.quorum, how=spec.aggregation)
+            return PlainAdding(like, quorum=spec.quorum, how=spec.aggregation)
+        masked = MaskedRound.of(answer.permit)
+        if spec.secure_sum == "governance":
+            release = self.governance.release_masks
+            return MaskedAdding(masked, release, like, quorum=spec.quorum, how=spec.aggregation)
+        send = partial(
+            send_step,
+            self.grid,
+            kind=place.kind,
+            round_number=place.round,
+            permit=answer.permit,
+        )
+        site = Site(
+            send,
+            _permitted(answer),
+            float(spec.deadline_s),
+            poll_s=self.poll_s,
+            first_look_s=pace.first_look_s,
+            mask_poll_s=pace.poll_s,
+        )
+        return PairwiseAdding(
+            masked,
+            self.governance.release_cohort,
+            like,
+            exchange=PairwiseExchange(masked, site),
+            quorum=spec.quorum,
+        )
 
     def _ask(
         self, run: pb.Run, number: int, kind: str, model: bytes, watch: Watch
@@ -276,6 +323,11 @@ class Loop:
                 f"got none ({reasons}); entry {answer.decision_index} of the log has the decision"
             )
         return answer
+
+
+def _permitted(answer: pb.AuthorizeRoundResponse) -> dict[str, int]:
+    """Node ids of those who may take part, by participant."""
+    return {one.participant: int(one.node_id) for one in answer.verdicts if one.permitted}
 
 
 def _released_before(refusal: GovernanceRefused) -> str:

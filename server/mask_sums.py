@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from policies import governance_pb2 as pb
 from policies.canonical import parse_json
@@ -35,6 +36,18 @@ def read_release(messages: Iterable[pb.MaskSums], permit_id: str, how: PermitSum
     if digest.hexdigest() != release.sums:
         raise _unfit(permit_id, f"sums with the digest {release.sums}", digest.hexdigest())
     return release, [bytes(one) for one in sums]
+
+
+def read_cohort(messages: Iterable[pb.MaskSums], permit_id: str) -> bytes:
+    """A release under pairwise masks: one document, in the envelope that nodes check.
+
+    Raises:
+        ServerError: something else came, or more.
+    """
+    found = list(islice(messages, 2))
+    if len(found) != 1 or found[0].words or not found[0].release_json:
+        raise _unfit(permit_id, "one signed release without sums", "something else")
+    return found[0].release_json
 
 
 def _document(first: pb.MaskSums | None, permit_id: str, how: PermitSum) -> MaskRelease:

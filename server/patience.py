@@ -62,6 +62,10 @@ class PatientGovernance:
         """See `server.loop.Governance`."""
         return self._wait(lambda: self._governance.release_masks(permit_id, how))
 
+    def release_cohort(self, permit_id: str) -> bytes:
+        """See `server.loop.Governance`."""
+        return self._wait(lambda: self._governance.release_cohort(permit_id))
+
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         """See `server.loop.Governance`."""
         return self._wait(lambda: self._governance.close_round(request))

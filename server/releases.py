@@ -12,6 +12,10 @@ nothing; one after it leaves an entry whose sums were never seen, and the same c
 withdrawal before 9c takes that enterprise's update out; one after it comes too late, as the order
 of the log shows.
 
+Under pairwise masks there is nothing to add up: 9b is left out, and what is handed out is the
+logged release, signed with the permit key. Nodes help to open the sum of exactly those, so that
+consent, the least number, and once for ever hold the same.
+
 Nothing here sees an update: governance learns no more than whose masks it added. Nothing that
 leaves here is of use to anybody but who holds all of a group's masked vectors.
 """
@@ -25,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection
@@ -38,7 +43,15 @@ from policies.masks import mask_key, sum_masks
 from policies.noise import sum_sigma
 from policies.permit import PermitBody
 from policies.privacy import PermitSum
-from policies.release import PIECE_BYTES, MaskRelease, released, too_few
+from policies.release import (
+    NO_SUMS,
+    PIECE_BYTES,
+    MaskRelease,
+    release_of,
+    released,
+    sign_release,
+    too_few,
+)
 from policies.sumterms import layout_of
 from policies.words import Words, wrap
 from server import mask_keys, queries
@@ -80,29 +93,15 @@ class _Plan:
         """The permit whose masks they are."""
         return self.round_.permit
 
-    def release(self, sums: str) -> MaskRelease:
-        """What the log says of it."""
-        permit = self.permit
-        return MaskRelease(
-            run=permit.run,
-            round=permit.round,
-            kind=permit.kind,
-            attempt=permit.attempt,
-            permit=self.round_.digest,
-            permit_id=permit.id,
-            groups=self.groups,
-            words=self.how.words,
-            sums=sums,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """A logged release with its sums, which may leave now.
 
     Attributes:
-        document: canonical JSON of its `policies.release.MaskRelease`.
-        sums: of each group, in words.
+        document: canonical JSON of its `policies.release.MaskRelease`; under pairwise masks in its
+            signed envelope.
+        sums: of each group, in words; under pairwise masks there are none.
     """
 
     document: bytes
@@ -121,11 +120,21 @@ class Releases:
 
     Args:
         space: its name, which masks are bound to.
+        permit_key: signs releases for nodes.
         wait_s: for a turn, where `MAX_RELEASES` are under way.
     """
 
-    def __init__(self, *, journal: Journal, space: str, edge: Edge, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        space: str,
+        permit_key: Ed25519PrivateKey,
+        edge: Edge,
+        wait_s: float = WAIT_S,
+    ) -> None:
         self._journal = journal
+        self._permit_key = permit_key
         self._space = space
         self._edge = edge
         self._wait_s = wait_s
@@ -154,6 +163,8 @@ class Releases:
             self._slots.release()
 
     def _release(self, caller: Identity, permit_id: str) -> Release:
+        if (signed := self._pairwise(caller, permit_id)) is not None:
+            return Release(signed, ())
         # 9a. Take those who stand.
         with self._journal.writing(), self._journal.reading() as connection:
             plan = _plan(connection, caller, permit_id)
@@ -171,6 +182,31 @@ class Releases:
                     return Release(canonical_bytes(self._logged(latest, digest).to_json()), sums)
             plan = latest
 
+    def _pairwise(self, caller: Identity, permit_id: str) -> bytes | None:
+        """The signed release of a round under pairwise masks; None if its masks are others."""
+        with self._journal.writing():
+            with self._journal.reading() as connection:
+                round_ = load_round(connection, caller, permit_id)
+                permit = round_.permit
+                how = permit.secure_sum
+                if how is None or how.mode != "pairwise":
+                    return None
+                if round_.row.state == "CLOSED":
+                    raise RuleBroken(f"round-closed: {permit_id}: expected an open round")
+                before = known.of_permit(connection, permit_id)
+                groups = [] if before is not None else _chosen(connection, round_)
+            if before is not None:
+                return sign_release(before.release, self._permit_key)
+            release = release_of(permit, round_.digest, groups, words=how.words, sums=NO_SUMS)
+            # A crash before this leaves nothing; one after it an entry that signs the same again.
+            self._commit(release)
+        return sign_release(release, self._permit_key)
+
+    def _commit(self, release: MaskRelease) -> None:
+        time = instant(self._edge.clock())
+        entry = entry_bytes("MasksReleased", time=time, body=release.to_json())
+        self._journal.commit([entry], key=f"release:{release.permit_id}")
+
     def _logged(self, plan: _Plan, digest: str) -> MaskRelease:
         if plan.before is not None:
             if plan.before.release.sums != digest:
@@ -179,10 +215,10 @@ class Releases:
                     f"entry {plan.before.entry}, got another; close the round without a result"
                 )
             return plan.before.release
-        release = plan.release(digest)
-        time = instant(self._edge.clock())
-        entry = entry_bytes("MasksReleased", time=time, body=release.to_json())
-        self._journal.commit([entry], key=f"release:{plan.permit.id}")
+        release = release_of(
+            plan.permit, plan.round_.digest, plan.groups, words=plan.how.words, sums=digest
+        )
+        self._commit(release)
         return release
 
     def _sums(self, plan: _Plan) -> Iterator[Words]:
@@ -209,11 +245,8 @@ def _plan(connection: Connection, caller: Identity, permit_id: str) -> _Plan:
     """What may be released as things stand; raises as `Releases.release`."""
     round_ = load_round(connection, caller, permit_id)
     how = round_.permit.secure_sum
-    if how is None or how.mode != "governance":
-        raise RuleBroken(
-            f"not-masked: {permit_id}: expected a round whose masks governance can add up, got "
-            f"{'one without masks' if how is None else 'pairwise masks'}"
-        )
+    if how is None:
+        raise RuleBroken(f"not-masked: {permit_id}: expected a round with masks, got one without")
     if round_.row.state == "CLOSED":
         raise RuleBroken(f"round-closed: {permit_id}: expected an open round; its key is forgotten")
     before = known.of_permit(connection, permit_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from policies.errors import EncodingError
 from policies.flattening import unflatten
 from policies.privacy import PermitSum
 from policies.receipt import RECEIPT_TYPE, Receipt
+from policies.release import MaskRelease
 from policies.statements import Aggregation
 from policies.tensors import Tensors
 from server.aggregate import average_metrics
@@ -21,7 +23,7 @@ from server.errors import GovernanceRefused, ServerError
 from server.exchange import Reply
 from server.mask_sums import Opened
 from server.robust import combine
-from server.secure_sums import MaskedRound, Rows, SumSpoiled
+from server.secure_sums import Group, MaskedRound, Rows, SumSpoiled
 
 LOGGER = logging.getLogger(__name__)
 
@@ -145,6 +147,7 @@ class MaskedAdding:
         self._model = model
         self._quorum = quorum
         self._vectors: dict[int, bytes | str] = {}
+        self._sums: list[bytes] = []
 
     def read(self, replies: Sequence[Reply]) -> Mapping[int, str]:
         """See `Adding`."""
@@ -157,12 +160,12 @@ class MaskedAdding:
             return Result()  # no masks are released for nothing
         try:
             return self._opened({one.participant: one for one in accepted})
-        except (_NothingReleased, SumSpoiled, EncodingError) as error:
+        except (NothingReleased, SumSpoiled, EncodingError) as error:
             LOGGER.warning("%s: no result: %s", self._masked.permit.id, error)
             return Result()
 
     def _opened(self, accepted: Mapping[str, Accepted]) -> Result:
-        release, sums = self._released()
+        release = self._released()
         unknown = release.participants - set(accepted)
         if unknown:
             raise ServerError(
@@ -171,11 +174,10 @@ class MaskedAdding:
             )
         if len(release.participants) < self._quorum:
             found = len(release.participants)
-            raise _NothingReleased(f"expected a quorum of {self._quorum} released, got {found}")
+            raise NothingReleased(f"expected a quorum of {self._quorum} released, got {found}")
         held = [accepted[name] for name in sorted(release.participants)]
-        groups = self._masked.open(
+        groups = self._groups(
             release,
-            sums,
             {one.participant: self._vector(one.node) for one in held},
             {one.participant: one.rows for one in held},
         )
@@ -186,14 +188,17 @@ class MaskedAdding:
             metrics=self._masked.figures(groups),
         )
 
-    def _released(self) -> Opened:
-        try:
-            return self._release_masks(self._masked.permit.id, self._masked.how)
-        except GovernanceRefused as refusal:
-            if refusal.code != "FAILED_PRECONDITION":
-                raise
-            # Too few are left, or beside another release this one would tell too much.
-            raise _NothingReleased(f"the masks are not released: {refusal.text}") from refusal
+    def _released(self) -> MaskRelease:
+        """Whose updates may be opened; asked for once in a round."""
+        with only_released():
+            release, self._sums = self._release_masks(self._masked.permit.id, self._masked.how)
+        return release
+
+    def _groups(
+        self, release: MaskRelease, vectors: Mapping[str, bytes], rows: Mapping[str, Rows]
+    ) -> list[Group]:
+        """Their sums, opened."""
+        return self._masked.open(release, self._sums, vectors, rows)
 
     def _vector(self, node: int) -> bytes:
         vector = self._vectors[node]
@@ -202,8 +207,20 @@ class MaskedAdding:
         return vector
 
 
-class _NothingReleased(ServerError):
+class NothingReleased(ServerError):
     """No sum of this round may be opened, or it would be of too few."""
+
+
+@contextmanager
+def only_released() -> Iterator[None]:
+    """Tells a release that governance refused from what else can go wrong with the call."""
+    try:
+        yield
+    except GovernanceRefused as refusal:
+        if refusal.code != "FAILED_PRECONDITION":
+            raise
+        # Too few are left, or beside another release this one would tell too much.
+        raise NothingReleased(f"the masks are not released: {refusal.text}") from refusal
 
 
 def _problems(read: Mapping[int, object]) -> dict[int, str]:

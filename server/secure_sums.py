@@ -2,7 +2,8 @@
 
     add       the vectors of exactly those whom the release names, word by word modulo 2^word_bits
     open      less the sum of their masks, group by group; what is left is the exact sum of what
-              the group's members encoded, and of no member alone
+              the group's members encoded, and of no member alone. Pairwise masks are taken off as
+              the nodes answered (`server.pairwise_rounds`)
     check     its head: the rows must be those that the members' receipts state. If they are not, a
               vector was not what its receipt says, and nothing of the sum is used. Whose it was
               cannot be told, nor whether the numbers below an honest head are: that a node's
@@ -17,10 +18,11 @@ nothing of which parts were taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Final, Self
 
 from policies.dealing import expected_parts
@@ -34,7 +36,7 @@ from policies.release import MaskRelease
 from policies.statements import Aggregation
 from policies.sumterms import layout_of
 from policies.wide_integers import HeadSum
-from policies.words import add_into, subtract_from, zeros
+from policies.words import Words, add_into, subtract_from, zeros
 from server.errors import ServerError
 from server.robust import combine_means
 
@@ -113,7 +115,7 @@ class MaskedRound:
             SumSpoiled: the sum of a group is not that of what its receipts say.
         """
         return [
-            self._open(group, masks, vectors, {one: rows[one] for one in group})
+            self.open_group(group, partial(self._without, masks), vectors, rows)
             for group, masks in zip(release.groups, sums, strict=True)
         ]
 
@@ -179,17 +181,31 @@ class MaskedRound:
         expected = (expected_parts(privacy, one.used) for one in group.rows.values())
         return sum(map(Fraction, expected), Fraction(0))
 
-    def _open(
+    def _without(self, masks: bytes, total: Words) -> None:
+        subtract_from(total, vector_from_bytes(masks, self.layout))
+
+    def open_group(
         self,
         members: Sequence[str],
-        masks: bytes,
+        unmask: Callable[[Words], None],
         vectors: Mapping[str, bytes],
         rows: Mapping[str, Rows],
     ) -> Group:
+        """The sum of one group.
+
+        Args:
+            members: whose vectors it is of.
+            unmask: takes all masks off the sum of their vectors, in place.
+            vectors, rows: as for `open`.
+
+        Raises:
+            SumSpoiled: it is not that of what the receipts say.
+        """
         total = zeros(self.layout.words, self.layout.word_bits)
         for one in members:
             add_into(total, vector_from_bytes(vectors[one], self.layout))
-        subtract_from(total, vector_from_bytes(masks, self.layout))
+        unmask(total)
+        rows = {one: rows[one] for one in members}
         try:
             head, body = decode(self.layout, total, len(members))
         except EncodingError as error:

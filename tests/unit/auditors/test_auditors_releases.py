@@ -37,7 +37,7 @@ from policies.envelope import sign_envelope, unverified_payload
 from policies.phrases import Language
 from policies.receipt import RECEIPT_TYPE
 from policies.release import dealt
-from server import receipts, releases, rounds
+from server import receipt_checks, receipts, releases, rounds
 from server import released as known
 
 ELSE = sha256_hex(b"another")
@@ -106,7 +106,7 @@ def test_a_release_is_told(honest: tuple[Story, Keys], language: Language, says:
     close = explain_entry(lambda: lines, places(story, "RoundClosed")[0], language, NOTHING_KNOWN)
     assert "MasksReleased" in [one.type for one in close.rests]
     one = story[at]
-    assert "of alpha, gamma" in summary_of(Entry(one.type, one.time, one.body))
+    assert "released of alpha, gamma" in summary_of(Entry(one.type, one.time, one.body))
 
 
 # -- one edit --------------------------------------------------------------------------------------
@@ -352,3 +352,61 @@ def test_a_result_of_a_round_that_nobody_opened(
     monkeypatch.setattr(receipts, "check_borne_out", lambda *_, **__: None)
     site.close_round(answer)
     assert found_in(site) == [("RoundClosed", "close-released")]
+
+
+# -- under pairwise masks --------------------------------------------------------------------------
+
+
+def pairwise_release(site: Site, *names: str) -> None:
+    """A release of these three or fewer, as far as governance does not refuse it."""
+    answer = site.authorize(masked_run(site, secure_sum="pairwise"))
+    site.submit(answer, *(site.nodes[name] for name in names))
+    with site.governance.releases.release(CONSUMER, answer.permit_id):
+        site.close_round(answer)
+
+
+def test_an_honest_pairwise_release_is_clean_and_told(site: Site) -> None:
+    pairwise_release(site, "alpha", "beta", "gamma")
+    assert found_in(site) == []
+    entries = site.entries()
+    (at,) = (n for n, one in enumerate(entries) if one.type == "MasksReleased")
+    assert "nodes may open alpha, beta, gamma" in summary_of(entries[at])
+    lines = list(enumerate(site.log.entries(0, site.log.size)))
+    for language, says in PAIRWISE_SAYS.items():
+        assert says in "\n".join(explain_entry(lambda: lines, at, language, NOTHING_KNOWN).says)
+
+
+PAIRWISE_SAYS: dict[Language, str] = {
+    "en": "of whom the nodes may open the sum of",
+    "zh": "可由各节点共同开启总和的 3 份更新",
+}
+
+
+def test_a_pairwise_release_of_fewer_than_have_to_help(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "too_few", lambda *_: "")
+    pairwise_release(site, "alpha", "beta")
+    assert found_in(site) == [("MasksReleased", "release-cohort")]
+
+
+def test_a_pairwise_release_with_sums(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "NO_SUMS", ELSE)
+    pairwise_release(site, "alpha", "beta", "gamma")
+    assert found_in(site) == [("MasksReleased", "release-cohort")]
+
+
+def test_a_pairwise_result_without_a_release(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = site.authorize(masked_run(site, secure_sum="pairwise"))
+    site.submit(answer, *site.nodes.values())
+    monkeypatch.setattr(receipts, "check_borne_out", lambda *_, **__: None)
+    site.close_round(answer)
+    assert found_in(site) == [("RoundClosed", "close-released")]
+
+
+def test_a_pairwise_receipt_without_its_key(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = site.authorize(masked_run(site, secure_sum="pairwise"))
+    monkeypatch.setattr(receipt_checks, "_wrongly_masked", lambda *_: ())
+    arrived = site.arrived(answer, site.nodes["alpha"], mask_key="")
+    site.governance.receipts.submit(CONSUMER, answer.permit_id, [arrived], [])
+    assert found_in(site) == [("ReceiptAccepted", "receipt-masked")]

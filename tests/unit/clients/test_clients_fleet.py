@@ -19,13 +19,18 @@ from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from clients.messages import make_instruction, read_instruction, refusal_message, reply_message
+from policies.pairwise_messages import MAX_MESSAGE_BYTES
 from policies.wire import (
+    AGREEMENTS,
+    LETTERS,
     MODEL,
     PERMIT,
     RECEIPT,
     REFUSED_CODE,
+    RELEASE,
     REPLY_RECORD,
     ROUND_RECORD,
+    SPLIT,
     UPDATE,
     Refusal,
 )
@@ -86,6 +91,40 @@ def test_a_head_and_its_record_are_enough() -> None:
     assert found is not None
     assert (found.permit, found.model, found.message) == (b"p", b"m", head)
     assert make_instruction(head, ConfigRecord({PERMIT: b"p", MODEL: b"m", "more": 1})) is None
+
+
+PAIRWISE: dict[str, dict[str, bytes | str]] = {
+    "share": {PERMIT: b"p", MODEL: b"m"},
+    "mask": {PERMIT: b"p", LETTERS: b"l"},
+    "agree": {PERMIT: b"p", SPLIT: b"s", RELEASE: b"r"},
+    "unmask": {PERMIT: b"p", AGREEMENTS: b"a"},
+}
+
+
+@pytest.mark.parametrize("step", sorted(PAIRWISE))
+def test_a_step_of_pairwise_masks_is_read(step: str) -> None:
+    fields = PAIRWISE[step]
+    found = read_instruction(_message(_round(**fields, step=step)))
+    assert found is not None
+    assert (found.step, found.permit, found.model) == (step, b"p", fields.get(MODEL, b""))
+    assert found.told == {name: fields[name] for name in fields if name not in (PERMIT, MODEL)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**PAIRWISE["share"], "step": "open"},
+        {**PAIRWISE["share"], "step": b"share"},
+        {**PAIRWISE["share"], "step": "agree"},
+        {**PAIRWISE["mask"], MODEL: b"m", "step": "mask"},
+        {**PAIRWISE["mask"]},
+        {**PAIRWISE["mask"], LETTERS: "l", "step": "mask"},
+        {**PAIRWISE["mask"], LETTERS: bytes(MAX_MESSAGE_BYTES + 1), "step": "mask"},
+    ],
+    ids=["unknown", "bytes", "another's", "two models", "no step", "text", "too large"],
+)
+def test_another_step_is_no_instruction(fields: dict[str, bytes | str]) -> None:
+    assert read_instruction(_message(_round(**fields))) is None
 
 
 def test_our_message_has_the_shape_that_the_node_expects() -> None:

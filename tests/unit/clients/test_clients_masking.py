@@ -186,7 +186,7 @@ def test_an_evaluation_sends_the_head_only(node: Node) -> None:
         ({"secure_sum": sum_of(groups=3)}, "a sum of one hides nothing"),
         ({"secure_sum": sum_of(), "cohort": COHORT[:1]}, "a sum of one hides nothing"),
         ({"secure_sum": sum_of(), "min_cohort": 1}, "a sum of one hides nothing"),
-        ({"secure_sum": sum_of(mode="pairwise", key="")}, "expected masks by governance"),
+        ({"secure_sum": sum_of(mode="pairwise", key="")}, "a sealing of each one's own"),
     ],
 )
 def test_a_permit_that_would_give_an_update_away_is_refused_before_anything_runs(

@@ -16,9 +16,9 @@ from clients.fleet import RunInfo
 from clients.fleet_errors import FleetRejected, FleetUnavailable
 from clients.messages import Instruction, read_instruction
 from clients.node import NodeLoop, Pace
-from clients.tasks import Done, Task
+from clients.tasks import Answered, Done, Reply, Task
 from policies.canonical import sha256_hex
-from policies.wire import MODEL, PERMIT, ROUND_RECORD, Refusal
+from policies.wire import MODEL, PERMIT, ROUND_RECORD, Refusal, Step
 
 FAB = b"the bundle"
 DONE = Done(receipt=b"receipt", update=b"update")
@@ -73,6 +73,9 @@ class FakeFleet:
     def reply(self, instruction: Instruction, *, receipt: bytes, update: bytes) -> None:
         self._send((instruction.permit, receipt, update))
 
+    def answer(self, instruction: Instruction, answer: bytes) -> None:
+        self._send((instruction.step, answer))
+
     def refuse(self, message: Message, refusal: Refusal) -> None:
         self._send((message.metadata.message_type, refusal.code, refusal.text))
 
@@ -110,7 +113,7 @@ class Ran:
 def run(
     script: Iterable[Polled],
     *,
-    answer: Callable[[Task], Done | Refusal] = lambda _: DONE,
+    answer: Callable[[Task], Reply] = lambda _: DONE,
     problem: Exception | None = None,
     pace: Pace | None = None,
     joins: Sequence[bool | Exception] = (),
@@ -118,7 +121,7 @@ def run(
     stop = Stop()
     ran = Ran(FakeFleet(list(script), stop, problem), stop, [])
 
-    def handle(task: Task) -> Done | Refusal:
+    def handle(task: Task) -> Reply:
         ran.tasks.append(task)
         return answer(task)
 
@@ -137,7 +140,7 @@ def loop(
     fleet: FakeFleet,
     stop: Stop,
     *,
-    handle: Callable[[Task], Done | Refusal] = lambda _: DONE,
+    handle: Callable[[Task], Reply] = lambda _: DONE,
     pace: Pace | None = None,
     join: Callable[[], bool] = lambda: True,
     told: list[str] | None = None,
@@ -168,6 +171,26 @@ def test_an_instruction_is_handled_and_answered() -> None:
             model=b"model",
         )
     ]
+
+
+def test_a_step_in_which_nothing_is_used_is_answered() -> None:
+    step = replace(instruction(), step="agree", told={"split": b"s", "release": b"r"})
+    ran = run([step], answer=lambda _: Answered(b"signature"))
+    assert ran.fleet.sent == [("agree", b"signature")]
+    assert (ran.tasks[0].step, ran.tasks[0].told) == (step.step, step.told)
+
+
+@pytest.mark.parametrize(("step", "soon"), [("share", True), ("agree", True), ("unmask", False)])
+def test_the_next_step_of_a_round_is_looked_for_at_once(step: Step, soon: bool) -> None:
+    pace = Pace(active_s=0.03, idle_s=1.0)
+    pace.found(0.8)
+    run([replace(instruction(), step=step)], answer=lambda _: Answered(b"a"), pace=pace)
+    # What was learnt before stands; the message in hand came at once.
+    learnt = pytest.approx(0.5 * 0.6 * 0.8, abs=0.01)
+    assert pace.after_reply() == (0.0 if soon else learnt)
+    if soon:
+        pace.found(0.0)
+        assert pace.after_reply() == learnt
 
 
 def test_a_refusal_is_sent() -> None:
@@ -357,7 +380,7 @@ def test_with_room_for_two_a_second_message_is_taken_while_the_first_is_in_work(
     one, two, three = (instruction(permit) for permit in (b"one", b"two", b"3"))
     fleet = FakeFleet([one, two, None, three, None], stop)
 
-    def handle(task: Task) -> Done | Refusal:
+    def handle(task: Task) -> Reply:
         tasks.append(task.permit)
         at_once.append(len(tasks) - len(fleet.sent))
         if len(tasks) == 2:

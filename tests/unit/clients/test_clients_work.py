@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from test_clients_gate import APP, KEYS, NOW, PERMIT_KEY, World, agreement, body
 from test_clients_selection import product as subjects_product
 from test_clients_selection import table
@@ -59,6 +60,7 @@ from policies.wire import Refusal
 
 CANARY = "canary-4711"
 RECEIPT_KEY = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
+SEALING_KEY = X25519PrivateKey.from_private_bytes(b"s" * 32)
 OWN_LOG = NoteSigner("space.example/demo/clinic-a", Ed25519PrivateKey.from_private_bytes(b"n" * 32))
 MODEL = pack_tensors({"weight": np.zeros((2, 3), dtype=np.float32)})
 CONFIG = {"lr": 0.1, "epochs": 1}
@@ -193,6 +195,7 @@ class Node:
         self.worker = Worker(
             keys=KEYS,
             receipt_key=RECEIPT_KEY,
+            sealing_key=SEALING_KEY,
             confinement=CONFINEMENT,
             state=self.state,
             journal=self.journal,

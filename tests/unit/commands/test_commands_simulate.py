@@ -119,6 +119,13 @@ def test_the_command(tds: Tds, tmp_path: Path) -> None:
     }
 
 
+def test_masks_of_pairs_are_simulated(tds: Tds) -> None:
+    of_pairs = ("--secure-sum", "pairwise")
+    ran = tds("simulate", str(TABULAR), "--nodes", "4", "--rounds", "1", *of_pairs, "--json")
+    assert (ran.code, ran.err.strip()) == (0, "")
+    assert [entry["accepted"] for entry in ran.json()["rounds"]] == [4, 4]
+
+
 def test_it_says_that_nothing_is_isolated(tds: Tds, tmp_path: Path) -> None:
     ran = tds("simulate", str(TABULAR), "--folder", str(tmp_path))
     assert ran.code == 2

@@ -9,8 +9,9 @@ from pairwise_site import PairwiseSite
 
 from policies.errors import SecureSumError, UnknownPeer
 from policies.pairwise_messages import MAX_MESSAGE_BYTES, Letter, Letters, OneTimeKeys
-from policies.pairwise_round import MAX_MEMBERS, PairwiseRound, Peer, two_thirds
+from policies.pairwise_round import MAX_MEMBERS, PairwiseRound, Peer
 from policies.permit import PermitBody
+from policies.release import two_thirds
 
 TERMS = PairwiseSite(members=4, threshold=3).terms
 PEERS = TERMS.peers

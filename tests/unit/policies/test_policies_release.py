@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from policies.errors import SignatureError
 from policies.privacy import PermitSum, Privacy
-from policies.release import cohorts, dealt, least_of, released, told_apart, too_few
+from policies.release import (
+    NO_SUMS,
+    MaskRelease,
+    cohorts,
+    dealt,
+    least_of,
+    open_release,
+    released,
+    sign_release,
+    told_apart,
+    too_few,
+)
 
 NAMES = [f"hospital-{number}" for number in range(10)]
 
 
 def permit(
-    number: int = 1, *, groups: int = 1, privacy: dict[str, Any] | None = None, min_cohort: int = 2
+    number: int = 1,
+    *,
+    groups: int = 1,
+    privacy: dict[str, Any] | None = None,
+    min_cohort: int = 2,
+    mode: Literal["governance", "pairwise"] = "governance",
 ) -> Any:
     """As much of a permit as a deal looks at."""
-    how = PermitSum(mode="governance", key="", word_bits=32, scale_bits=1, words=1, groups=groups)
+    how = PermitSum(mode=mode, key="", word_bits=32, scale_bits=1, words=1, groups=groups)
     given: dict[str, Any] = {
         "unit": "record",
         "parts": 1,
@@ -77,6 +95,9 @@ def test_a_release_is_what_stands_of_each_group() -> None:
         (permit(privacy={"tolerated": 9}), 10, 2),
         (permit(privacy={"by": "governance"}), 10, 2),
         (permit(privacy={}, groups=2), 5, 4),
+        (permit(mode="pairwise"), 10, 7),
+        (permit(mode="pairwise", privacy={}), 10, 9),
+        (permit(mode="pairwise", privacy={"tolerated": 5}), 10, 7),
     ],
 )
 def test_how_many_are_enough(asked: Any, members: int, least: int) -> None:
@@ -122,3 +143,21 @@ def test_each_group_needs_enough() -> None:
 def test_what_two_sums_tell(ours: list[set[str]], theirs: list[set[str]], few: int) -> None:
     assert told_apart(cohorts(ours), cohorts(theirs), least=2) == few
     assert told_apart(cohorts(theirs), cohorts(ours), least=2) == few
+
+
+def test_a_release_for_nodes_is_signed() -> None:
+    release = MaskRelease(
+        run="run-1",
+        round=1,
+        kind="train",
+        attempt=1,
+        permit="5" * 64,
+        permit_id=permit().id,
+        groups=[NAMES],
+        words=1,
+        sums=NO_SUMS,
+    )
+    key, other = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
+    assert open_release(sign_release(release, key), key.public_key()) == release
+    with pytest.raises(SignatureError):
+        open_release(sign_release(release, other), key.public_key())

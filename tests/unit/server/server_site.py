@@ -368,8 +368,8 @@ class Site:
         return Receipt.from_json(values | changes)
 
     def mask_key(self, permit: PermitBody, node: Node) -> str:
-        """The node's one-time public key for this use; "" where governance does not mask."""
-        if permit.secure_sum is None or permit.secure_sum.mode != "governance":
+        """The node's one-time public key for this use; "" where nothing is masked."""
+        if permit.secure_sum is None:
             return ""
         place = permit.id, node.name
         return public_key(self.mask_keys.setdefault(place, X25519PrivateKey.generate()))

@@ -14,16 +14,27 @@ from flwr.superlink.grid import http_grid
 from flwr.superlink.runtime import run_serverapp
 
 from policies.wire import (
+    ANSWER,
     MODEL,
     PERMIT,
     RECEIPT,
     REFUSED_CODE,
     REPLY_RECORD,
     ROUND_RECORD,
+    SPLIT,
+    STEP,
     UPDATE,
     Refusal,
+    Step,
 )
-from server.exchange import Reply, send_round, set_task_identity, shorten_object_waits
+from server.exchange import (
+    Reply,
+    Told,
+    send_round,
+    send_step,
+    set_task_identity,
+    shorten_object_waits,
+)
 
 
 class FakeGrid:
@@ -162,3 +173,49 @@ def test_serverapps_start_with_the_arguments_we_pass() -> None:
         "parent_pid",
         "runtime_dependency_install",
     } <= set(inspect.signature(run_serverapp).parameters)
+
+
+def _step(grid: FakeGrid, clock: FakeClock, step: Step, told: dict[int, Told]) -> list[Reply]:
+    return send_step(
+        grid,
+        step,
+        told,
+        kind="train",
+        round_number=3,
+        permit=b"permit",
+        deadline_s=2.0,
+        poll_s=0.5,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+
+
+def test_a_step_tells_each_node_its_own_and_what_is_the_same_once() -> None:
+    answer = RecordDict({REPLY_RECORD: ConfigRecord({ANSWER: b"a"})})
+    grid = FakeGrid(dict.fromkeys((1, 2, 3), answer))
+    told: dict[int, Told] = {1: {SPLIT: b"s"}, 2: {SPLIT: b"s"}, 3: {SPLIT: b"other"}}
+    replies = _step(grid, FakeClock(), "agree", told)
+    assert [(reply.node_id, reply.answer) for reply in replies] == [(1, b"a"), (2, b"a"), (3, b"a")]
+    records = [message.content.config_records[ROUND_RECORD] for message in grid.sent]
+    assert dict(records[2]) == {PERMIT: b"permit", STEP: "agree", SPLIT: b"other"}
+    assert len({message.content.object_id for message in grid.sent}) == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "says"),
+    [
+        ("share", _done(), "no answer to its step"),
+        ("agree", RecordDict({REPLY_RECORD: ConfigRecord({ANSWER: b""})}), "no answer to its step"),
+        ("unmask", RecordDict({REPLY_RECORD: ConfigRecord({ANSWER: "a"})}), "no answer"),
+        ("unmask", RecordDict(), "no answer"),
+        ("unmask", None, "no reply within 2 s"),
+        ("mask", RecordDict({REPLY_RECORD: ConfigRecord({ANSWER: b"a"})}), "holds no receipt"),
+        ("agree", Error(5, "away"), "Flower error 5: away"),
+    ],
+)
+def test_what_does_not_answer_its_step_is_missing(
+    step: Step, answer: RecordDict | Error | None, says: str
+) -> None:
+    (reply,) = _step(FakeGrid({1: answer}), FakeClock(), step, {1: {SPLIT: b"s"}})
+    assert says in reply.missing
+    assert not reply.answer

@@ -192,6 +192,9 @@ class FakeGovernance:
     def release_masks(self, permit_id: str, how: PermitSum) -> Opened:
         raise AssertionError("nothing is masked")
 
+    def release_cohort(self, permit_id: str) -> bytes:
+        raise AssertionError("nothing is masked")
+
     def close_round(self, request: pb.CloseRoundRequest) -> pb.Run:
         self.closed.append(request)
         return pb.Run()

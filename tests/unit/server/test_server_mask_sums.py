@@ -16,7 +16,7 @@ from policies.privacy import PermitSum
 from policies.release import PIECE_BYTES, MaskRelease
 from server.errors import GovernanceUnavailable, ServerError
 from server.governance_client import GovernanceClient
-from server.mask_sums import read_release
+from server.mask_sums import read_cohort, read_release
 from server.patience import PatientGovernance
 
 PERMIT = f"permit-{1:032x}"
@@ -176,3 +176,24 @@ def test_a_patient_consumer_asks_again() -> None:
     patient = PatientGovernance(fake, patience_s=10, sleep=lambda _s: None)
     assert patient.release_masks(PERMIT, HOW)[0].permit_id == PERMIT
     assert answers == []
+
+
+# -- under pairwise masks --------------------------------------------------------------------------
+
+
+def test_a_signed_release_is_read_as_it_is() -> None:
+    assert read_cohort([pb.MaskSums(release_json=b"signed")], PERMIT) == b"signed"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [pb.MaskSums()],
+        [pb.MaskSums(release_json=b"signed", words=b"x")],
+        [pb.MaskSums(release_json=b"signed"), pb.MaskSums(words=b"x")],
+    ],
+)
+def test_anything_beside_one_signed_release_is_refused(messages: list[pb.MaskSums]) -> None:
+    with pytest.raises(ServerError, match="one signed release without sums"):
+        read_cohort(messages, PERMIT)

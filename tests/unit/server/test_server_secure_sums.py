@@ -190,13 +190,6 @@ def test_duties_are_declared_of_the_vectors_that_were_dropped(tmp_path: Path) ->
         assert close.duties["report"] == digest_of(dict(close.metrics))
 
 
-def test_pairwise_masks_are_refused_before_any_permit(tmp_path: Path) -> None:
-    governance = governance_of(1, 2, spec=masked_spec(secure_sum="pairwise"))
-    with pytest.raises(ServerError, match="expected none or governance"):
-        run(tmp_path, grid_of(MaskingNode(1, 1.0), MaskingNode(2, 1.0)), governance)
-    assert governance.asked == []
-
-
 def test_groups_are_opened_one_by_one_and_averaged(tmp_path: Path) -> None:
     amounts = {n: n / 10 for n in range(1, 7)}
     nodes = [MaskingNode(n, amount) for n, amount in amounts.items()]
