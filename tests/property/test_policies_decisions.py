@@ -44,6 +44,8 @@ def right(row: Operand, operator: str) -> st.SearchStrategy[Any]:
     if row.kind is Kind.INTEGER:
         return number.map(lambda n: {"@value": str(n), "@type": "xsd:integer"})
     if row.kind is Kind.DECIMAL:
+        if row.most is not None:  # such as ε, for which 0 stands for nothing
+            number = st.integers(1, 5)
         return number.map(lambda n: {"@value": f"{n / 5}", "@type": "xsd:decimal"})
     if row.kind is Kind.DURATION:
         return number.map(lambda n: {"@value": f"PT{n}M", "@type": "xsd:duration"})

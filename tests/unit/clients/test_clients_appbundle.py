@@ -198,7 +198,7 @@ def test_the_tabular_app_builds_the_same_bytes_and_installs(tmp_path: Path) -> N
     assert build_bundle(TABULAR) == fab
     place = install_bundle(fab, expected_sha256=sha256(fab), into=tmp_path)
     assert (place / "tabular" / "client_app.py").is_file()
-    assert bundle_config(fab)["learning-rate"] == 0.05
+    assert bundle_config(fab)["learning-rate"] == 0.02
 
 
 def test_what_flwr_refuses_is_refused_with_its_words(tmp_path: Path) -> None:

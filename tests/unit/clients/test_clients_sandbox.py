@@ -400,7 +400,8 @@ def test_the_tabular_app_trains_and_evaluates(monkeypatch: pytest.MonkeyPatch) -
     config: dict[str, ConfigValue] = tomllib.loads((TABULAR / "pyproject.toml").read_text())[
         "tool"
     ]["flwr"]["app"]["config"]
-    config |= {"features": 2, "local-epochs": 5}
+    config |= {"features": 2, "least": "700 700", "most": "1300 1300", "local-epochs": 5}
+    config |= {"learning-rate": 0.05}
     monkeypatch.syspath_prepend(str(TABULAR))
     initial_arrays = importlib.import_module("tabular.model").initial_arrays
 
