@@ -163,6 +163,19 @@ def test_letters_with_a_fault_are_refused_by_name(site: PairwiseSite, fault: str
     assert np.array_equal(site.opened(), site.expected(site.names))
 
 
+def test_letters_can_be_looked_at_before_anything_is_masked(site: PairwiseSite) -> None:
+    site.share()
+    told, node = site.letters(), site.nodes["node-00"]
+    with pytest.raises(UnknownPeer):
+        node.check(told["node-01"])
+    for _ in range(2):  # nothing changes by it
+        node.check(told["node-00"])
+    site.mask()
+    with pytest.raises(OutOfTurn):
+        node.check(told["node-00"])
+    assert (site.opened() == site.expected(site.names)).all()
+
+
 def test_letters_must_be_canonical_and_bounded(site: PairwiseSite) -> None:
     site.share()
     good = site.letters()[ME]
