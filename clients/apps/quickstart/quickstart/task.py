@@ -12,8 +12,8 @@ DEVICE = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
 class Net(nn.Module):
-    """Two layers. Features of all sizes come in, so each is brought to one scale first, by the batch
-    at hand: no moments of rows are part of the model."""
+    """Two layers. Features of all sizes come in, so each is brought to one scale first, by the
+    batch at hand: no moments of rows are part of the model."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
