@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ from policies.tensors import Buffer
 MAX_TEXT: Final = 500
 RESULT_FD: Final = 3
 WATCH_S: Final = 0.1
+REMOVALS: Final = 20
+REMOVAL_PAUSE_S: Final = 0.05
 
 _SYSTEM_READABLE: Final = (
     *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom"),
@@ -177,8 +180,17 @@ def _serve(control: socket.socket, base: Path, host: _Host, space: ScratchSpace)
                     _bury(child, space)
                 space.close()
                 if request["op"] == "orphaned":
-                    shutil.rmtree(base, ignore_errors=True)
+                    _remove(base)
                 return
+
+
+def _remove(base: Path) -> None:
+    """Remove what a node that died left; another of its zygotes may be about the same."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(base, ignore_errors=True)
+        if not base.exists():
+            return
+        time.sleep(REMOVAL_PAUSE_S)
 
 
 def _start(

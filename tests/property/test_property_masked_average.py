@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from test_clients_gate import OTHER_KEY, body, member
 
 from clients.clipping import clip
-from clients.masking import Masked, Masking, head_of
+from clients.masking import GovernanceMask, Masked, Masking, head_of
 from policies import masks
 from policies.flattening import flatten, unflatten
 from policies.permit import PermitBody
@@ -121,12 +121,18 @@ def sent(case: Case, permit: PermitBody, number: int) -> tuple[Masked, Tensors]:
     """What a node's parent makes of its app's update, and what that was clipped to."""
     one = case.all[number]
     held, _ = clip(one.update(case.model), case.model, case.clip)
+    how = permit.secure_sum
+    assert how is not None
     masking = Masking(
         body=permit,
         layout=layout_of(permit),
-        permit=permit.digest(),
-        participant=f"clinic-{number}",
-        product=f"clinic-{number}/cytology",
+        masker=GovernanceMask(
+            key=how.key,
+            permit=permit.digest(),
+            space=permit.space,
+            participant=f"clinic-{number}",
+            product=f"clinic-{number}/cytology",
+        ),
         cohort_rows=sum(each.max_rows for each in case.all),
     )
     head = head_of(permit, one.used, 0, {FIGURE: one.figure})
