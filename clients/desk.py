@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -28,6 +29,7 @@ class Desk(Generic[M]):
         self._changed = threading.Condition()
         self._in_hand = 0
         self._answered = 0
+        self._last: float | None = None
         self._problems: deque[ClientError] = deque()
 
     @property
@@ -51,6 +53,7 @@ class Desk(Generic[M]):
         if self._size == 1:
             self._answer(message)
             self._answered += 1
+            self._last = time.monotonic()
             return
         with self._changed:
             self._in_hand += 1
@@ -78,6 +81,13 @@ class Desk(Generic[M]):
         with self._changed:
             return self._changed.wait_for(lambda: self._in_hand == 0, timeout_s)
 
+    def rests_s(self, least_s: float) -> float:
+        """How many seconds are left until the last answer is so long ago; 0 without one."""
+        with self._changed:
+            if self._last is None:
+                return 0.0
+            return max(0.0, self._last + least_s - time.monotonic())
+
     def problems(self) -> tuple[ClientError, ...]:
         """What answers raised and nobody has heard of, each once."""
         with self._changed:
@@ -95,4 +105,5 @@ class Desk(Generic[M]):
             with self._changed:
                 self._in_hand -= 1
                 self._answered += 1
+                self._last = time.monotonic()
                 self._changed.notify_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +45,9 @@ _FILES = {
     "host": "files of this host readable",
 }
 _END_TASKS_S = 20.0
+_COLLECTED_S = 2.0
+"""How long a reply waits at the SuperLink before its node leaves: of a node that is not there it gives
+out no reply that it still holds, but an error in its place (Flower 1.41)."""
 
 
 def run_node(
@@ -175,6 +179,7 @@ def _end_tasks(desk: Desk[Instruction | Message]) -> None:
         )
     for problem in desk.problems():
         LOGGER.warning("the SuperLink was not told of a task's end: %s", problem)
+    time.sleep(desk.rests_s(_COLLECTED_S))
 
 
 def _on_change(node: OpenNode, running: RunningFile) -> None:

@@ -364,3 +364,13 @@ def test_a_desk_that_closes_tells_what_nobody_has_heard_of() -> None:
     assert desk.close(10)
     assert [str(problem) for problem in desk.problems()] == ["1 was not sent"]
     assert desk.problems() == ()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_desk_knows_how_long_ago_it_answered(size: int) -> None:
+    desk: Desk[int] = Desk(lambda _: None, size=size)
+    assert desk.rests_s(60) == 0
+    desk.give(1)
+    assert desk.close(10)
+    assert 0 < desk.rests_s(60) <= 60
+    assert desk.rests_s(0) == 0
