@@ -46,8 +46,8 @@ _FILES = {
 }
 _END_TASKS_S = 20.0
 _COLLECTED_S = 2.0
-"""How long a reply waits at the SuperLink before its node leaves: of a node that is not there it gives
-out no reply that it still holds, but an error in its place (Flower 1.41)."""
+"""How long a reply waits at the SuperLink before its node leaves: for one that is not there it
+gives out an error in place of any reply that it still holds (Flower 1.41)."""
 
 
 def run_node(
