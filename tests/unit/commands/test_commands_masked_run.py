@@ -321,7 +321,7 @@ def test_a_private_run_comes_to_the_mean_of_its_parts_and_some_noise(
             names=NAMES,
             secure_sum="governance",
             clip_norm="10",
-            rows=(80, 90, 100),  # enough that no part stays empty
+            rows=(400, 450, 500),  # enough that no part stays empty, of rows held back either
             privacy=PRIVACY | {"by": by},
         )
         played = play(site)
