@@ -139,7 +139,7 @@ def test_a_node_that_is_ended_in_a_task_says_so_and_logs_it(two: Two) -> None:
     agreements = [sign_anew(local, name) for name in NODES]
     app = next(iter(local.nodes.values())).folder / "apps"
     (bundle,) = app.glob("*.fab")
-    run = local.open_run(spec(bundle.stem, agreements, rounds=1, deadline_s=60, slow_ms=60_000))
+    run = local.open_run(spec(bundle.stem, agreements, rounds=1, deadline_s=30, slow_ms=60_000))
     log = local.nodes["east"].folder / "log"
     wait_for("the task", has(log, run.run, "UseStarted"), timeout_s=60)
     local.children.stop(east, timeout_s=30)
