@@ -45,7 +45,7 @@ def compare_accuracy(
         app: folder of the tabular app, whose network and training are used.
         model: the run's last model.
         participants: whose shares the run could use.
-        overrides: of the app's config, as in the run.
+        overrides: of the app's config: the network's size, as in the run.
     """
     with (app / "pyproject.toml").open("rb") as file:
         config = tomllib.load(file)["tool"]["flwr"]["app"]["config"]

@@ -113,7 +113,7 @@ def _play(folder: Path, rounds: int, tell: Callable[[str], None], *, live: bool)
         split,
         model=local.space.consumer_folder / "models" / f"{run.model}.safetensors",
         participants=[h.name for h in HOSPITALS if h.trains],
-        overrides=OVERRIDES,
+        overrides={"hidden": OVERRIDES["hidden"]},
     )
     names = {node.participant: node.name for node in local.nodes.values()}
     found = _named(rounds_of(run), names)
