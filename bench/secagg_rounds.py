@@ -14,8 +14,8 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from bench.consent_sum import ConsentRound, MaskHolder, mask_once
 from policies import pairwise_opening as opening
-from policies.consent_sum import ConsentRound, MaskHolder, mask_once
 from policies.envelope import key_id
 from policies.fixedpoint import (
     Layout,

@@ -42,6 +42,7 @@ CONFIG: Final[Mapping[str, Json]] = MappingProxyType(
     {key: {"float": str(one)} if isinstance(one, float) else one for key, one in OVERRIDES.items()}
 )
 """The same, as a run states it."""
+
 LOOK_S: Final = 0.02
 
 
@@ -138,7 +139,10 @@ def left_after_sending(log: Path, own: Path, participant: str) -> int:
         body: dict[str, Any] = entry.body
         if entry.type != "RoundClosed" or body["round"] not in sent:
             continue
-        if any(one["participant"] == participant for one in body["left_out"]):
+        if any(
+            (one["participant"], one["code"]) == (participant, "consent-withdrawn")
+            for one in body["left_out"]
+        ):
             return int(body["round"])
     return 0
 

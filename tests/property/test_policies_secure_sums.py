@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.consent_sum import ConsentRound
+from bench.consent_sum import ConsentRound
+from bench.secure_sum import ConsentSum, PairwiseSum, SecureSum
 from policies.envelope import key_id
 from policies.errors import PolicyError, TooFew
 from policies.fixedpoint import Words, add_into, word_type, zeros
 from policies.masks import public_key
 from policies.pairwise_round import PairwiseRound, Peer
 from policies.privacy import WordBits
-from policies.secure_sum import ConsentSum, PairwiseSum, SecureSum
 
 MOST = 9
 NAMES = [f"node-{number}" for number in range(MOST)]

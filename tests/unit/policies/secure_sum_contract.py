@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from bench.secure_sum import SecureSum
 from policies.errors import OutOfTurn, PolicyError, SecondOpening, TooFew, UnknownPeer
 from policies.fixedpoint import Words, add_into, word_type, zeros
 from policies.privacy import WordBits
-from policies.secure_sum import SecureSum
 
 NAMES = tuple(f"node-{number}" for number in range(6))
 LEAST = 5

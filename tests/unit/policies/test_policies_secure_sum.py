@@ -8,13 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from secure_sum_contract import LEAST, NAMES, WORDS, SecureSumContract, Vectors
 
-from policies.consent_sum import ConsentRound, MaskHolder, mask_once
+from bench.consent_sum import ConsentRound, MaskHolder, mask_once
+from bench.secure_sum import ConsentSum, PairwiseSum, SecureSum
 from policies.envelope import key_id
 from policies.errors import MaskKeyError, OutOfTurn, TooFew, UnknownPeer
 from policies.masks import new_private_key, public_key
 from policies.pairwise_round import PairwiseRound, Peer
 from policies.privacy import WordBits
-from policies.secure_sum import ConsentSum, PairwiseSum, SecureSum
 
 PERMIT = "5a" * 32
 

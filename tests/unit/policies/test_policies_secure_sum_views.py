@@ -25,8 +25,8 @@ import numpy as np
 import pytest
 from pairwise_site import PairwiseSite
 
+from bench.consent_sum import ConsentRound, MaskHolder, mask_once
 from policies import pairwise_opening as opening
-from policies.consent_sum import ConsentRound, MaskHolder, mask_once
 from policies.fixedpoint import Words, add_into, subtract_from, word_type, zeros
 from policies.privacy import WordBits
 

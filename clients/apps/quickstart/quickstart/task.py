@@ -28,10 +28,8 @@ class Net(nn.Module):
 def load_data(batch_size: int) -> tuple[DataLoader, DataLoader]:
     """Loaders of the rows to train on and of those held out."""
     rows = training_rows()
-    train_set = TensorDataset(torch.tensor(rows.features), torch.tensor(rows.labels))
-    test_set = TensorDataset(
-        torch.tensor(rows.held_out_features), torch.tensor(rows.held_out_labels)
-    )
+    train_set = data_set(rows.features, rows.labels)
+    test_set = data_set(rows.held_out_features, rows.held_out_labels)
     # An evaluation gets no rows to train on, and nothing can be drawn from nothing.
     train_loader = DataLoader(train_set, batch_size=batch_size, shuffle=len(train_set) > 0)
     return train_loader, DataLoader(test_set, batch_size=max(1, len(test_set)))

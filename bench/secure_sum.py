@@ -1,8 +1,12 @@
-"""Both secure sums behind one interface, a round's parties in one process.
+"""A model of both secure sums behind one interface, a round's parties in one process.
+
+For benches and for the contract that both keep (tests/unit/policies/secure_sum_contract.py).
+No node and no service uses it: theirs are `server.round_results.Adding`, `server.releases`,
+`clients.masking` and `clients.pairwise_desk`, over the same `policies`.
 
 What is exchanged between them goes through the bytes that would travel. Nothing is isolated here,
 as in any simulation: whoever holds the object could read everything in it. What each party alone
-can do is `policies.consent_sum` and `policies.pairwise`.
+can do is `bench.consent_sum` and `policies.pairwise`.
 """
 
 from __future__ import annotations
@@ -13,8 +17,8 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from bench.consent_sum import ConsentRound, MaskHolder, mask_once
 from policies import pairwise_opening as opening
-from policies.consent_sum import ConsentRound, MaskHolder, mask_once
 from policies.errors import OutOfTurn, SecondOpening, UnknownPeer
 from policies.fixedpoint import Words, add_into, subtract_from, zeros
 from policies.pairwise import PairwiseNode

@@ -1,4 +1,4 @@
-"""The pure part of the consent-gated secure sum: who may open what, of one permit.
+"""A model of the consent-gated secure sum without I/O: who may open what, of one permit.
 
 Keys and masks are `policies.masks`; what makes a release durable, logs it and asks for standing
 consents is governance's (DESIGN.md, step 9). Here stands what both rest on: the sum of the masks
