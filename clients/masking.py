@@ -27,11 +27,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
 
-from clients.declared import UNDECLARED, Declaration
-from clients.egress import Held, Leaving, packed
 from clients.errors import EgressRefused, refused
 from clients.gate import Admission
-from clients.private_use import PrivateSum
 from policies import masks
 from policies.errors import EncodingError, MaskKeyError, SecureSumError
 from policies.fixedpoint import Layout, encode, encode_integers, vector_bytes
@@ -197,56 +194,6 @@ def head_of(
             for name, text in figures.items()
             if name in body.metrics
         },
-    )
-
-
-def leaving(
-    held: Held,
-    masking: Masking | None,
-    head: Head,
-    incoming: Mapping[str, Tensor],
-    declared: Declaration = UNDECLARED,
-) -> Leaving:
-    """The update in the form in which it leaves: packed, or under its mask.
-
-    Args:
-        head: what a masked vector says of rows and figures.
-        declared: what the app says that it returns.
-
-    Raises:
-        EgressRefused: as `clients.egress.packed` and `Masking.mask_update`.
-    """
-    if masking is None:
-        return packed(held, declared)
-    layout = masking.layout
-    declared.check_size(layout.size_bytes)
-    masked = masking.mask_update(head, held.arrays, incoming)
-    return Leaving(
-        data=masked.data,
-        clip_norm=held.clip_norm,
-        clipped=held.clipped,
-        mask_key=masked.key,
-        head_bytes=layout.head_words * layout.word_bits // 8,
-    )
-
-
-def leaving_sum(
-    masking: Masking, summed: PrivateSum, rows_used: int, rows_held_back: int
-) -> Leaving:
-    """A private use's sum under its mask.
-
-    Raises:
-        EgressRefused: as `Masking.mask_integers`.
-    """
-    body, layout = masking.body, masking.layout
-    head = Head(rows_used=rows_used, rows_held_back=rows_held_back, figures=summed.figures)
-    masked = masking.mask_integers(head, [summed.body], summed.bound)
-    return Leaving(
-        data=masked.data,
-        clip_norm=body.clip_norm,
-        mask_key=masked.key,
-        head_bytes=layout.head_words * layout.word_bits // 8,
-        noise="" if body.privacy is None else body.privacy.noise,
     )
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -27,8 +27,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from clients.declared import Declaration
-from clients.egress import Leaving, carried, check_metrics, held_update
+from clients.admitting import Admitted, Admitting
+from clients.egress import carried
 from clients.environments import Environment
 from clients.errors import (
     AppFailed,
@@ -39,11 +39,11 @@ from clients.errors import (
     refused,
 )
 from clients.failures import told_failures
-from clients.gate import Admission, GateKeys, MessageFacts, check_permit
+from clients.gate import Admission, GateKeys
 from clients.inhand import Hand, InHand, UseInHand, end_of, facts_of
 from clients.jobs import Job, JobResult, Runner
+from clients.leaving import leaving_of
 from clients.logcheck import FetchConsistency
-from clients.masking import Masking, head_of, leaving, leaving_sum, masking_of
 from clients.materials import Materials, OwnMaterials
 from clients.observing import NOBODY, Observer, TaskEnd
 from clients.pacing import paced_s
@@ -66,14 +66,9 @@ from clients.tasks import Answered, Done, Reply, Task
 from clients.usebook import UseBook
 from clients.watcher import StateWatcher
 from policies.account import metered_seconds, whole_seconds
-from policies.canonical import sha256_hex
-from policies.errors import DocumentError
 from policies.fields import instant
 from policies.permit import PermitBody
-from policies.provenance import unpack_model
 from policies.receipt import Confinement, sign_receipt
-from policies.runconfig import config_digest
-from policies.tensors import Tensors, architecture_digest
 from policies.wire import Refusal
 
 __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "Worker"]
@@ -81,15 +76,6 @@ __all__ = ["Done", "OwnMaterials", "Reply", "Runner", "StateWatcher", "Task", "W
 BUSY_WAIT_S: Final = 5.0
 
 Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class _Admitted:
-    """A task that passed step 6, with the model that it came with and how what leaves is masked."""
-
-    admission: Admission
-    incoming: Tensors
-    masking: Masking | None
 
 
 class Worker:
@@ -147,7 +133,6 @@ class Worker:
         sealing_key: X25519PrivateKey | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
-        self._keys = keys
         self._receipt_key = receipt_key
         self._confinement = confinement
         self._state = state
@@ -156,7 +141,6 @@ class Worker:
         self._rows = RowBook(state)
         self._materials = materials
         self._runner = runner
-        self._fetch_consistency = fetch_consistency
         self._clock = clock
         self._keep_detail = keep_detail if keep_detail is not None else _ignore
         self._on_fork = on_fork if on_fork is not None else _ignore
@@ -176,6 +160,7 @@ class Worker:
             allowed=lambda agreement, app: state.require_allowed(agreement=agreement, app=app),
             clock=clock,
         )
+        self._admitting = Admitting(keys, state, materials, self._sums, fetch_consistency, clock)
         self._in_hand = InHand()
         self._stopping = threading.Event()
 
@@ -260,7 +245,7 @@ class Worker:
             if task.step != "share":
                 return Answered(self._sums.answer(task))
             with self._log_turn:
-                admitted = self._checked(task)
+                admitted = self._admitting.check(task)
             return Answered(self._sums.share(task, admitted.admission))
         except Exception as error:  # noqa: BLE001 as in `_answer`
             if isinstance(error, LogForked):
@@ -269,7 +254,7 @@ class Worker:
 
     # -- 6: check, record --------------------------------------------------------------------
 
-    def _begun(self, task: Task, hand: Hand) -> tuple[_Admitted, UseInHand]:
+    def _begun(self, task: Task, hand: Hand) -> tuple[Admitted, UseInHand]:
         with self._log_turn:
             self._recover()
             admitted = self._admit(task)
@@ -291,41 +276,11 @@ class Worker:
             admitted = self._admit(task)  # what held before the wait may hold no more
             return admitted, self._begin(admitted.admission, hand)
 
-    def _admit(self, task: Task) -> _Admitted:
-        admitted = self._checked(task)
+    def _admit(self, task: Task) -> Admitted:
+        admitted = self._admitting.check(task)
         self._observer.admitted(facts_of(admitted.admission))
         self._step("admitted")
         return admitted
-
-    def _checked(self, task: Task) -> _Admitted:
-        try:
-            config = config_digest(task.run_config)
-        except DocumentError as error:
-            raise refused("permit-wrong-config", f"the run config: {error}") from error
-        admission = check_permit(
-            task.permit,
-            facts=MessageFacts(
-                flower_run=task.flower_run,
-                app_sha256=task.fab_sha256,
-                config_sha256=config,
-                model_sha256=sha256_hex(task.model),
-            ),
-            keys=self._keys,
-            view=self._state,
-            now=self._clock(),
-            fetch_consistency=self._fetch_consistency,
-        )
-        try:
-            incoming, _ = unpack_model(task.model)
-        except DocumentError as error:
-            raise refused("permit-wrong-model", f"the model: {error}") from error
-        if architecture_digest(incoming) != admission.permit.body.architecture:
-            text = "the model: its arrays are not those that the permit was given for"
-            raise refused("permit-wrong-model", text)
-        if misfit := self._materials.declaration(task.fab_sha256).misfit(incoming):
-            raise refused("permit-wrong-model", f"the model: {misfit}")
-        masker = self._sums.masker(task, admission.permit.body)
-        return _Admitted(admission, incoming, masking_of(admission, incoming, masker))
 
     def _begin(self, admission: Admission, hand: Hand) -> UseInHand:
         body, member = admission.permit.body, admission.member
@@ -362,7 +317,7 @@ class Worker:
 
     # -- 7: use ------------------------------------------------------------------------------
 
-    def _use(self, admitted: _Admitted, current: UseInHand, task: Task) -> Done:
+    def _use(self, admitted: Admitted, current: UseInHand, task: Task) -> Done:
         admission = admitted.admission
         body, member = admission.permit.body, admission.member
         self._book.started(admission)
@@ -412,7 +367,7 @@ class Worker:
         self._step("ran")
         return self._release(admitted, current, selected, kept, ran)
 
-    def _private(self, admitted: _Admitted) -> PrivateUse | None:
+    def _private(self, admitted: Admitted) -> PrivateUse | None:
         body, masking = admitted.admission.permit.body, admitted.masking
         if body.privacy is None or masking is None:  # without a secure sum, masking was refused
             return None
@@ -446,7 +401,7 @@ class Worker:
 
     def _release(
         self,
-        admitted: _Admitted,
+        admitted: Admitted,
         current: UseInHand,
         selected: Selection,
         kept: UseState | None,
@@ -454,7 +409,15 @@ class Worker:
     ) -> Done:
         admission, body = admitted.admission, admitted.admission.permit.body
         declared = self._materials.declaration(body.app)
-        leaves, figures = self._leaving(admitted, current, selected, ran, declared)
+        leaves, figures = leaving_of(
+            body,
+            admitted.masking,
+            admitted.incoming,
+            ran,
+            rows_used=current.end.rows_training,
+            rows_held_back=selected.evaluation,
+            declared=declared,
+        )
         self._state.require_allowed(agreement=current.agreement, app=current.app)
         finished = self._clock()
         reserved_s = admission.member.metered_s
@@ -488,31 +451,6 @@ class Worker:
         self._state.finish_use(body.id, "receipted", used_s=used_s, state=state)
         self._step("finished")
         return Done(receipt=envelope, update=leaves.data)
-
-    def _leaving(
-        self,
-        admitted: _Admitted,
-        current: UseInHand,
-        selected: Selection,
-        ran: JobResult | PrivateSum,
-        declared: Declaration,
-    ) -> tuple[Leaving, dict[str, str]]:
-        """What leaves, in its form, and the figures that the permit lets out."""
-        body, masking = admitted.admission.permit.body, admitted.masking
-        used, held_back = current.end.rows_training, selected.evaluation
-        if isinstance(ran, PrivateSum):
-            assert masking is not None  # `_private` saw it
-            return leaving_sum(masking, ran, used, held_back), {}
-        held = held_update(
-            body.kind,
-            ran.update,
-            admitted.incoming,
-            clip_norm=body.clip_norm,
-            declared=declared,
-        )
-        figures = check_metrics(ran.metrics, body.metrics, declared=declared)
-        head = head_of(body, used, held_back, figures)
-        return leaving(held, masking, head, admitted.incoming, declared), figures
 
     def _step(self, name: str) -> None:
         self._observer.step(name)

@@ -35,7 +35,7 @@ def summed(node: HostileNode, do: str, **terms: Any) -> Floats:
     task = node.task(do, clip_norm=CLIP, terms=terms_of(**terms))
     done = node.outcome(task)
     assert isinstance(done, Done), done
-    return opened(node.node, task, done)[1]
+    return opened(task, done)[1]
 
 
 def without_one_row(node: HostileNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_an_app_that_never_ends_takes_no_more_than_its_slots(node: HostileNode) 
     task = node.task("spin", wall_s=4, clip_norm=CLIP, terms=terms_of())
     done = node.outcome(task)
     assert isinstance(done, Done), done
-    assert opened(node.node, task, done)[1].tolist() == [0.0] * 6
+    assert opened(task, done)[1].tolist() == [0.0] * 6
 
 
 def test_parts_keep_nothing_for_each_other(node: HostileNode) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from test_clients_gate import APP, NOW, agreement, body
+from test_clients_gate import APP, NOW, PERMIT_KEY, agreement, body
 from test_clients_work import CANARY, MODEL, RECEIPT_KEY, UPDATE, Crash, Node, code
 
 from clients.jobs import JobResult
@@ -66,13 +66,13 @@ def masked_task(node: Node, number: int = 1, **changes: Any) -> Task:
     return node.task(number, **({"clip_norm": "4", "secure_sum": sum_of()} | changes))
 
 
-def permit_of(node: Node, task: Task) -> PermitBody:
-    return open_permit(task.permit, node.worker._keys.permit_key).body
+def permit_of(task: Task) -> PermitBody:
+    return open_permit(task.permit, PERMIT_KEY.public_key()).body
 
 
-def opened(node: Node, task: Task, done: Done) -> tuple[HeadSum, np.ndarray[Any, Any]]:
+def opened(task: Task, done: Done) -> tuple[HeadSum, np.ndarray[Any, Any]]:
     """What the vector says, for whoever has governance's private half."""
-    permit, receipt = permit_of(node, task), receipt_of(done)
+    permit, receipt = permit_of(task), receipt_of(done)
     layout = layout_of(permit)
     words = vector_from_bytes(done.update, layout).copy()
     key = masks.mask_key(
@@ -101,7 +101,7 @@ def test_an_update_leaves_as_words_that_governance_alone_can_read(node: Node) ->
     task = masked_task(node)
     done = node.worker.handle(task)
     assert isinstance(done, Done)
-    head, numbers = opened(node, task, done)
+    head, numbers = opened(task, done)
     assert (head.rows_used, head.rows_held_back) == (4, 1)
     assert head.means() == {"loss": "0.5"}
     # 4 of the cohort's 200 registered rows, and an update of ones, within the norm of 4.
@@ -136,7 +136,7 @@ def test_an_update_is_clipped_before_it_is_encoded(node: Node) -> None:
     task = masked_task(node)
     done = node.worker.handle(task)
     assert isinstance(done, Done)
-    head, numbers = opened(node, task, done)
+    head, numbers = opened(task, done)
     assert np.linalg.norm(numbers) == pytest.approx(4 * 4 / 200, abs=1e-6)
     assert head.figures["loss"] == (0, Fraction(0))
     assert egress(node)["clipped"] is True
@@ -159,7 +159,7 @@ def test_an_evaluation_sends_the_head_only(node: Node) -> None:
     task = masked_task(node, kind="evaluate", metrics=names, secure_sum=terms)
     done = node.worker.handle(task)
     assert isinstance(done, Done)
-    head, numbers = opened(node, task, done)
+    head, numbers = opened(task, done)
     assert (head.rows_used, head.rows_held_back, numbers.size) == (0, 1, 0)
     # Nothing was trained on, so a figure of the training has no rows to stand for.
     assert head.means() == {"eval_loss": "0.25"}
@@ -206,7 +206,7 @@ def test_a_coarser_scale_than_the_finest_is_as_good(node: Node) -> None:
         task = masked_task(node, number, secure_sum=sum_of(**changes))
         done = node.worker.handle(task)
         assert isinstance(done, Done)
-        assert opened(node, task, done)[1] == pytest.approx(np.full(FLOATS, 0.02), abs=1 / 256)
+        assert opened(task, done)[1] == pytest.approx(np.full(FLOATS, 0.02), abs=1 / 256)
 
 
 @pytest.fixture
@@ -252,11 +252,11 @@ def test_two_uses_have_no_mask_in_common(node: Node, made: list[str]) -> None:
     assert isinstance(first, Done)
     assert isinstance(second, Done)
     assert len(set(made)) == 2
-    layout = layout_of(permit_of(node, tasks[0]))
+    layout = layout_of(permit_of(tasks[0]))
     words = [vector_from_bytes(done.update, layout) for done in (first, second)]
     assert np.count_nonzero(words[0] == words[1]) == 0
     for task, done in zip(tasks, (first, second), strict=True):
-        assert opened(node, task, done)[1] == pytest.approx(np.full(FLOATS, 0.02), abs=1e-8)
+        assert opened(task, done)[1] == pytest.approx(np.full(FLOATS, 0.02), abs=1e-8)
 
 
 def test_neither_key_nor_mask_nor_update_is_left_on_the_disk(

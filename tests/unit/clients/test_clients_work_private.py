@@ -75,7 +75,7 @@ def test_a_sum_of_clipped_parts_leaves_and_no_figure(node: Node) -> None:
     task = private_task(node)
     done = node.worker.handle(task)
     assert isinstance(done, Done)
-    head, numbers = opened(node, task, done)
+    head, numbers = opened(task, done)
     assert (head.rows_used, head.rows_held_back, head.means()) == (4, 1, {})
     assert numbers == pytest.approx(np.full(FLOATS, 4.0), abs=1e-4)
     assert [len(job.rows.labels) for job in node.runner.jobs] == [1] * 4
@@ -101,7 +101,7 @@ def test_a_nodes_share_of_the_noise_is_in_it(node: Node) -> None:
         task = private_task(node, number, by="nodes")
         done = node.worker.handle(task)
         assert isinstance(done, Done)
-        found.append(opened(node, task, done)[1])
+        found.append(opened(task, done)[1])
     noise = np.array(found) - 4.0
     assert np.std(noise) == pytest.approx(8 / np.sqrt(2), rel=0.25)
     assert abs(noise.mean()) < 2
@@ -119,7 +119,7 @@ def test_parts_that_fail_are_told_to_the_owner_alone(node: Node) -> None:
     task = private_task(node)
     done = node.worker.handle(task)
     assert isinstance(done, Done)
-    head, numbers = opened(node, task, done)
+    head, numbers = opened(task, done)
     assert (head.rows_used, numbers.tolist()) == (4, [0.0] * FLOATS)
     assert "4 parts that count as zeros: 4 AppFailed" in node.details[0]
     assert CANARY in node.details[0]
@@ -137,7 +137,7 @@ def test_figures_of_an_evaluation_are_in_the_noisy_sum(node: Node) -> None:
     task = private_task(node, kind="evaluate")
     done = node.worker.handle(task)
     assert isinstance(done, Done)
-    head, numbers = opened(node, task, done)
+    head, numbers = opened(task, done)
     # One row held back: half of the way from the middle 1 to 2, of a norm of 4.
     assert numbers.tolist() == pytest.approx([2.0], abs=1e-3)
     assert head.figures[METRIC] == (1024, Fraction(1024))
