@@ -11,6 +11,7 @@ says: clients.frames.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str]) -> None:
     # What is there now is shared by all children: the collector must not touch (copy) it.
     gc.collect()
     gc.freeze()
-    control.send(b'{"event":"ready"}')
+    _tell(control, {"event": "ready"})
     _serve(control, base, host, space)
 
 
@@ -159,7 +160,7 @@ def _serve(control: socket.socket, base: Path, host: _Host, space: ScratchSpace)
                 status, out_of_time = _bury(child, space)
                 told = {"event": "ended", "status": status, "why": why or out_of_time}
                 child, why = None, ""
-                control.send(json.dumps(told).encode())
+                _tell(control, told)
             if control.fileno() not in ready:
                 continue
             try:
@@ -169,7 +170,7 @@ def _serve(control: socket.socket, base: Path, host: _Host, space: ScratchSpace)
             request = json.loads(data) if data else {"op": "orphaned"}
             if request["op"] == "warm":
                 threads = import_ahead(wanted(request["modules"], host.trusted))
-                control.send(json.dumps({"event": "warm", "threads": threads}).encode())
+                _tell(control, {"event": "warm", "threads": threads})
             elif request["op"] == "run":
                 child = _start(control, request, fds, space, host)
                 selector.register(child.pidfd, selectors.EVENT_READ)
@@ -182,6 +183,12 @@ def _serve(control: socket.socket, base: Path, host: _Host, space: ScratchSpace)
                 if request["op"] == "orphaned":
                     _remove(base)
                 return
+
+
+def _tell(control: socket.socket, event: Mapping[str, object]) -> None:
+    """Say it to the node; one that died is found out at the next reading, and cleaned up after."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        control.send(json.dumps(event).encode())
 
 
 def _remove(base: Path) -> None:

@@ -366,7 +366,8 @@ libc.prctl(47, 2, 2, 0, 0)
 """
 
 
-def test_a_node_that_is_killed_leaves_no_process(app_dir: Path) -> None:
+@pytest.mark.parametrize("job_ends_too", [False, True])
+def test_a_node_that_is_killed_leaves_no_process(app_dir: Path, job_ends_too: bool) -> None:
     node = subprocess.Popen(
         [sys.executable, "-c", NODE, str(app_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -375,9 +376,13 @@ def test_a_node_that_is_killed_leaves_no_process(app_dir: Path) -> None:
     base = Path(zygote.environ()["HOME"])
     while not (children := zygote.children()):
         time.sleep(0.02)
+    if job_ends_too:  # the zygote finds both at once, and has nobody to tell of the first
+        zygote.suspend()
+        children[0].kill()
     node.kill()
     node.wait()
     node.stdout.close()
+    zygote.resume()
     _, alive = psutil.wait_procs([zygote, *children], timeout=5)
     assert alive == []
     assert not base.exists()
