@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clients.advance import new_withdrawal
 from clients.appbundle import verify_bundle
 from clients.environments import open_environment, read_environment
 from clients.errors import ClientError, GovernanceError
@@ -39,7 +40,6 @@ from policies.statements import (
     AGREEMENT_TYPE,
     WITHDRAWAL_TYPE,
     SignedAgreement,
-    Withdrawal,
 )
 
 LOGGER = logging.getLogger(__name__)
@@ -214,15 +214,8 @@ class Owner:
         opening = _opening(reason)
         commitment = opening.commitment if opening is not None else ""
         try:
-            statement = Withdrawal.from_json(
-                {
-                    "version": 1,
-                    "id": f"withdrawal-{secrets.token_hex(16)}",
-                    "participant": self._identity.participant,
-                    "agreement": agreement,
-                    "reason": commitment,
-                    "time": instant(self._clock()),
-                }
+            statement = new_withdrawal(
+                self._identity.participant, agreement, reason=commitment, now=self._clock()
             )
         except DocumentError as error:
             raise ClientError(f"withdrawal: {error}") from error

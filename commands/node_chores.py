@@ -10,6 +10,7 @@ from datetime import datetime
 
 from clients.backoff import Presence
 from clients.contracts import OwnerContracts
+from clients.endedconsents import EndedConsents
 from clients.endedruns import keep_forgetting
 from clients.errors import ClientError, GovernanceError
 from clients.governance import GovernanceClient
@@ -42,8 +43,8 @@ class Chores:
 
 
 def start_chores(chores: Chores, *, asking: bool) -> None:
-    """Tell governance what it missed, renew the certificate, witness the log, forget what apps
-    kept of runs that ended.
+    """Tell governance what it missed and hear of consents that ended elsewhere, renew the
+    certificate, witness the log, forget what apps kept of runs that ended.
 
     Args:
         asking: also ask governance now and then whether it is there, for whoever looks at the
@@ -61,8 +62,16 @@ def start_chores(chores: Chores, *, asking: bool) -> None:
         clock=chores.clock,
         tell=chores.say,
     )
+    ended = EndedConsents(
+        identity=node.identity,
+        state=node.state,
+        governance=governance,
+        clock=chores.clock,
+        tell=chores.say,
+    )
     work: dict[str, Callable[[], object]] = {
         "teller": lambda: _keep_telling(chores),
+        "ended-consents": lambda: ended.run(chores.stop),
         "renewal": lambda: renewal.run(chores.stop),
         "witness": lambda: witness.run(chores.stop),
         "forgetting": lambda: keep_forgetting(

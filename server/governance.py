@@ -51,7 +51,7 @@ from server.space import Space
 from server.superlink import SuperLink
 from server.views import list_documents, may_see_agreement
 from server.vouchers import Vouchers
-from server.withdrawals import Subscription, Withdrawals, notice_of
+from server.withdrawals import Notice, Subscription, Withdrawals, notice_of
 from server.witnesses import Witnesses
 
 
@@ -267,6 +267,9 @@ class Governance:
     def watch_withdrawals(self, caller: Identity) -> Subscription:
         """The ended consents that concern the caller: those of before, then each as it happens.
 
+        Whose own consent it was gets the signed statement, too (`envelope`, base64): a node
+        believes no other word about its owner's consent than its own signature.
+
         Raises:
             TooMany: too many watch already.
         """
@@ -283,7 +286,15 @@ class Governance:
                     sees_all or notice["participant"] in parties or notice["consumer"] in parties
                 ),
                 before,
+                lambda notice: self._with_envelope(caller, notice),
             )
+
+    def _with_envelope(self, caller: Identity, notice: Notice) -> Notice:
+        index = notice["index"]
+        if notice["participant"] != caller.participant or not isinstance(index, int):
+            return notice
+        [entry] = self._journal.log.entries(index, index + 1)
+        return notice | {"envelope": parse_entry(entry).body["envelope"]}
 
     def stop_watching(self) -> None:
         """End all watchers; for a service that stops."""

@@ -16,6 +16,7 @@ MAX_WATCHERS: Final = 256
 
 Notice = dict[str, Json]
 Wanted = Callable[[Notice], bool]
+Told = Callable[[Notice], Notice]
 
 
 def notice_of(agreement: AgreementRow) -> Notice:
@@ -34,8 +35,11 @@ def notice_of(agreement: AgreementRow) -> Notice:
 class Subscription:
     """One watcher's notices: first what stands already, then each new one, until it is closed."""
 
-    def __init__(self, wanted: Wanted, before: list[Notice], leave: Callable[[], None]) -> None:
+    def __init__(
+        self, wanted: Wanted, before: list[Notice], leave: Callable[[], None], told: Told
+    ) -> None:
         self._wanted = wanted
+        self._told = told
         self._leave = leave
         self._queue: queue.SimpleQueue[Notice | None] = queue.SimpleQueue()
         for notice in before:
@@ -54,7 +58,7 @@ class Subscription:
     def __iter__(self) -> Iterator[bytes]:
         """Canonical JSON documents, as they come."""
         while (notice := self._queue.get()) is not None:
-            yield canonical_bytes(notice)
+            yield canonical_bytes(self._told(notice))
 
 
 class Withdrawals:
@@ -66,9 +70,12 @@ class Withdrawals:
         self._next = 0
         self._closed = False
 
-    def subscribe(self, wanted: Wanted, before: list[Notice]) -> Subscription:
+    def subscribe(self, wanted: Wanted, before: list[Notice], told: Told = dict) -> Subscription:
         """A new watcher. Take `before` and call this under the journal's lock, so that no
         withdrawal falls between.
+
+        Args:
+            told: makes what this watcher gets of a notice; called in the watcher's own thread.
 
         Raises:
             TooMany: `MAX_WATCHERS` are there already, or the service is stopping.
@@ -78,7 +85,7 @@ class Withdrawals:
                 raise TooMany(f"withdrawals: expected at most {MAX_WATCHERS} watchers; try later")
             number = self._next
             self._next += 1
-            watcher = Subscription(wanted, before, lambda: self._forget(number))
+            watcher = Subscription(wanted, before, lambda: self._forget(number), told)
             self._watchers[number] = watcher
             return watcher
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image
 from test_clients_enrol import NOW, Authority
 
+from clients.advance import sign_in_advance
 from clients.consent import Subjects
 from clients.contracts import OwnerContracts
+from clients.endedconsents import EndedConsents
 from clients.errors import (
     BundleError,
     ClientError,
@@ -39,10 +43,11 @@ from clients.owner import Owner, governance_client, open_owner
 from clients.rolls import roll_id, subject_digest, subject_key
 from clients.state import NodeState
 from policies import governance_pb2 as pb
-from policies.canonical import sha256_hex
+from policies.canonical import canonical_bytes, sha256_hex
 from policies.disclosure import ProductText, ReasonText, parse_opening
 from policies.entries import parse_entry
-from policies.envelope import open_envelope
+from policies.envelope import open_envelope, sign_envelope
+from policies.fields import instant
 from policies.governance_pb2_grpc import GovernanceServicer, add_GovernanceServicer_to_server
 from policies.statements import (
     AGREEMENT_TYPE,
@@ -456,6 +461,125 @@ def test_a_withdrawal_of_nothing_or_with_a_novel_is_refused(
     with pytest.raises(ClientError, match=text):
         agreed.owner.withdraw(name, reason)
     assert agreed.governance.heard == []
+
+
+# -- withdrawn elsewhere, with what was signed in advance -----------------------------------------
+
+
+def ended(site: Site) -> EndedConsents:
+    return EndedConsents(
+        identity=site.identity, state=site.state, governance=FakeWatch([]), clock=lambda: NOW
+    )
+
+
+@dataclass
+class FakeWatch:
+    """Streams of notices, one for each connection; the last stays up until `stop`."""
+
+    streams: list[list[bytes]]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def watch_withdrawals(self) -> Iterator[bytes]:
+        yield from self.streams.pop(0)
+        if self.streams:
+            raise DOWN
+        self.stop.set()
+
+
+def notice(site: Site, signed: bytes, **changes: Any) -> bytes:
+    said = json.loads(unverified(signed))
+    value = {
+        "agreement": said["agreement"],
+        "participant": site.identity.participant,
+        "product": "clinic-a/cytology",
+        "consumer": "institute",
+        "withdrawal": said["id"],
+        "time": instant(NOW),
+        "index": 57,
+        "envelope": base64.b64encode(signed).decode(),
+    }
+    return canonical_bytes(value | changes)
+
+
+def unverified(envelope: bytes) -> bytes:
+    return base64.b64decode(json.loads(envelope)["payload"])
+
+
+def in_advance(site: Site) -> bytes:
+    [envelope], without = sign_in_advance(site.identity, site.state, now=NOW, most=5)
+    assert without == 0
+    return envelope
+
+
+def test_one_withdrawal_is_signed_for_each_agreement_that_stands(agreed: Site) -> None:
+    agreed.owner.sign_agreement(agreement(**{"@id": "agreement-2"}))
+    envelopes, without = sign_in_advance(agreed.identity, agreed.state, now=NOW, most=5)
+    said = [
+        Withdrawal.from_json(agreed.identity.open_own(one, payload_type=WITHDRAWAL_TYPE))
+        for one in envelopes
+    ]
+    assert {one.agreement for one in said} == {"agreement-1", "agreement-2"}
+    assert len({one.id for one in said}) == 2 and {one.reason for one in said} == {""}
+    assert without == 0
+    assert len(sign_in_advance(agreed.identity, agreed.state, now=NOW, most=1)[0]) == 1
+    assert sign_in_advance(agreed.identity, agreed.state, now=NOW, most=1)[1] == 1
+    agreed.owner.withdraw("agreement-1", "")
+    [left], _ = sign_in_advance(agreed.identity, agreed.state, now=NOW, most=5)
+    assert json.loads(unverified(left))["agreement"] == "agreement-2"
+
+
+def test_what_was_withdrawn_elsewhere_ends_here_as_the_owners_own_act(agreed: Site) -> None:
+    envelope = in_advance(agreed)
+    assert ended(agreed).take(notice(agreed, envelope))
+    kept = agreed.state.agreement("agreement-1")
+    assert kept is not None and kept.withdrawn == instant(NOW)
+    assert agreed.owner.status().untold == []
+    assert agreed.entries()[-1] == "Withdrawn"
+    assert not ended(agreed).take(notice(agreed, envelope))  # told again at each connection
+    assert agreed.owner.withdraw("agreement-1", "").before
+    assert agreed.governance.heard == []
+
+
+def test_a_node_that_was_away_catches_up(agreed: Site) -> None:
+    envelope = in_advance(agreed)
+    watch = FakeWatch([[], [notice(agreed, envelope)]])
+    EndedConsents(
+        identity=agreed.identity, state=agreed.state, governance=watch, clock=lambda: NOW
+    ).run(watch.stop)
+    kept = agreed.state.agreement("agreement-1")
+    assert kept is not None and kept.withdrawn is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"envelope": ""},
+        {"envelope": "?"},
+        {"envelope": base64.b64encode(b"{}").decode()},
+        {"withdrawal": "withdrawal-" + "0" * 32},
+        {"participant": "clinic-b"},
+        {"agreement": "agreement-9"},
+        {"more": 1},
+    ],
+)
+def test_only_the_nodes_own_signature_ends_a_consent(agreed: Site, changes: Any) -> None:
+    assert not ended(agreed).take(notice(agreed, in_advance(agreed), **changes))
+    kept = agreed.state.agreement("agreement-1")
+    assert kept is not None and kept.withdrawn is None
+
+
+def test_a_withdrawal_by_another_key_ends_nothing(
+    agreed: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged = sign_envelope(
+        json.loads(unverified(in_advance(agreed))),
+        payload_type=WITHDRAWAL_TYPE,
+        key=Ed25519PrivateKey.generate(),
+    )
+    watching = ended(agreed)
+    assert not watching.take(notice(agreed, forged)) and not watching.take(notice(agreed, forged))
+    assert caplog.text.count("shows no statement of this node's") == 1
+    assert agreed.entries()[-1] != "Withdrawn"
 
 
 def test_while_a_node_holds_the_log_entries_wait_for_it(agreed: Site) -> None:

@@ -286,6 +286,8 @@ def test_who_watches_is_told_past_and_new_withdrawals(
         entry = site.entries()[notice["index"]]
         assert (entry.type, entry.time) == ("ConsentWithdrawn", notice["time"])
         assert entry.body["agreement"] == notice["agreement"]
+        own = entry.body["envelope"] if caller.participant == notice["participant"] else None
+        assert notice.get("envelope") == own
 
 
 def test_watchers_are_bounded_and_end_with_the_service() -> None:
