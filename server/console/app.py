@@ -26,6 +26,7 @@ from server.console.run_pages import RunPages
 from server.console.shield import Shield
 from server.console.space_pages import SpacePages
 from server.console.spaces import Spaces
+from server.console.withdraw_pages import WithdrawPages
 from server.edge import Edge
 from server.errors import NotKnown
 from server.governance import Governance
@@ -72,7 +73,8 @@ def build_console(
         door=door,
         request_id=lambda: base64.urlsafe_b64encode(edge.random_bytes(24)).decode(),
     )
-    consent = ConsentPages(governance=governance, pages=pages, door=door)
+    withdraw = WithdrawPages(governance=governance, pages=pages, door=door)
+    consent = ConsentPages(governance=governance, pages=pages, door=door, withdraw=withdraw)
     routes: _Routes = (
         ("GET", "/", door.public(entering.start)),
         ("GET", "/enter/{code}", door.public(entering.ask)),
@@ -88,6 +90,9 @@ def build_console(
         ("GET", "/runs/{run}/stop", door.page(runs.ask_stop)),
         ("POST", "/runs/{run}/stop", door.act(runs.stop)),
         ("GET", "/consent", door.page(consent.page)),
+        ("GET", "/consent/withdraw", door.page(withdraw.ask)),
+        ("POST", "/consent/withdraw", door.act(withdraw.act)),
+        ("GET", "/consent/effect", door.page(withdraw.effect)),
         ("GET", "/consent/{transfer}/{act}", door.page(consent.ask)),
         ("POST", "/consent/{transfer}/{act}", door.act(consent.act)),
     )

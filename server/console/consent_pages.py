@@ -3,7 +3,7 @@
 What an owner may do here is what its session can stand for: suspending a transfer process, and
 letting it go on, are acts over an authenticated connection (DSP 2025-1, 4.1), and the log records
 them as such. A withdrawal is a statement that the owner's own key signs, and that key never leaves
-the node: the page says how it is made there, and no signature is made here in its place.
+the node: `server.console.withdraw_pages` files one that the node signed before.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from server import queries
 from server.console.door import Door, Visit, see_other
 from server.console.pages import Pages
 from server.console.spaces import listed, names_for
 from server.console.uses import MAX_USES, Use, uses
+from server.console.withdraw_pages import WithdrawPages
 from server.errors import NotKnown
 from server.governance import Governance
 
@@ -28,7 +30,10 @@ _ACTS: Final[Mapping[str, str]] = MappingProxyType({"stop": "suspend", "start": 
 class ConsentPages:
     """Works of consent's pages."""
 
-    def __init__(self, *, governance: Governance, pages: Pages, door: Door) -> None:
+    def __init__(
+        self, *, governance: Governance, pages: Pages, door: Door, withdraw: WithdrawPages
+    ) -> None:
+        self._withdraw = withdraw
         self._governance = governance
         self._pages = pages
         self._door = door
@@ -38,6 +43,7 @@ class ConsentPages:
         caller = visit.caller
         with self._governance.reading() as connection:
             found = uses(connection, caller)
+            entries = {one.id: one.withdrawal_entry for one in queries.agreements(connection)}
         by_agreement: dict[str, list[Use]] = {}
         for use in found:
             by_agreement.setdefault(use.agreement, []).append(use)
@@ -49,6 +55,9 @@ class ConsentPages:
                 under.append(one)
             if one["by"] == "provider" and str(one["index"]) == visit.query.get("entry"):
                 moved = str(one["index"])
+        effect, settled = "", True
+        if row := self._withdraw.withdrawn(visit, visit.query.get("withdrawn", "")):
+            effect, settled = self._withdraw.shown(visit, row)
         return self._pages.show(
             visit,
             "consent.html",
@@ -58,6 +67,10 @@ class ConsentPages:
             most=MAX_USES if len(found) == MAX_USES else 0,
             owner=caller.role == "node",
             moved=moved,
+            entries=entries,
+            ended=visit.query.get("withdrawn", "") if effect else "",
+            effect=effect,
+            settled=settled,
             names=names_for(self._governance, caller),
         )
 

@@ -1,8 +1,9 @@
 """Signing in: one-time links, the sessions that they begin, and the pace at which one may try.
 
-A link is made over governance's own mutual TLS (`server.console.links`), works once within ten
-minutes, and opens only a page with a button: a mail scanner that follows it uses nothing up. The
-button's POST takes the link and sets the cookie; from then on no address holds a secret.
+A link is made for whoever came over governance's own mutual TLS (`server.console.link_route`),
+works once within ten minutes, and opens only a page with a button: a mail scanner that follows it
+uses nothing up. The button's POST takes the link and sets the cookie; from then on no address holds
+a secret. What a node signed in advance goes from the link to the session, and ends with it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import base64
 import hmac
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from server.console.advance import NONE, InAdvance
 from server.console.kept import Kept
 from server.edge import Edge
 from server.pki import Identity
@@ -36,14 +38,24 @@ class Session:
 
     Attributes:
         csrf: what each of their forms carries.
+        withdrawals: that they may file, signed by their node in advance.
     """
 
     caller: Identity
     csrf: str
+    withdrawals: InAdvance = field(default_factory=lambda: NONE, repr=False)
 
     def sent_by_own_form(self, token: str) -> bool:
         """Whether a form carries this session's token; takes as long for any wrong one."""
         return hmac.compare_digest(self.csrf.encode(), token.encode("utf-8", "replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What a link opens."""
+
+    caller: Identity
+    withdrawals: InAdvance = field(repr=False)
 
 
 class Entrance:
@@ -55,7 +67,7 @@ class Entrance:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._links: Kept[Identity] = Kept(
+        self._links: Kept[_Pass] = Kept(
             what="links",
             most=MAX_LINKS,
             most_of_one=MAX_OF_ONE,
@@ -74,13 +86,18 @@ class Entrance:
         )
         self._tries = Pace()
 
-    def link(self, caller: Identity) -> tuple[str, datetime]:
-        """A code that signs the caller in once, and until when; TooMany as `Kept.put`."""
-        return self._links.put(caller.uri, caller)
+    def link(self, caller: Identity, withdrawals: InAdvance = NONE) -> tuple[str, datetime]:
+        """A code that signs the caller in once, and until when; TooMany as `Kept.put`.
+
+        Args:
+            withdrawals: that the caller may file in the session, checked.
+        """
+        return self._links.put(caller.uri, _Pass(caller, withdrawals))
 
     def whose(self, code: str) -> Identity | None:
         """Whom a code would sign in; it is not used up."""
-        return self._links.get(code)
+        found = self._links.get(code)
+        return found.caller if found is not None else None
 
     def may_try(self, address: str) -> bool:
         """Whether somebody at this address may try a code; `TRIES` wrong ones within
@@ -93,11 +110,17 @@ class Entrance:
 
     def sign_in(self, code: str) -> str | None:
         """The new session's secret for its cookie; None if the code opens nothing."""
-        caller = self._links.take(code)
-        if caller is None:
-            return None
+        found = self._links.take(code)
+        return None if found is None else self.admit(found.caller, found.withdrawals)
+
+    def admit(self, caller: Identity, withdrawals: InAdvance = NONE) -> str:
+        """A new session's secret for its cookie; TooMany as `Kept.put`.
+
+        Args:
+            caller: who was seen to be at the door.
+        """
         csrf = base64.urlsafe_b64encode(self._edge.random_bytes(32)).rstrip(b"=").decode()
-        secret, _ = self._sessions.put(caller.uri, Session(caller, csrf))
+        secret, _ = self._sessions.put(caller.uri, Session(caller, csrf, withdrawals))
         return secret
 
     def session(self, secret: str) -> Session | None:

@@ -27,16 +27,30 @@ async def read_form(request: Request) -> Fields:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/x-www-form-urlencoded":
         raise BadInput(f"form: expected application/x-www-form-urlencoded, got {media!r:.80}")
+    return parse_form(await read_body(request, what="form", most=MAX_FORM_BYTES))
+
+
+async def read_body(request: Request, *, what: str, most: int) -> bytes:
+    """All of a body.
+
+    Args:
+        what: how an error names it.
+        most: bytes.
+
+    Raises:
+        BadInput: too large, or not all of it within `FORM_TIMEOUT_S`.
+        starlette.requests.ClientDisconnect: the client went away.
+    """
     data = bytearray()
     try:
         async with asyncio.timeout(FORM_TIMEOUT_S):
             async for part in request.stream():
                 data += part
-                if len(data) > MAX_FORM_BYTES:
-                    raise BadInput(f"form: expected at most {MAX_FORM_BYTES} bytes")
+                if len(data) > most:
+                    raise BadInput(f"{what}: expected at most {most} bytes")
     except TimeoutError as error:
-        raise BadInput(f"form: expected all of it within {FORM_TIMEOUT_S:g} s") from error
-    return parse_form(bytes(data))
+        raise BadInput(f"{what}: expected all of it within {FORM_TIMEOUT_S:g} s") from error
+    return bytes(data)
 
 
 def parse_form(data: bytes) -> Fields:

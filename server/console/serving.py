@@ -70,5 +70,5 @@ def serve_console(
     serving = serve_app(
         app, listening, name="console", pair=(certificate, key) if bound.tls else None
     )
-    link = link_route(governance.contracts.tokens, entrance, bound.url)
+    link = link_route(governance, entrance, bound.url)
     return Console(url=bound.url, entrance=entrance, link=link, hub=hub, serving=serving)

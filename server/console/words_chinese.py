@@ -169,7 +169,6 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "no-agreements": "尚无合约。",
         "agreement": "合约",
         "standing": "授权有效",
-        "withdrawn": "授权已于 {time} 撤回",
         "uses": "使用",
         "uses-under": "已使用 {uses} 次，进行中 {outstanding} 次",
         "loss-of-product": "该产品全部使用的 ε 为 {epsilon}（δ {delta}）",
@@ -198,10 +197,6 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "start-use-ask": "恢复任务 {run} 对 {product} 的使用？",
         "start-use-what": "自下一轮起，重新按合约条款决定。",
         "start-use-do": "确认恢复",
-        "end-consent": "撤回授权",
-        "end-consent-how": "撤回授权将终止整份合约，对所有任务永久有效，并中止正在进行的使用。"
-        "撤回须由您自己的密钥签署，而该密钥从不离开您的节点，因此本控制台无法代为操作。"
-        "请在节点所在的机器上执行：",
         "moved": "已完成，为日志第 {index} 号条目。",
         # reasons by code
         "code-offline": "其节点不在线",

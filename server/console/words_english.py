@@ -174,7 +174,6 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "no-agreements": "There is no agreement yet.",
         "agreement": "Agreement",
         "standing": "consent stands",
-        "withdrawn": "consent withdrawn {time}",
         "uses": "Uses",
         "uses-under": "{uses} uses, {outstanding} under way",
         "loss-of-product": "the product's ε is {epsilon} (δ {delta}), by all its uses",
@@ -205,10 +204,6 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "start-use-ask": "Let run {run} use {product} again?",
         "start-use-what": "From the next round on the agreement's terms decide again.",
         "start-use-do": "Yes, let it go on",
-        "end-consent": "End the consent itself",
-        "end-consent-how": "A withdrawal ends the whole agreement, for every run, for good, and "
-        "ends a use that is under way. Your own key has to sign it, and that key never leaves "
-        "your node: this console cannot do it for you. On your node's machine:",
         "moved": "Done; it is entry {index} of the log.",
         # reasons by code
         "code-offline": "its node is not online",

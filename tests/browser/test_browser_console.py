@@ -190,7 +190,7 @@ def test_an_owner_stops_a_use_and_sees_it_take_effect(browser: Browser, bench: B
     page.get_by_role("button", name="确认停止").click()
     expect(page.get_by_role("status")).to_contain_text("号条目")
     expect(page.get_by_text("已停止", exact=True)).to_be_visible()
-    page.get_by_text("撤回授权", exact=True).click()
+    page.get_by_role("link", name="撤回授权").click()
     expect(page.get_by_text("tds node withdraw agreement-alpha")).to_be_visible()
     site.authorize(run, "ask-3")
     watching = visitor.go(f"/runs/{run}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 from server_site import CONSUMER, OPERATOR, SPACE, Site
 
+from server.console.advance import NONE, InAdvance
 from server.console.door import AUDITOR
 from server.console.place import parse_place
 from server.console.serving import Console, serve_console
@@ -38,13 +39,13 @@ class Bench:
     def caller(self, name: str) -> Identity:
         return CALLERS.get(name) or self.site.nodes[name].identity
 
-    def code(self, name: str) -> str:
-        return self.console.entrance.link(self.caller(name))[0]
+    def code(self, name: str, withdrawals: InAdvance = NONE) -> str:
+        return self.console.entrance.link(self.caller(name), withdrawals)[0]
 
-    def visit(self, name: str, language: str = "en") -> httpx.Client:
+    def visit(self, name: str, language: str = "en", withdrawals: InAdvance = NONE) -> httpx.Client:
         """A browser of the operator, the consumer, an auditor, or an enterprise by its name."""
         browser = self.browser(language)
-        entered = browser.post("/enter", data={"code": self.code(name)})
+        entered = browser.post("/enter", data={"code": self.code(name, withdrawals)})
         assert entered.status_code == 303, entered.text
         return browser
 

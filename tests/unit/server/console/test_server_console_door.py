@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import ssl
@@ -10,8 +11,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from console_site import AUDITS, Bench, csrf
-from server_site import CONSUMER, OPERATOR, Site
+from server_site import CONSUMER, OPERATOR, Site, withdrawal_envelope
 
+from server.console.advance import MAX_BODY_BYTES
 from server.console.entrance import LINK_VALID, SESSION_IDLE, SESSION_VALID, TRIES
 from server.console.link_route import visitor
 from server.console.place import Place, parse_place
@@ -228,6 +230,7 @@ def test_a_token_of_the_space_gets_a_link_of_its_holder(bench: Bench, links: htt
     answer = links.post("/console/link", headers={"authorization": f"Bearer {token}"})
     assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
     link = json.loads(answer.content)
+    assert link["withdrawals"] == 0
     assert link["url"].startswith(f"{bench.console.url}/enter/")
     page = bench.browser().get(link["url"])
     assert re.search(r"enterprise\s+alpha", page.text)
@@ -238,6 +241,32 @@ def test_a_token_of_the_space_gets_a_link_of_its_holder(bench: Bench, links: htt
     assert links.post("/console/link?role=auditor", headers=asked).status_code == 403
     assert links.post("/console/link?role=operator", headers=asked).status_code == 400
     assert links.get("/console/link", headers=asked).status_code in (404, 405)
+
+
+def test_withdrawals_come_with_a_link_from_their_node_alone(
+    bench: Bench, links: httpx.Client
+) -> None:
+    node = bench.site.nodes["alpha"]
+    one = base64.b64encode(withdrawal_envelope(node, bench.site.now, reason="")).decode()
+    tokens = bench.site.governance.contracts.tokens
+    headers = {
+        name: {"authorization": f"Bearer {tokens.issue(bench.caller(name))[0]}"}
+        for name in ("alpha", "beta", "operator")
+    }
+    body = {"version": 1, "withdrawals": [one]}
+    answer = links.post("/console/link", headers=headers["alpha"], json=body)
+    assert json.loads(answer.content)["withdrawals"] == 1
+    browser = bench.browser()
+    code = json.loads(answer.content)["url"].rpartition("/")[2]
+    browser.post("/enter", data={"code": code})
+    page = browser.get("/consent/withdraw", params={"agreement": "agreement-alpha"})
+    assert '<button class="danger">' in page.text
+    for name in ("beta", "operator"):
+        assert links.post("/console/link", headers=headers[name], json=body).status_code == 403
+    too_much = b" " * (MAX_BODY_BYTES + 1)
+    for wrong in (b"{}", too_much):
+        refused = links.post("/console/link", headers=headers["alpha"], content=wrong)
+        assert refused.status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_consent_page_shows_only_what_is_ones_own(bench: Bench) -> None:
     assert "agreement-beta" not in own and "agreement-gamma" not in own
     every = bench.visit("auditor").get("/consent").text
     assert all(f"agreement-{name}" in every for name in site.nodes)
-    assert "Stop this use" not in every and "tds node withdraw" not in every
+    assert "Stop this use" not in every and "/consent/withdraw" not in every
 
 
 def test_a_permit_without_a_receipt_is_a_use(bench: Bench) -> None:

@@ -20,9 +20,7 @@ from server.console.kept import Kept
 from server.console.lanes import RoundCard, picture
 from server.console.pages import duration
 from server.console.privacy import loss, planned
-from server.console.words import ALL, choose
-from server.console.words_chinese import CHINESE
-from server.console.words_english import ENGLISH
+from server.console.words import ALL, PARTS, choose
 from server.edge import system_edge
 from server.errors import TooMany
 
@@ -118,14 +116,18 @@ def test_the_pace_is_of_each_address_and_bounded() -> None:
 
 
 def test_both_languages_say_the_same_things() -> None:
-    assert ENGLISH.keys() == CHINESE.keys()
-    for key, words in ENGLISH.items():
-        places = {name for _, name, _, _ in string.Formatter().parse(words) if name is not None}
-        other = {
-            name for _, name, _, _ in string.Formatter().parse(CHINESE[key]) if name is not None
-        }
-        assert places == other, key
-        assert CHINESE[key].strip() and words.strip()
+    known: set[str] = set()
+    for english, chinese in zip(PARTS["en"], PARTS["zh"], strict=True):
+        assert english.keys() == chinese.keys()
+        assert not known & english.keys(), "no key stands in two tables"
+        known |= english.keys()
+        for key, words in english.items():
+            assert _gaps(words) == _gaps(chinese[key]), key
+            assert chinese[key].strip() and words.strip()
+
+
+def _gaps(words: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(words) if name is not None}
 
 
 @pytest.mark.parametrize(
