@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+import httpx
 import pytest
 from integration_faulty import ROWS, SLOW, Faulty
 from integration_space import (
@@ -23,7 +29,9 @@ from integration_space import (
 from auditors.shares import replay_log
 from auditors.verify import verify_folder
 from clients.identity import load_identity
+from clients.owner import open_owner
 from clients.state import NodeState, Use
+from commands.children import python
 from policies.entries import Entry
 
 pytestmark = pytest.mark.process
@@ -118,6 +126,65 @@ def test_withdrawal_ends_the_running_child_and_nothing_of_it_leaves(faulty: Faul
     assert [e.body["agreement"] for e in own if e.type == "Withdrawn"][-1] == consents[SLOW]
     assert [use.outcome for use in _uses(faulty, run)] == ["withdrawn"]
     _verify(faulty)
+
+
+def test_withdrawal_in_the_console_ends_the_use_and_the_next_round_does_without(
+    faulty: Faulty,
+) -> None:
+    consents = faulty.consents()
+    with visiting(faulty) as owner:
+        run = faulty.open(consents, rounds=2, deadline_s=60, slow_ms=600_000).run
+        faulty.wait(faulty.own_log(SLOW), run, "UseStarted", round=1)
+        child = running_child(_pid(faulty))
+        asked = owner.get("/consent/withdraw", params={"agreement": consents[SLOW]})
+        form = dict(re.findall(r'name="(csrf|agreement)" value="([^"]+)"', asked.text))
+        filed = owner.post("/consent/withdraw", data=form)
+        assert filed.status_code == 303, filed.text
+        wait_for("the app's process to end", lambda: not alive([child]), timeout_s=5)
+
+        entry = filed.headers["location"].rpartition("=")[2]
+        told: list[httpx.Response] = []
+
+        def settled() -> bool:
+            told.append(owner.get("/consent/effect", params={"entry": entry}))
+            return told[-1].status_code == 286
+
+        wait_for("the page to show the refusal", settled, timeout_s=30)
+        assert "round 2 was decided without your product" in told[-1].text
+        assert "its consent was withdrawn" in told[-1].text
+        assert "the use that was under way was left out" in told[-1].text
+
+    assert ended(faulty.local, run).state == "COMPLETED"
+    entries = read_log(faulty.log)
+    withdrawn = entries[int(entry)]
+    assert (withdrawn.type, withdrawn.body["agreement"]) == ("ConsentWithdrawn", consents[SLOW])
+    assert names(_one(faulty, run, "RoundClosed", round=1).body["accepted"]) == OTHERS
+    [refused] = of_run(entries, run, "ReceiptRefused", participant=SLOW)
+    assert (refused.body["round"], refused.body["code"]) == (1, "consent-withdrawn")
+
+    # The node has it as its owner's own act: the same id in both logs, and in its status.
+    own = [e for e in read_log(faulty.own_log(SLOW)) if e.type == "Withdrawn"]
+    assert own[-1].body["withdrawal"] == withdrawn.body["withdrawal"]
+    with open_owner(faulty.local.nodes[SLOW].folder) as node:
+        status = node.status()
+    assert status.untold == []
+    assert {one.id for one in status.agreements if one.withdrawn} >= {consents[SLOW]}
+    assert [use.outcome for use in _uses(faulty, run)] == ["withdrawn"]
+    _verify(faulty)
+
+
+@contextmanager
+def visiting(faulty: Faulty) -> Iterator[httpx.Client]:
+    """A browser in which the slow node's owner is signed in."""
+    node = faulty.local.nodes[SLOW].folder
+    command = python("-m", "commands", "node", "console-link", "--node", str(node), "--json")
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    link = json.loads(made.stdout)
+    assert link["withdrawals"] >= 1
+    base, _, code = link["url"].partition("/enter/")
+    with httpx.Client(base_url=base, trust_env=False, timeout=20) as browser:
+        assert browser.post("/enter", data={"code": code}).status_code == 303
+        yield browser
 
 
 def test_a_killed_serverapp_is_resumed_from_the_last_closed_round(faulty: Faulty) -> None:
