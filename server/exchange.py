@@ -2,19 +2,21 @@
 two functions of its strategies that `server.robust` adds with.
 
 Flower's own `grid.send_and_receive` sleeps 3 s between looks and a look that comes before the
-reply's objects costs 1 s more. Here the loop stands on the public `push_messages` and
-`pull_messages`, and the one private default that costs the second is set to 20 ms. Pinned to Flower
-1.41; tests/unit/server/test_server_exchange.py fails when Flower moves.
+reply's objects costs 1 s more, and 500 s or more if they never come. Here the loop stands on the
+public `push_messages` and `pull_messages`, and the private function that waits for objects looks
+every 20 ms until the round's deadline. Pinned to Flower 1.41;
+tests/unit/server/test_server_exchange.py fails when Flower moves.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
+import math
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Queue
@@ -33,7 +35,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.serverapp.strategy.fedtrimmedavg import trim_mean
 from flwr.serverapp.strategy.multikrum import select_multikrum
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import PULL_MAX_TIME, TaskType
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable import inflatable_utils
@@ -83,6 +85,7 @@ __all__ = [
 LOGGER = logging.getLogger(__name__)
 
 _OBJECT_BACKOFF_S: Final = 0.02
+_OBJECTS_UNTIL: Final = ContextVar("objects-until", default=math.inf)  # time.monotonic()
 _ACQUIRE: Final = "/flwr.proto.Runtime/AcquireTask"
 
 Told = Mapping[str, bytes]
@@ -241,12 +244,15 @@ def _exchange(
         for message, node in zip(ids, nodes, strict=True)
         if not message
     }
-    started = clock()
+    started = looked = clock()
     end = started + deadline_s
     pause_s = max(first_look_s, poll_s)
-    while waiting and clock() < end:
+    # A look waits for whoever is uploading still; for what came meanwhile there is a last one.
+    while waiting and looked < end:
         sleep(min(pause_s, max(0.0, end - clock())))
         pause_s = poll_s
+        looked = clock()
+        _OBJECTS_UNTIL.set(time.monotonic() + max(0.0, end - looked))
         for message in grid.pull_messages(list(waiting)):
             node = waiting.pop(message.metadata.reply_to_message_id, None)
             if node is not None:
@@ -288,10 +294,24 @@ def _read_error(node: int, message: Message) -> Reply:
 
 
 def shorten_object_waits() -> None:
-    """Let Flower's `HttpGrid` ask again after 20 ms, not 1 s, for an object still on its way."""
-    patient = inflatable_utils.pull_objects
-    http_grid.__dict__["pull_objects"] = functools.partial(
-        patient, initial_backoff=_OBJECT_BACKOFF_S, backoff_cap=10 * _OBJECT_BACKOFF_S
+    """Let Flower's `HttpGrid` ask again after 20 ms, not 1 s, for an object still on its way, and
+    until the round's deadline, not so and so often: a node that was cut off in the middle of its
+    upload holds nobody up for longer, and a slow one may take as long as all have.
+    """
+    http_grid.__dict__["pull_objects"] = _pull_objects
+
+
+def _pull_objects(
+    object_ids: list[str], pull_object_fn: Callable[[str], bytes]
+) -> dict[str, bytes]:
+    left_s = _OBJECTS_UNTIL.get() - time.monotonic()
+    return inflatable_utils.pull_objects(
+        object_ids,
+        pull_object_fn,
+        max_time=min(max(0.0, left_s), PULL_MAX_TIME),
+        max_tries_per_object=None,
+        initial_backoff=_OBJECT_BACKOFF_S,
+        backoff_cap=10 * _OBJECT_BACKOFF_S,
     )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 import flwr
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.supercore.inflatable import inflatable_utils
-from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    ObjectUnavailableError,
+)
 from flwr.superlink.grid import http_grid
 from flwr.superlink.runtime import run_serverapp
 
@@ -151,16 +156,64 @@ def test_flower_is_the_version_that_was_read() -> None:
     assert flwr.__version__.startswith("1.41.")
 
 
-def test_the_object_wait_is_where_we_shorten_it() -> None:
+def test_an_upload_that_never_ends_costs_the_deadline_and_nobody_elses_reply() -> None:
+    """A look waits for a reply's objects; the others' replies came meanwhile."""
+
+    class FakeHeldUpGrid(FakeGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            replies = super().pull_messages(message_ids)
+            if self.looks == 1:
+                clock.sleep(5.0)
+                [cut_off, _] = replies
+                return [cut_off]
+            return replies
+
+    clock = FakeClock()
+    grid = FakeHeldUpGrid({1: Error(8, "objects are unavailable"), 2: _done()})
+    replies = _send(grid, clock)
+    assert (replies[0].missing, replies[1].receipt) == (
+        "Flower error 8: objects are unavailable",
+        b"r",
+    )
+    assert grid.looks == 2
+
+
+@pytest.fixture
+def pull_objects() -> Iterator[Callable[..., dict[str, bytes]]]:
+    """What `HttpGrid` fetches a reply's objects with, as ServerApps have it."""
     parameters = inspect.signature(inflatable_utils.pull_objects).parameters
     assert parameters["initial_backoff"].default == 1
-    assert "pull_objects" in inspect.getsource(http_grid.HttpGrid.pull_messages)
+    assert "pull_objects(" in inspect.getsource(http_grid.HttpGrid.pull_messages)
     original = http_grid.__dict__["pull_objects"]
-    try:
-        shorten_object_waits()
-        assert http_grid.__dict__["pull_objects"].keywords["initial_backoff"] == 0.02
-    finally:
-        http_grid.__dict__["pull_objects"] = original
+    shorten_object_waits()
+    yield http_grid.__dict__["pull_objects"]
+    http_grid.__dict__["pull_objects"] = original
+
+
+@pytest.mark.parametrize(("deadline_s", "tries"), [(0.02, 1), (0.3, 3)])
+def test_objects_are_waited_for_until_the_rounds_deadline(
+    pull_objects: Callable[..., dict[str, bytes]], deadline_s: float, tries: int
+) -> None:
+    asked: list[str] = []
+
+    def missing(object_id: str) -> bytes:
+        asked.append(object_id)
+        raise ObjectUnavailableError(object_id)
+
+    class FakePullingGrid(FakeGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            with pytest.raises(ObjectPullError):
+                pull_objects(object_ids=["o"], pull_object_fn=missing)
+            return super().pull_messages(message_ids)
+
+    grid = FakePullingGrid({1: _done()})
+    began = time.monotonic()
+    send_round(
+        grid, node_ids=[1], kind="train", round_number=1, permit=b"p", model=b"m",
+        deadline_s=deadline_s, poll_s=0.0,
+    )  # fmt: skip
+    assert time.monotonic() - began < deadline_s + 1.0
+    assert len(asked) >= tries
 
 
 def test_serverapps_start_with_the_arguments_we_pass() -> None:
