@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from server.console.words_chinese import CHINESE
 from server.console.words_english import ENGLISH
+from server.console.words_live_chinese import LIVE_CHINESE
+from server.console.words_live_english import LIVE_ENGLISH
 
 Language = Literal["en", "zh"]
 LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 TAGS: Final[Mapping[Language, str]] = MappingProxyType({"en": "en", "zh": "zh-Hans"})
 NAMES: Final[Mapping[Language, str]] = MappingProxyType({"en": "English", "zh": "中文"})
+PARTS: Final[Mapping[Language, tuple[Mapping[str, str], ...]]] = MappingProxyType(
+    {
+        "en": (ENGLISH, LIVE_ENGLISH),
+        "zh": (CHINESE, LIVE_CHINESE),
+    }
+)
+"""Each language's tables, in the same order; no key stands in two of them."""
+
 _TABLES: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
-    {"en": ENGLISH, "zh": CHINESE}
+    {name: MappingProxyType(dict(ChainMap(*map(dict, parts)))) for name, parts in PARTS.items()}
 )
 
 
