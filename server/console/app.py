@@ -68,7 +68,7 @@ def build_console(
     )
     runs = RunPages(
         governance=governance,
-        live=Live(governance=governance, hub=hub, pages=pages),
+        live=Live(governance=governance, hub=hub, pages=pages, clock=edge.clock),
         pages=pages,
         door=door,
         request_id=lambda: base64.urlsafe_b64encode(edge.random_bytes(24)).decode(),

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from policies.fields import parse_instant
-from server.console.privacy import Loss, loss
+from server.console.places import UNDER_WAY, Outcome, Place, places_of, terms_of
+from server.console.privacy import Loss, loss, spent_after
+from server.released import Released
 from server.rows import ENDED, ReceiptRow, RoundRow, RunRow
 
 SHOWN_ROUNDS: Final = 8
 MAX_FIGURES: Final = 6
-Outcome = Literal["refused", "at-work", "received", "left-out", "abandoned"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What came of one enterprise in one round.
-
-    Attributes:
-        code, text: the first reason where it did not take part, in governance's words.
-        rows: used, by its receipt.
-    """
-
-    outcome: Outcome
-    code: str = ""
-    text: str = ""
-    rows: int = 0
+PACE_OF: Final = 5
+"""Closes that the pace is taken from: the last of them, since rounds change in length."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundCard:
-    """One round, by its latest attempt; `seconds` from decision to close, None while it is open."""
+    """One round, by its latest attempt.
+
+    Attributes:
+        seconds: from decision to close, None while it is open.
+        size_bytes: masked updates received in it; None where updates are not masked.
+        spent: ε of the run until here as decimal text; "" without a bound, None without privacy.
+    """
 
     number: int
     kind: str
@@ -44,11 +38,22 @@ class RoundCard:
     figures: Mapping[str, float]
     counts: Mapping[Outcome, int]
     seconds: float | None
+    size_bytes: int | None = None
+    spent: str | None = None
 
     @property
     def evaluation(self) -> bool:
         """Whether it is the evaluation after the last training round."""
         return self.kind == "evaluate"
+
+    def count(self, *outcomes: Outcome) -> int:
+        """How many places have one of these outcomes."""
+        return sum(self.counts.get(one, 0) for one in outcomes)
+
+    @property
+    def under_way(self) -> int:
+        """How many were permitted and have not replied."""
+        return self.count(*UNDER_WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,9 @@ class RunPicture:
         done, all_rounds: rounds closed, and rounds in all with the evaluation.
         left_s: seconds to go at the pace so far; None if it cannot be told.
         loss: of privacy; None where the run states none.
+        size_bytes: masked updates received in all attempts; None where updates are not masked.
+        newest: when the last decision or close was; "" before the first.
+        until: when an open permit ends, so that this picture is no longer true; None for never.
     """
 
     run: str
@@ -92,6 +100,9 @@ class RunPicture:
     all_rounds: int
     left_s: float | None
     loss: Loss | None
+    size_bytes: int | None
+    newest: str
+    until: datetime | None
 
     @property
     def figures(self) -> list[str]:
@@ -103,9 +114,26 @@ class RunPicture:
         """Whether nothing more will happen."""
         return self.state in ENDED
 
+    @property
+    def late(self) -> bool:
+        """Whether the newest round's permit has ended and the round is still open."""
+        return bool(self.rounds) and not self.ended and self.rounds[-1].count("overdue") > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    card: RoundCard
+    places: Mapping[tuple[str, str], Place]
+    until: datetime | None
+
 
 def picture(
-    run: RunRow, attempts: Sequence[RoundRow], receipts: Sequence[ReceiptRow]
+    run: RunRow,
+    attempts: Sequence[RoundRow],
+    receipts: Sequence[ReceiptRow],
+    opened: Mapping[str, Released],
+    *,
+    now: datetime,
 ) -> RunPicture:
     """The run's picture.
 
@@ -113,73 +141,64 @@ def picture(
         run: its reason as the reader may see it.
         attempts: oldest first.
         receipts: under these attempts' permits.
+        opened: the releases of their masks, by permit id.
     """
-    latest: dict[tuple[str, int], RoundRow] = {}
-    for attempt in attempts:
-        latest[attempt.kind, attempt.round] = attempt
     by_permit: dict[str, list[ReceiptRow]] = {}
     for receipt in receipts:
         by_permit.setdefault(receipt.permit_id, []).append(receipt)
-    told = [(row, _places(row, by_permit.get(row.permit_id or "", []))) for row in latest.values()]
-    rounds = tuple(_card(row, places.values()) for row, places in told)
-    shown = [places for _, places in told[-SHOWN_ROUNDS:]]
-    who = sorted({key for places in shown for key in places})
     spec = json.loads(run.spec)
+    spent = spent_after(spec)
+    told: dict[tuple[str, int], _Told] = {}
+    permits, sizes = 0, []
+    for row in attempts:
+        id = row.permit_id or ""
+        permits += bool(id)
+        one = _tell(row, by_permit.get(id, []), opened.get(id), permits, spent=spent, now=now)
+        told[row.kind, row.round] = one
+        sizes.append(one.card.size_bytes)
+    latest = {(row.kind, row.round): row for row in attempts}
+    rounds = tuple(one.card for one in told.values())
+    shown = [one.places for one in [*told.values()][-SHOWN_ROUNDS:]]
+    who = sorted({key for places in shown for key in places})
     closed = [row for row in latest.values() if row.state == "CLOSED"]
     all_rounds = int(spec["rounds"]) + 1
-    return RunPicture(
+    made = RunPicture(
         run=run.id,
         state=run.state,
         reason=run.reason,
         rounds=rounds,
         shown=rounds[-SHOWN_ROUNDS:],
         lanes=tuple(Lane(*key, tuple(places.get(key) for places in shown)) for key in who),
-        whys=tuple(_whys([(card, places) for card, (_, places) in zip(rounds, told, strict=True)])),
+        whys=tuple(_whys([*told.values()])),
         done=len(closed),
         all_rounds=all_rounds,
-        left_s=None if run.state in ENDED else _left(closed, all_rounds),
-        loss=loss(spec, sum(1 for attempt in attempts if attempt.permit_id)),
+        left_s=None,
+        loss=loss(spec, permits),
+        size_bytes=_sum(sizes),
+        newest=max((row.closed or row.decided for row in attempts), default=""),
+        until=next((one.until for one in reversed(told.values()) if one.until), None),
     )
+    return made if made.ended or made.late else _with_time_left(made, attempts, closed)
 
 
-def _places(row: RoundRow, receipts: Iterable[ReceiptRow]) -> dict[tuple[str, str], Place]:
-    found: dict[tuple[str, str], Place] = {}
-    for verdict in json.loads(row.verdicts):
-        key = verdict["participant"], verdict["product"]
-        if verdict["permitted"]:
-            found[key] = Place("abandoned" if row.state == "ABANDONED" else "at-work")
-        else:
-            reason = verdict["reasons"][0]
-            found[key] = Place("refused", reason["code"], reason["text"])
-    for one in receipts:
-        key = one.participant, one.product
-        known = found.get(key)
-        if one.accepted:
-            found[key] = Place("received", rows=one.rows_used)
-        elif one.participant and (known is None or known.outcome != "received"):
-            found[key] = Place("left-out", one.code, one.text)
-    if row.close:
-        _close(found, json.loads(row.close))
-    return found
-
-
-def _close(found: dict[tuple[str, str], Place], close: Mapping[str, Any]) -> None:
-    """What the close says of those it leaves out, also of whom no receipt tells."""
-    for out in close.get("left_out", []):
-        key = out["participant"], out["product"]
-        if found.get(key, Place("at-work")).outcome in ("at-work", "received"):
-            found[key] = Place("left-out", out["code"], out["text"])
-    for key, place in found.items():
-        if place.outcome == "at-work":
-            found[key] = Place("left-out", "no-reply", "no reply came")
-
-
-def _card(row: RoundRow, places: Iterable[Place]) -> RoundCard:
+def _tell(
+    row: RoundRow,
+    receipts: Sequence[ReceiptRow],
+    opened: Released | None,
+    permits: int,
+    *,
+    spent: Callable[[int], str | None],
+    now: datetime,
+) -> _Told:
+    """One attempt; `permits` are those of the run until this one."""
+    terms = terms_of(row)
+    places = places_of(row, receipts, opened, expires=terms.expires, now=now)
     close: dict[str, Any] = json.loads(row.close) if row.close else {}
     counts: dict[Outcome, int] = {}
-    for place in places:
+    for place in places.values():
         counts[place.outcome] = counts.get(place.outcome, 0) + 1
-    return RoundCard(
+    arrived = sum(1 for one in receipts if one.accepted)
+    card = RoundCard(
         number=row.round,
         kind=row.kind,
         attempt=row.attempt,
@@ -188,33 +207,46 @@ def _card(row: RoundRow, places: Iterable[Place]) -> RoundCard:
         figures={name: float(value) for name, value in close.get("metrics", {}).items()},
         counts=counts,
         seconds=_seconds(row.decided, row.closed),
+        size_bytes=None if terms.vector_bytes is None else arrived * terms.vector_bytes,
+        spent=spent(permits),
     )
+    coming = terms.expires is not None and terms.expires > now
+    return _Told(card, places, terms.expires if coming else None)
 
 
-def _whys(
-    told: Sequence[tuple[RoundCard, Mapping[tuple[str, str], Place]]],
-) -> Iterable[Why]:
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    known = [one for one in sizes if one is not None]
+    return sum(known) if known else None
+
+
+def _whys(told: Sequence[_Told]) -> Iterable[Why]:
     """The last reason of each who is out of the newest round, and since when it holds."""
     if not told:
         return
-    for key, place in sorted(told[-1][1].items()):
+    for key, place in sorted(told[-1].places.items(), key=lambda item: item[0]):
         if not place.code:
             continue
-        since = told[-1][0]
-        for card, places in reversed(told):
-            before = places.get(key)
+        since = told[-1].card
+        for one in reversed(told):
+            before = one.places.get(key)
             if before is None or before.code != place.code:
                 break
-            since = card
+            since = one.card
         yield Why(key[0], since, place)
 
 
-def _left(closed: Sequence[RoundRow], all_rounds: int) -> float | None:
+def _with_time_left(
+    made: RunPicture, attempts: Sequence[RoundRow], closed: Sequence[RoundRow]
+) -> RunPicture:
+    """With the time to go at the pace of the last closes, the first round's from its asking."""
     ends = [row.closed for row in closed if row.closed]
-    if len(ends) < 2:
-        return None
-    span = _seconds(ends[0], ends[-1]) or 0.0
-    return span / (len(ends) - 1) * max(0, all_rounds - len(closed))
+    if not ends:
+        return made
+    marks = [attempts[0].decided, *ends] if len(ends) == 1 else ends
+    marks = marks[-PACE_OF - 1 :]
+    span = _seconds(marks[0], marks[-1]) or 0.0
+    left = span / (len(marks) - 1) * max(0, made.all_rounds - made.done)
+    return replace(made, left_s=left)
 
 
 def _seconds(start: str, end: str | None) -> float | None:

@@ -1,52 +1,37 @@
-"""The live part of a run's page: drawn once for all who watch it, sent as server-sent events.
+"""The live part of a run's page: drawn once for all who watch it.
 
-    event: headline   data: state and progress, one line, which screen readers announce
-    event: run        data: the HTML of the rest
-    event: end        the run ended, or the session did: the page asks no more
+    event: headline   state and progress, one line, which screen readers announce
+    event: run        the rest
 
 Who may see a run sees the same of it but for the names: the operator reads everybody's, the others
 their own. One drawing for each language and reader of names serves all who watch; whether a watcher
-may see the run, and is still signed in, is asked again before each sending.
+may see the run, and is still signed in, is asked again before each sending. All of it is read from
+the registry, which is the log's projection: after a restart a page shows what it showed before.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
-
-from server import queries
+from server import queries, released
 from server.console.chart import charts
-from server.console.entrance import Session
-from server.console.hub import Hub, Watcher
+from server.console.following import Drawing, Reader, follow
+from server.console.hub import Hub
 from server.console.lanes import RunPicture, picture
 from server.console.pages import Pages
 from server.console.spaces import names_for
 from server.console.words import Language, Words
-from server.errors import NotKnown, RequestError, TooMany
+from server.errors import NotKnown
 from server.governance import Governance
 from server.pki import Identity
 from server.views import may_see_run
 
 MAX_DRAWINGS: Final = 64
-GATHER_S: Final = 0.25  # entries that come together are drawn together
-BEAT_S: Final = 15.0  # a comment, so that proxies keep the connection and who left is noticed
-AGAIN_MS: Final = 30_000  # where too many watch: the browser tries again after this
 _Key = tuple[str, int, Language, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """The live part of a page, as HTML."""
-
-    headline: str
-    body: str
-    ended: bool
 
 
 class Live:
@@ -56,10 +41,13 @@ class Live:
         hub: what tells that a run changed; it must have been told of all since governance opened.
     """
 
-    def __init__(self, *, governance: Governance, hub: Hub, pages: Pages) -> None:
+    def __init__(
+        self, *, governance: Governance, hub: Hub, pages: Pages, clock: Callable[[], datetime]
+    ) -> None:
         self._governance = governance
         self._hub = hub
         self._pages = pages
+        self._clock = clock
         self._lock = threading.Lock()
         self._drawings: OrderedDict[_Key, Drawing] = OrderedDict()
 
@@ -74,7 +62,8 @@ class Live:
             attempts = queries.rounds(connection, run)
             permits = [one.permit_id for one in attempts if one.permit_id]
             receipts = queries.receipts(connection, permits)
-        return picture(view.row, attempts, receipts)
+            opened = released.of_permits(connection, permits)
+        return picture(view.row, attempts, receipts, opened, now=self._clock())
 
     def check(self, caller: Identity, run: str) -> None:
         """Returns only if the caller may see the run; NotKnown as `picture`, for less work."""
@@ -89,7 +78,7 @@ class Live:
         key = run, self._hub.version(run), words.language, reader
         with self._lock:
             known = self._drawings.get(key)
-        if known is not None:
+        if known is not None and known.holds(self._clock()):
             self.check(caller, run)
             return known
         made = self.draw(self.picture(caller, run), words, names_for(self._governance, caller))
@@ -105,75 +94,23 @@ class Live:
         Args:
             names: what to call participants; an id that is not there is shown as it is.
         """
-        drawn = charts(
-            told.rounds, said=words("chart-said", **_KEPT), evaluation=words("evaluation")
-        )
-        shown = {"told": told, "charts": drawn, "names": names}
+        shown = {"told": told, "charts": charts(told.rounds, words), "names": names}
         return Drawing(
-            headline=self._pages.text("run_headline.html", words, **shown),
-            body=self._pages.text("run_live.html", words, **shown),
+            parts={
+                "headline": self._pages.text("run_headline.html", words, **shown),
+                "run": self._pages.text("run_live.html", words, **shown),
+            },
             ended=told.ended,
+            until=told.until,
         )
 
-    async def events(
-        self, session: Session, run: str, words: Words, still: Callable[[], bool]
-    ) -> AsyncIterator[str]:
-        """What happens to a run, until it ended or the reader is no longer signed in.
-
-        Args:
-            still: whether the reader is signed in.
-        """
-        try:
-            with self._hub.watching(run, session.csrf) as watcher:
-                async for event in self._follow(watcher, session.caller, run, words, still):
-                    yield event
-        except TooMany:
-            yield f"retry: {AGAIN_MS}\n\n"
-            return
-        yield _event("end", "")
-
-    async def _follow(
-        self,
-        watcher: Watcher,
-        caller: Identity,
-        run: str,
-        words: Words,
-        still: Callable[[], bool],
-    ) -> AsyncIterator[str]:
-        sent = Drawing("", "", ended=False)
-        while not self._hub.closed:
-            watcher.changed.clear()
-            if not await run_in_threadpool(still):
-                return
-            try:
-                made = await run_in_threadpool(self.drawing, caller, run, words)
-            except RequestError:
-                return
-            if made.headline != sent.headline:
-                yield _event("headline", made.headline)
-            if made.body != sent.body:
-                yield _event("run", made.body)
-            if made.ended:
-                return
-            sent = made
-            if await _wait(watcher.changed, BEAT_S):
-                await asyncio.sleep(GATHER_S)
-            else:
-                yield ": still there\n\n"
-
-
-_KEPT: Final = {name: f"{{{name}}}" for name in ("name", "first", "last")}
-
-
-async def _wait(event: asyncio.Event, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-def _event(name: str, data: str) -> str:
-    lines = "".join(f"data: {line}\n" for line in data.split("\n"))
-    return f"event: {name}\n{lines}\n"
+    def events(self, reader: Reader, run: str, words: Words) -> AsyncIterator[str]:
+        """What happens to a run, until it ended or the reader may no longer see it."""
+        caller = reader.session.caller
+        return follow(
+            self._hub,
+            run,
+            reader,
+            lambda: self.drawing(caller, run, words),
+            clock=self._clock,
+        )

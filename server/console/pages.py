@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import jinja2
 from starlette.responses import HTMLResponse
 
-from server.console.chart import number
-from server.console.lanes import RoundCard
+from server.console.chart import number, round_name
 from server.console.words import LANGUAGES, NAMES, TAGS, Words
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ class Pages:
         )
         self._templates.filters["number"] = number
         self._templates.filters["short"] = short
+        self._templates.filters["moment"] = moment
+        self._templates.filters["size"] = size
 
     def text(self, template: str, words: Words, **values: object) -> str:
         """A template's text."""
@@ -72,12 +73,19 @@ def short(id: str) -> str:
     return id if len(id) <= 22 else f"{id[:12]}…{id[-6:]}"
 
 
-def round_name(say: Words, card: RoundCard) -> str:
-    """How a round is called."""
-    if card.evaluation:
-        return say("evaluation")
-    key = "round" if card.attempt == 1 else "round-again"
-    return say(key, n=card.number, attempt=card.attempt)
+def moment(instant: str) -> str:
+    """A logged moment (RFC 3339, UTC) to the second, for people."""
+    return f"{instant[:10]} {instant[11:19]}"
+
+
+def size(size_bytes: int) -> str:
+    """A size in about three digits; SI units."""
+    value, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}" if unit == "B" or value < 99.95 else f"{value:.0f} {unit}"
 
 
 def duration(say: Words, seconds: float | None) -> str:

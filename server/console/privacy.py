@@ -7,16 +7,17 @@ consent shows that sum.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from policies.canonical import Json
 from policies.errors import DocumentError, PrivacyError
 from policies.privacy import Privacy
 from policies.privacy_budget import epsilon, noise_for
-from policies.privacy_loss import loss_of
+from policies.privacy_loss import Event, loss_of
 from policies.values import decimal_text
 from server.errors import BadInput
 
@@ -45,15 +46,31 @@ def loss(spec: Mapping[str, Any], permits: int) -> Loss | None:
     if not stated:
         return None
     privacy = Privacy.from_json(stated)
-    delta, event = Decimal(privacy.delta), privacy.event()
-    spent, planned = (
-        epsilon(loss_of(event, uses), delta) for uses in (permits, int(spec["rounds"]) + 1)
-    )
     return Loss(
-        spent="" if spent is None else decimal_text(spent),
-        all="" if planned is None else decimal_text(planned),
+        spent=_spent(privacy.noise, privacy.sample, privacy.delta, permits),
+        all=_spent(privacy.noise, privacy.sample, privacy.delta, int(spec["rounds"]) + 1),
         delta=privacy.delta,
     )
+
+
+def spent_after(spec: Mapping[str, Any]) -> Callable[[int], str | None]:
+    """What tells ε after so many permits of a run; it tells None where the run states no privacy.
+
+    Args:
+        spec: of the run, as it was logged.
+    """
+    stated = spec.get("privacy")
+    if not stated:
+        return lambda _permits: None
+    privacy = Privacy.from_json(stated)
+    return lambda permits: _spent(privacy.noise, privacy.sample, privacy.delta, permits)
+
+
+@lru_cache(maxsize=4096)  # each picture of a run asks for all its rounds again
+def _spent(noise: str, sample: str, delta: str, uses: int) -> str:
+    """ε as decimal text; "" without a bound."""
+    found = epsilon(loss_of(Event(Decimal(noise), Decimal(sample)), uses), Decimal(delta))
+    return "" if found is None else decimal_text(found)
 
 
 def planned(limit: str, unit: str, rounds: int) -> dict[str, Json] | None:

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from policies.canonical import canonical_bytes
 from server.console.door import LANGUAGE_COOKIE, Door, Endpoint, Visit, see_other
+from server.console.following import Reader
 from server.console.live import Live
 from server.console.pages import Pages
 from server.console.privacy import UNITS
@@ -69,7 +70,7 @@ class RunPages:
 
     def events(self) -> Endpoint:
         """`GET /runs/RUN/events`: server-sent events; a status without a body where there are
-        none."""
+        none. HEAD tells the status alone."""
 
         async def endpoint(request: Request) -> Response:
             session = await run_in_threadpool(self._door.admitted, request)
@@ -83,9 +84,10 @@ class RunPages:
             words = choose(
                 request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", "")
             )
-            told = self._live.events(
-                session, run, words, lambda: self._door.admitted(request) is not None
-            )
+            if request.method == "HEAD":  # a page that lost its stream asks why
+                return Response(None, 204)
+            reader = Reader(session, lambda: self._door.admitted(request) is not None)
+            told = self._live.events(reader, run, words)
             return StreamingResponse(told, media_type="text/event-stream")
 
         return endpoint

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
+from types import MappingProxyType
+from typing import Final
 
 from markupsafe import Markup
 
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 def image(
-    *, id: str, width: float, height: float, title: str, text: str, parts: Iterable[str], kind: str
+    *,
+    id: str,
+    width: float,
+    height: float,
+    title: str,
+    text: str,
+    parts: Iterable[str],
+    kind: str,
+    data: Mapping[str, str] = _NOTHING,
 ) -> Markup:
     """The parts as one image with a name and a description.
 
     Args:
         id: unique on the page.
         kind: a class.
+        data: for scripts of the page, as `data-` attributes.
     """
+    more = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{escape(kind)}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
-        f'aria-labelledby="{escape(id)}-t {escape(id)}-d">'
+        f'aria-labelledby="{escape(id)}-t {escape(id)}-d"{more}>'
         f'<title id="{escape(id)}-t">{escape(title)}</title>'
         f'<desc id="{escape(id)}-d">{escape(text)}</desc>'
     )

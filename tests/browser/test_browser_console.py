@@ -162,6 +162,45 @@ def test_a_run_is_seen_as_it_happens(browser: Browser, bench: Bench) -> None:
     assert visitor.heard == []
 
 
+def test_charts_tell_their_values_to_the_keyboard_and_a_pointer(
+    browser: Browser, bench: Bench
+) -> None:
+    page = opened(browser, bench, "operator").go(f"/runs/{run_of(bench)}")
+    chart = page.get_by_role("slider", name="loss")
+    readout = page.locator("figure", has=chart).locator(".readout")
+    expect(readout).to_have_text("Round 2: 0.2")
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(readout).to_have_text("Round 1: 0.25")
+    expect(chart).to_have_attribute("aria-valuetext", "Round 1: 0.25")
+    bench.site.whole_round(run_of(bench), "ask-3")
+    expect(readout).to_have_text("Round 3: 0.25")
+    expect(chart).to_be_focused()
+    chart.hover(position={"x": 70, "y": 60})
+    expect(readout).to_have_text("Round 1: 0.25")
+
+
+def test_a_page_that_lost_its_server_says_so_and_goes_on(browser: Browser, bench: Bench) -> None:
+    site, run = bench.site, run_of(bench)
+    visitor = opened(browser, bench, "operator")
+    page = visitor.go(f"/runs/{run}")
+    following = page.locator("#following")
+    expect(following).to_have_text("This page follows the run by itself.")
+    bench.console.stop()
+    expect(following).to_contain_text("The connection is lost since")
+    expect(page.get_by_text("2 of 4 rounds closed")).to_be_visible()
+    site.whole_round(run, "ask-3")
+    with console_over(site, bench.console.port) as again:
+        expect(following).to_contain_text("no longer signed in", timeout=15_000)
+        other = page.context.new_page()
+        other.goto(f"{visitor.url}/enter/{again.code('operator')}")
+        other.get_by_role("main").get_by_role("button").click()
+        expect(other).to_have_url(f"{visitor.url}/space")
+        expect(page.get_by_role("status")).to_contain_text("3 of 4 rounds closed", timeout=30_000)
+        expect(following).to_have_text("This page follows the run by itself.")
+        page.context.close()
+
+
 def test_a_consumer_starts_a_run_and_stops_it(browser: Browser, bench: Bench) -> None:
     visitor = opened(browser, bench, "consumer")
     page = visitor.go("/runs")

@@ -51,12 +51,12 @@ class Bench:
 
 
 @contextmanager
-def console_over(site: Site) -> Iterator[Bench]:
-    """The console of a site, until the block is left."""
+def console_over(site: Site, port: int = 0) -> Iterator[Bench]:
+    """The console of a site, until the block is left; at a free port unless one is named."""
     keys = site.space.folder / "governance"
     console = serve_console(
         site.governance,
-        place=parse_place("127.0.0.1:0"),
+        place=parse_place(f"127.0.0.1:{port}"),
         certificate=keys / "tls.crt",
         key=keys / "tls.key",
         log_folder=site.space.log_folder,

@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from console_site import Bench, csrf
+from console_site import Bench, console_over, csrf
+from server_site import Site
 
+from server.console.following import Drawing
 from server.console.hub import MAX_WATCHERS_OF_ONE, Hub
-from server.console.live import Drawing, Live
+from server.console.live import Live
 from server.errors import TooMany
 
 
@@ -66,7 +68,54 @@ def test_whoever_signed_out_hears_no_more(bench: Bench) -> None:
         other.cookies.update(browser.cookies)
         assert other.post("/leave", data={"csrf": csrf(other)}).status_code == 303
         bench.site.authorize(run)
-        assert list(told) == [("end", "")]
+        assert list(told) == [], "no end: the page comes back, and learns why"
+    assert browser.head(f"/runs/{run}/events").status_code == 401
+
+
+def test_a_page_that_lost_its_stream_learns_why(bench: Bench) -> None:
+    run = bench.site.open_run(agreements=[bench.site.nodes["alpha"].agreement])
+    for who, status in (("alpha", 204), ("beta", 404)):
+        answer = bench.visit(who).head(f"/runs/{run}/events")
+        assert (answer.status_code, answer.content) == (status, b"")
+    assert bench.browser().head(f"/runs/{run}/events").status_code == 401
+
+
+def test_a_stop_of_the_service_ends_no_page(bench: Bench) -> None:
+    run = bench.site.open_run()
+    with bench.visit("operator").stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+        told = events(answer)
+        assert [next(told)[0], next(told)[0]] == ["headline", "run"]
+        bench.console.stop()
+        assert list(told) == []
+
+
+def test_after_a_restart_a_run_is_shown_as_before(site: Site) -> None:
+    run = site.open_run(rounds=3)
+    site.whole_round(run, "ask-1")
+    site.submit(site.authorize(run, "ask-2"), site.nodes["alpha"])
+    seen = []
+    for _ in range(2):
+        with console_over(site) as bench:
+            text = bench.visit("auditor").get(f"/runs/{run}").text
+            seen.append(text[text.index("<h1") : text.index('id="following"')])
+        site.reopen()
+    assert seen[0] == seen[1] and "permitted, at work" in seen[0]
+
+
+def test_a_permit_that_ended_is_not_at_work_for_ever(bench: Bench) -> None:
+    site = bench.site
+    run = site.open_run()
+    site.authorize(run)
+    browser = bench.visit("auditor")
+    with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+        told = events(answer)
+        assert "permitted, at work" in dict([next(told), next(told)])["run"]
+    site.tick(41)  # its 30 s, and the grace for clocks that differ; nothing was logged
+    with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
+        told = events(answer)
+        late = dict([next(told), next(told)])
+    assert "permit has ended" in late["headline"] and "to go" not in late["headline"]
+    assert "permitted, no reply in time" in late["run"]
 
 
 def test_a_drawing_is_made_once_for_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

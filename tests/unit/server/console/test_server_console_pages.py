@@ -6,7 +6,7 @@ import re
 
 import pytest
 from console_site import Bench, csrf
-from server_site import SPACE, Site, make_fab
+from server_site import SPACE, Site, make_fab, private
 
 from policies.canonical import sha256_hex
 from server.console import space_pages
@@ -48,6 +48,36 @@ def test_a_run_shows_each_enterprise(bench: Bench, who: str) -> None:
     assert "1 of 3 rounds closed" in text
     assert '<td class="n">0.25</td>' in text
     assert ("Stop this run" in text) == (who in ("operator", "consumer"))
+
+
+def test_bytes_and_privacy_are_told_of_each_round(bench: Bench) -> None:
+    site = bench.site
+    site.add_product(site.enrol("delta"))
+    site.agree(site.nodes["delta"])
+    run = site.open_run(rounds=2, **private(tolerated=1))
+    first = site.authorize(run, "ask-1")
+    site.submit(first, *site.nodes.values())
+    site.withdraw(site.nodes["gamma"])
+    site.open_masks(first)
+    how = site.permit(first).body.secure_sum
+    assert how is not None
+    sent = 4 * how.words * how.word_bits // 8
+    browser = bench.visit("operator")
+    text = browser.get(f"/runs/{run}").text
+    assert f"{sent} B of masked updates received" in text
+    places = re.findall(r'class="place ([a-z-]+)">([a-z, ]+)', text)
+    assert sorted(places, reverse=True) == [("received", "in the result")] * 3 + [
+        ("left-out", "left out")
+    ]
+    assert "the masks were opened without it" in text
+    site.close_round(first, metrics={})
+    site.whole_round(run, "ask-2")
+    text = browser.get(f"/runs/{run}").text
+    assert "0.926342</td>" in text, "ε after one use with noise 4"
+    assert "ε spent" in text and "Round 2: 1.3" in text
+    plain = site.open_run("run-2", agreements=[site.nodes["alpha"].agreement])
+    site.whole_round(plain, "ask-1")
+    assert "not masked: they pass the SuperLink only" in browser.get(f"/runs/{plain}").text
 
 
 def test_the_reason_is_told_in_chinese_with_its_original(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 import threading
@@ -13,12 +14,12 @@ from hypothesis import strategies as st
 from server_site import Site
 
 from server.console import svg
-from server.console.chart import charts
+from server.console.chart import MAX_POINTS, charts, thinned, ticks
 from server.console.drawing import MAX_DRAWN, Drawn, draw
 from server.console.entrance import MAX_ADDRESSES, TRIES, Pace
 from server.console.kept import Kept
 from server.console.lanes import RoundCard, picture
-from server.console.pages import duration
+from server.console.pages import duration, size
 from server.console.privacy import loss, planned
 from server.console.words import ALL, PARTS, choose
 from server.edge import system_edge
@@ -170,7 +171,7 @@ def test_a_picture_of_a_run_in_all_its_states(site: Site) -> None:
             receipts = queries.receipts(
                 connection, [one.permit_id for one in attempts if one.permit_id]
             )
-        told = picture(view.row, attempts, receipts)
+        told = picture(view.row, attempts, receipts, {}, now=site.now)
         places = {
             lane.participant: [place.outcome if place else "" for place in lane.places]
             for lane in told.lanes
@@ -192,7 +193,7 @@ def test_a_picture_of_a_run_in_all_its_states(site: Site) -> None:
     site.close_round(third)
     look()
     assert [done for done, _, _ in seen] == [0, 0, 1, 2]
-    assert [left for _, left, _ in seen] == [None, None, None, 20.0]
+    assert [left for _, left, _ in seen] == [None, None, 30.0, 20.0]
     assert seen[0][2] == {}
     assert seen[1][2] == {"alpha": ["at-work"], "beta": ["at-work"], "gamma": ["refused"]}
     assert seen[2][2] == {"alpha": ["received"], "beta": ["left-out"], "gamma": ["refused"]}
@@ -217,16 +218,63 @@ def card(n: int, **figures: float) -> RoundCard:
 
 
 def test_charts_of_odd_figures() -> None:
-    said = "{name}: {first} to {last}"
     rounds = [card(1, loss=0.5, nan=float("nan")), card(2, loss=0.5, big=1e30, nan=float("nan"))]
-    drawn = dict(charts(rounds, said=said, evaluation="evaluation"))
-    assert drawn.keys() == {"loss"}, "one point is no curve"
-    assert "loss: 0.5 to 0.5" in drawn["loss"]
+    drawn = charts(rounds, EN)
+    assert [one.name for one in drawn] == ["loss"], "one point is no curve"
+    assert "loss went from 0.5 to 0.5" in drawn[0].drawing and drawn[0].last == "Round 2: 0.5"
+    assert 'data-said="Round 1: 0.5|Round 2: 0.5"' in drawn[0].drawing
     big = [card(1, big=1e30), card(2, big=1e30), card(3, big=-1e140), card(4, big=1e308)]
-    assert "nan" not in (found := str(charts(big, said=said, evaluation=""))) and "inf" not in found
-    assert charts([], said=said, evaluation="evaluation") == []
+    found = str(charts(big, EN)[0].drawing)
+    assert "nan" not in found and "inf" not in found
+    assert charts([], EN) == []
     many = [card(m, **{f"figure{n}": float(n) for n in range(20)}) for m in (1, 2)]
-    assert len(charts(many, said=said, evaluation="evaluation")) == 6
+    assert len(charts(many, EN)) == 6
+
+
+def test_a_long_chart_keeps_its_ends_and_its_extremes() -> None:
+    values = [math.sin(n) for n in range(1000)]
+    values[7], values[777] = -9.0, 9.0
+    points = [(card(n), value) for n, value in enumerate(values)]
+    kept = thinned(points)
+    assert len(kept) <= MAX_POINTS and [kept[0], kept[-1]] == [points[0], points[-1]]
+    assert {-9.0, 9.0} <= {value for _, value in kept}
+    assert list(kept) == sorted(kept, key=lambda point: point[0].number)
+    assert len(charts([card(n, loss=value) for n, value in enumerate(values)], EN)[0].drawing) < 9e3
+
+
+@given(
+    st.floats(min_value=-1e12, max_value=1e12),
+    st.floats(min_value=1e-9, max_value=1e12),
+)
+def test_ticks_are_few_and_take_in_both_ends(low: float, span: float) -> None:
+    high = low + span
+    if high - low < 1e-9 * max(abs(low), abs(high), 1e-3):
+        return
+    marks = ticks(low, high)
+    room = (marks[1] - marks[0]) * 1e-3
+    assert 2 <= len(marks) <= 7
+    assert marks[0] <= low + room and marks[-1] >= high - room
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.31, 0.97, ["0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (0.0, 10.0, ["0.0", "2.5", "5.0", "7.5", "10.0"]),
+        (3.0, 470.0, ["0", "200", "400", "600"]),
+    ],
+)
+def test_marks_have_the_digits_of_their_step(low: float, high: float, shown: list[str]) -> None:
+    drawn = charts([card(1, loss=low), card(2, loss=high)], EN)[0].drawing
+    assert re.findall(r'text-anchor="end">([0-9.]+)<', drawn)[: len(shown)] == shown
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "shown"),
+    [(0, "0 B"), (999, "999 B"), (41_048, "41 kB"), (1_234_567, "1.23 MB"), (999_999, "1000 kB")],
+)
+def test_sizes(bytes_: int, shown: str) -> None:
+    assert size(bytes_) == shown
 
 
 def test_a_drawing_is_bounded_and_escaped() -> None:
