@@ -9,7 +9,7 @@ from typing import Final
 SIGNIN_CHINESE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "withdraw": "撤回授权",
-        "withdrawn-in": "授权已于 {time} 撤回，日志第 {index} 号条目",
+        "withdrawn-in": "授权已撤回，第 {index} 号条目",
         "withdraw-ask": "撤回您对 {consumer} 使用 {product} 的授权？",
         "withdraw-for-good": "撤回永久有效：整份合约对所有任务终止。"
         "若要再次许可，须另行签署新的合约。",

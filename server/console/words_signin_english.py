@@ -9,7 +9,7 @@ from typing import Final
 SIGNIN_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
     {
         "withdraw": "Withdraw consent",
-        "withdrawn-in": "consent withdrawn {time}, in entry {index}",
+        "withdrawn-in": "consent withdrawn in entry {index}",
         "withdraw-ask": "Withdraw your consent to the use of {product} by {consumer}?",
         "withdraw-for-good": "It is for good: it ends the whole agreement, for every run. To allow "
         "the use again, you sign a new agreement.",
