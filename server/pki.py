@@ -196,6 +196,19 @@ def parse_identity(certificate_pem: bytes) -> Identity:
     return identity
 
 
+def valid_until(certificate_pem: bytes, *, now: datetime) -> datetime:
+    """When a certificate that is valid now ends.
+
+    Raises:
+        CertificateError: malformed, not valid yet, or expired.
+    """
+    certificate = _load_certificate(certificate_pem)
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not start <= now < end:
+        raise CertificateError(f"certificate: expected one that is valid now, got {start} to {end}")
+    return end
+
+
 def _load_certificate(pem: bytes) -> x509.Certificate:
     check_size(pem, "certificate")
     try:

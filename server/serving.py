@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.errors import ServerError
+from server.peer import PeerProtocol, ask_for_certificates
 
 START_TIMEOUT_S: Final = 10.0
 GRACE_S: Final = 5
@@ -45,7 +46,12 @@ class Serving:
 
 
 def serve_app(
-    app: ASGIApp, listening: socket.socket, *, name: str, pair: tuple[Path, Path] | None
+    app: ASGIApp,
+    listening: socket.socket,
+    *,
+    name: str,
+    pair: tuple[Path, Path] | None,
+    clients_ca: bytes | None = None,
 ) -> Serving:
     """Serve an application; returns once the port answers.
 
@@ -53,13 +59,14 @@ def serve_app(
         listening: a bound socket (`bind`); closed if the service does not start.
         name: of the thread, and in errors.
         pair: PEM files of a certificate and its key; None serves plain HTTP.
+        clients_ca: with TLS, the CA (PEM) whose clients may bring a certificate (`server.peer`).
 
     Raises:
         ServerError: the service did not start.
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=PeerProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -74,6 +81,8 @@ def serve_app(
     config.load()
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        if clients_ca is not None:
+            ask_for_certificates(config.ssl, clients_ca)
     server = uvicorn.Server(config)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listening]}, name=name, daemon=True

@@ -23,7 +23,7 @@ from server.console.live import Live
 from server.console.pages import Pages
 from server.console.place import Place
 from server.console.run_pages import RunPages
-from server.console.shield import Shield
+from server.console.shield import CERTIFICATE_PATH, Shield
 from server.console.space_pages import SpacePages
 from server.console.spaces import Spaces
 from server.console.withdraw_pages import WithdrawPages
@@ -62,7 +62,7 @@ def build_console(
     """
     pages = Pages(governance.card.name)
     door = Door(governance=governance, entrance=entrance, pages=pages, place=place)
-    entering = Entering(door=door, entrance=entrance, pages=pages)
+    entering = Entering(door=door, entrance=entrance, pages=pages, clock=edge.clock)
     spaces = SpacePages(
         spaces=Spaces(governance, log_folder), pages=pages, name=governance.card.name
     )
@@ -79,6 +79,7 @@ def build_console(
         ("GET", "/", door.public(entering.start)),
         ("GET", "/enter/{code}", door.public(entering.ask)),
         ("POST", "/enter", door.public(entering.enter, posts=True)),
+        ("POST", CERTIFICATE_PATH, door.public(entering.certificate, posts=True)),
         ("POST", "/leave", entering.leave()),
         ("GET", "/language/{name}", door.public(entering.language)),
         ("GET", "/space", door.page(spaces.page)),

@@ -36,6 +36,7 @@ from server.errors import (
     Unavailable,
 )
 from server.governance import Governance
+from server.peer import peer_certificate
 from server.pki import Identity
 
 AUDITOR: Final = "console.auditor"
@@ -66,6 +67,7 @@ class Visit:
         query: the last value of each.
         fields: of the form; empty for who only looks.
         address: where it comes from.
+        certificate: that its TLS connection was made with (PEM), "" without one.
     """
 
     session: Session | None
@@ -74,6 +76,7 @@ class Visit:
     params: Mapping[str, str]
     query: Mapping[str, str]
     address: str
+    certificate: str = field(default="", repr=False)
     fields: Fields = field(default_factory=dict)
 
     @property
@@ -96,6 +99,9 @@ class Door:
 
     Args:
         place: whose scheme and port name the cookie.
+
+    Attributes:
+        secure: whether the console is served with TLS.
     """
 
     def __init__(
@@ -108,7 +114,7 @@ class Door:
         # refuse to keep for plain HTTP.
         port = place.url.rpartition(":")[2] if place.url.count(":") > 1 else "0"
         self.cookie = "__Host-tds" if place.tls else f"tds-{port}"
-        self._secure = place.tls
+        self.secure = place.tls
 
     def public(self, work: Work, *, posts: bool = False) -> Endpoint:
         """An endpoint for anybody; with `posts` it reads a form."""
@@ -145,6 +151,14 @@ class Door:
             raise NotAllowed(f"{rpc}: expected a participant, an auditor only looks")
         self._governance.admit(caller, rpc)
 
+    def check_enrolled(self, caller: Identity) -> None:
+        """Returns only for an active participant in this role, as every call to governance passes.
+
+        Raises:
+            NotAllowed: also for the operator's auditor, who is none and has no certificate.
+        """
+        self._governance.admit(caller, "List")
+
     def remember(self, response: Response, secret: str) -> Response:
         """With the session's cookie; an empty secret takes it away."""
         if secret:
@@ -152,13 +166,13 @@ class Door:
                 self.cookie,
                 secret,
                 path="/",
-                secure=self._secure,
+                secure=self.secure,
                 httponly=True,
                 samesite="strict",
             )
         else:
             response.delete_cookie(
-                self.cookie, path="/", secure=self._secure, httponly=True, samesite="strict"
+                self.cookie, path="/", secure=self.secure, httponly=True, samesite="strict"
             )
         return response
 
@@ -195,6 +209,7 @@ class Door:
             params=dict(request.path_params),
             query=dict(request.query_params),
             address=request.client.host if request.client else "",
+            certificate=peer_certificate(request.scope),
         )
 
     def _check_form(self, visit: Visit, *, signed_in: bool) -> None:

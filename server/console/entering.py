@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from starlette.requests import Request
@@ -13,7 +15,8 @@ from server.console.entrance import Entrance
 from server.console.kept import SECRET_CHARS
 from server.console.pages import Pages
 from server.console.words import LANGUAGES
-from server.errors import NotKnown, TooMany
+from server.errors import CertificateError, NotAllowed, NotKnown, TooMany
+from server.pki import parse_identity, valid_until
 
 _CODE: Final = re.compile(rf"[A-Za-z0-9_-]{{{SECRET_CHARS}}}")
 _PATH: Final = re.compile(r"/(?!/)[A-Za-z0-9/._:-]{0,200}")
@@ -21,10 +24,17 @@ _LANGUAGE_S: Final = 365 * 24 * 3600
 
 
 class Entering:
-    """Works of the way in."""
+    """Works of the way in.
 
-    def __init__(self, *, door: Door, entrance: Entrance, pages: Pages) -> None:
+    Args:
+        clock: aware UTC now.
+    """
+
+    def __init__(
+        self, *, door: Door, entrance: Entrance, pages: Pages, clock: Callable[[], datetime]
+    ) -> None:
         self._door = door
+        self._clock = clock
         self._entrance = entrance
         self._pages = pages
 
@@ -32,7 +42,13 @@ class Entering:
         """`/`: the space, or how to get a link."""
         if visit.session is not None:
             return see_other("/space")
-        return self._pages.show(visit, "sign_in.html")
+        peer = None
+        if visit.certificate:
+            try:
+                peer = parse_identity(visit.certificate.encode())
+            except CertificateError:  # of the space's CA, but no participant's
+                peer = None
+        return self._pages.show(visit, "sign_in.html", peer=peer, tls=self._door.secure)
 
     def ask(self, visit: Visit) -> Response:
         """`GET /enter/CODE`: whom it would sign in; nothing is used up."""
@@ -50,6 +66,25 @@ class Entering:
         secret = self._entrance.sign_in(code) if _CODE.fullmatch(code) else None
         if secret is None:
             return self._void(visit)
+        return self._door.remember(see_other("/space"), secret)
+
+    def certificate(self, visit: Visit) -> Response:
+        """`POST /enter/certificate`: who the connection's client certificate names.
+
+        The handshake checked chain, dates and use; the rest is what every call to governance
+        passes (`server.guarded`). The session ends with the certificate at the latest.
+        """
+        self._pace(visit)
+        try:
+            if not visit.certificate:
+                raise NotAllowed(visit.words("certificate-none"))
+            pem = visit.certificate.encode()
+            caller, until = parse_identity(pem), valid_until(pem, now=self._clock())
+            self._door.check_enrolled(caller)
+        except (CertificateError, NotAllowed) as error:
+            self._entrance.failed(visit.address)
+            raise NotAllowed(str(error)) from error
+        secret = self._entrance.admit(caller, until=until)
         return self._door.remember(see_other("/space"), secret)
 
     def leave(self) -> Endpoint:

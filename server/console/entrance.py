@@ -39,11 +39,13 @@ class Session:
     Attributes:
         csrf: what each of their forms carries.
         withdrawals: that they may file, signed by their node in advance.
+        until: what let them in ends then; None ends with the session.
     """
 
     caller: Identity
     csrf: str
     withdrawals: InAdvance = field(default_factory=lambda: NONE, repr=False)
+    until: datetime | None = None
 
     def sent_by_own_form(self, token: str) -> bool:
         """Whether a form carries this session's token; takes as long for any wrong one."""
@@ -113,19 +115,29 @@ class Entrance:
         found = self._links.take(code)
         return None if found is None else self.admit(found.caller, found.withdrawals)
 
-    def admit(self, caller: Identity, withdrawals: InAdvance = NONE) -> str:
+    def admit(
+        self,
+        caller: Identity,
+        withdrawals: InAdvance = NONE,
+        *,
+        until: datetime | None = None,
+    ) -> str:
         """A new session's secret for its cookie; TooMany as `Kept.put`.
 
         Args:
             caller: who was seen to be at the door.
+            until: no longer than this.
         """
         csrf = base64.urlsafe_b64encode(self._edge.random_bytes(32)).rstrip(b"=").decode()
-        secret, _ = self._sessions.put(caller.uri, Session(caller, csrf, withdrawals))
+        secret, _ = self._sessions.put(caller.uri, Session(caller, csrf, withdrawals, until))
         return secret
 
     def session(self, secret: str) -> Session | None:
         """Who holds a cookie with this secret."""
-        return self._sessions.get(secret) if secret else None
+        found = self._sessions.get(secret) if secret else None
+        if found is not None and found.until is not None and self._edge.clock() >= found.until:
+            return None
+        return found
 
     def sign_out(self, secret: str) -> None:
         """End a session; nothing happens without one."""

@@ -68,7 +68,11 @@ def serve_console(
         governance, entrance=entrance, hub=hub, place=bound, log_folder=log_folder, edge=edge
     )
     serving = serve_app(
-        app, listening, name="console", pair=(certificate, key) if bound.tls else None
+        app,
+        listening,
+        name="console",
+        pair=(certificate, key) if bound.tls else None,
+        clients_ca=governance.card.ca_pem.encode(),
     )
     link = link_route(governance, entrance, bound.url)
     return Console(url=bound.url, entrance=entrance, link=link, hub=hub, serving=serving)

@@ -3,7 +3,9 @@
 The pages hold no script and no style of their own, so that a policy without `unsafe-inline` lets
 nothing run that somebody smuggled into a title or a reason. A request must name the console's own
 host: another name that leads here is an attempt to read it from a foreign page (DNS rebinding). And
-a request that changes something must not come from a foreign page (Fetch Metadata, and Origin).
+a request that changes something must not come from a foreign page (Fetch Metadata, and Origin). One
+that signs somebody in by what their browser sends by itself, a client certificate, has to say that
+it comes from a page of ours: no secret in it would show that.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
+CERTIFICATE_PATH: Final = "/enter/certificate"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -76,7 +79,7 @@ class Shield:
             return PlainTextResponse(f"this console is at {self._url}\n", 421)
         if scope["method"] in _SAFE:
             return None
-        origin = headers.get("origin", self._url)
+        origin = headers.get("origin", "" if scope["path"] == CERTIFICATE_PATH else self._url)
         site = headers.get("sec-fetch-site", "same-origin")
         if origin != self._url or site not in ("same-origin", "none"):
             return PlainTextResponse("expected a form of this console\n", 403)

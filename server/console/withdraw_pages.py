@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from starlette.responses import HTMLResponse, Response
 
+from policies.canonical import sha256_hex
 from server import queries
 from server.console.door import Door, Visit, see_other
 from server.console.effects import effects
@@ -62,13 +63,17 @@ class WithdrawPages:
         if row is None:
             raise NotKnown("entry: expected one of a withdrawal of yours")
         text, settled = self.shown(visit, row)
+        if not settled and f'value="{visit.query.get("seen", "")}"' in text:
+            return Response(None, 204)  # as before: a screen reader need not say it again
         return HTMLResponse(text, _STOP_POLLING if settled else 200)
 
     def shown(self, visit: Visit, row: AgreementRow) -> tuple[str, bool]:
-        """What came of a withdrawal, as HTML, and whether that is all."""
+        """What came of a withdrawal, as HTML with its own mark, and whether that is all."""
         with self._governance.reading() as connection:
             found = effects(connection, row)
         text = self._pages.text("consent_effect.html", visit.words, one=row, effects=found)
+        mark = sha256_hex(text.encode())[:16]
+        text += f'<input type="hidden" name="seen" value="{mark}">'
         return text, all(one.settled for one in found)
 
     def withdrawn(self, visit: Visit, entry: str) -> AgreementRow | None:

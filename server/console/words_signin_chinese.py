@@ -8,8 +8,16 @@ from typing import Final
 
 SIGNIN_CHINESE: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "sign-in-link": "或使用链接",
+        "certificate-with": "使用证书",
+        "certificate-as": "您的浏览器出示了证书：{role} {name}。",
+        "certificate-do": "以您的证书登录",
+        "certificate-none": "certificate：此连接没有本空间主体的证书；"
+        "请将证书导入浏览器后重新打开页面",
+        "certificate-how": "浏览器中若有已注册的证书，即可用其登录。"
+        "请将密钥与证书导出为文件，导入浏览器，删除该文件，再重新打开本页：",
         "withdraw": "撤回授权",
-        "withdrawn-in": "授权已于 {time} 撤回，日志第 {index} 号条目",
+        "withdrawn-in": "授权已撤回，第 {index} 号条目",
         "withdraw-ask": "撤回您对 {consumer} 使用 {product} 的授权？",
         "withdraw-for-good": "撤回永久有效：整份合约对所有任务终止。"
         "若要再次许可，须另行签署新的合约。",

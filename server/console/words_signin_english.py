@@ -8,8 +8,17 @@ from typing import Final
 
 SIGNIN_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "sign-in-link": "Or with a link",
+        "certificate-with": "With your certificate",
+        "certificate-as": "Your browser has shown the certificate of {role} {name}.",
+        "certificate-do": "Sign in with your certificate",
+        "certificate-none": "certificate: expected one of this space's participants on this "
+        "connection, got none; import it into the browser and open the page again",
+        "certificate-how": "A browser that holds an enrolled certificate is offered to sign in "
+        "with it. Put key and certificate into a file, import it into your browser, delete the "
+        "file, and open this page again:",
         "withdraw": "Withdraw consent",
-        "withdrawn-in": "consent withdrawn {time}, in entry {index}",
+        "withdrawn-in": "consent withdrawn in entry {index}",
         "withdraw-ask": "Withdraw your consent to the use of {product} by {consumer}?",
         "withdraw-for-good": "It is for good: it ends the whole agreement, for every run. To allow "
         "the use again, you sign a new agreement.",

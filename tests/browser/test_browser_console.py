@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 import pytest
 from console_site import Bench, console_over
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from server_site import Site
+from server_site import Site, withdrawal_envelope
+
+from server.console.advance import NONE, InAdvance
 
 MAX_PAGE_BYTES = 100_000
 AXE = Path(os.environ.get("TDS_AXE", Path(__file__).parents[2] / ".venv/axe/axe.min.js"))
+_AS_NAME = str.maketrans("/?=", "---")
 ROLES = ("operator", "consumer", "auditor", "alpha")
 LOOKS: dict[str, dict[str, Any]] = {
     "desk": {
@@ -66,7 +69,9 @@ def run_of(bench: Bench) -> str:
 class Visitor:
     """A browser window that is signed in, and whatever it complained about or asked for."""
 
-    def __init__(self, context: BrowserContext, bench: Bench, who: str) -> None:
+    def __init__(
+        self, context: BrowserContext, bench: Bench, who: str, withdrawals: InAdvance = NONE
+    ) -> None:
         self.page: Page = context.new_page()
         self.heard: list[str] = []
         self.page.on("console", lambda message: self.heard.append(message.text))
@@ -75,7 +80,7 @@ class Visitor:
         self.url = bench.console.url
         self.weight = 0
         self.page.on("response", self._weigh)
-        self.page.goto(f"{self.url}/enter/{bench.code(who)}")
+        self.page.goto(f"{self.url}/enter/{bench.code(who, withdrawals)}")
         self.page.get_by_role("main").get_by_role("button").click()
         expect(self.page).to_have_url(f"{self.url}/space")
 
@@ -94,8 +99,14 @@ class Visitor:
         return self.page
 
 
-def opened(browser: Browser, bench: Bench, who: str, look: str = "desk") -> Visitor:
-    return Visitor(browser.new_context(**LOOKS[look]), bench, who)
+def opened(
+    browser: Browser,
+    bench: Bench,
+    who: str,
+    look: str = "desk",
+    withdrawals: InAdvance = NONE,
+) -> Visitor:
+    return Visitor(browser.new_context(**LOOKS[look]), bench, who, withdrawals)
 
 
 @pytest.mark.parametrize("who", ROLES)
@@ -107,17 +118,15 @@ def test_every_page_is_whole_light_and_accessible(
     visitor = opened(browser, bench, who, look)
     paths = ["/space", "/runs", f"/runs/{run}", "/runs/new", "/consent"]
     paths += [f"/runs/{run}/stop"] if who in ("operator", "consumer") else []
+    paths += ["/consent/withdraw?agreement=agreement-alpha"] if who == "alpha" else []
     for path in paths:
         page = visitor.go(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         width = LOOKS[look]["viewport"]["width"]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert 0 < visitor.weight < MAX_PAGE_BYTES, path
-        _keep(page, f"{who}-{look}-{path.replace(run, 'one').strip('/').replace('/', '-')}")
-        page.evaluate(axe)
-        found = page.evaluate("axe.run().then(all => all.violations)")
-        told = [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
-        assert told == [], path
+        _keep(page, f"{who}-{look}-{path.replace(run, 'one').strip('/').translate(_AS_NAME)}")
+        assert _violations(page, axe) == [], path
         assert visitor.heard == [], path
     visitor.page.context.close()
 
@@ -240,6 +249,31 @@ def test_an_owner_stops_a_use_and_sees_it_take_effect(browser: Browser, bench: B
     expect(page.get_by_text("使用中", exact=True)).to_be_visible()
 
 
+def test_an_owner_withdraws_and_the_next_round_shows_it_without_reloading(
+    browser: Browser, bench: Bench, axe: str
+) -> None:
+    site, run = bench.site, run_of(bench)
+    answer = site.authorize(run, "ask-3")
+    signed = withdrawal_envelope(site.nodes["alpha"], site.now, reason="")
+    visitor = opened(browser, bench, "alpha", "phone", {"agreement-alpha": signed})
+    page = visitor.go("/consent")
+    page.get_by_role("link", name="撤回授权").click()
+    _accessible(page, axe, "alpha-phone-consent-withdraw-signed")
+    page.get_by_role("button", name="确认立即永久撤回").click()
+    effect = page.get_by_role("status")
+    expect(effect).to_contain_text("授权已撤回")
+    expect(effect).to_contain_text("等待其下一轮")
+    _accessible(page, axe, "alpha-phone-consent-withdrawn")
+    site.submit(answer, site.nodes["beta"], site.nodes["gamma"])
+    site.tick(9)
+    site.close_round(answer)
+    site.authorize(run, "ask-4")
+    expect(effect).to_contain_text("已不含您的产品")
+    expect(effect).to_contain_text("其授权已撤回")
+    _accessible(page, axe, "alpha-phone-consent-effect")
+    assert visitor.heard == []
+
+
 def test_the_keyboard_is_enough(browser: Browser, bench: Bench) -> None:
     visitor = opened(browser, bench, "consumer")
     page = visitor.go("/runs")
@@ -293,6 +327,18 @@ def test_it_is_interactive_soon(browser: Browser, bench: Bench) -> None:
         page = visitor.go("/space")
         took.append(page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive"))
     assert min(took) < 300, f"milliseconds: {took}"
+
+
+def _violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found = page.evaluate("axe.run().then(all => all.violations)")
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
+
+
+def _accessible(page: Page, axe: str, name: str) -> None:
+    _keep(page, name)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert _violations(page, axe) == []
 
 
 def _keep(page: Page, name: str) -> None:

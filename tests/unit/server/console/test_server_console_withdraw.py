@@ -53,6 +53,10 @@ def test_a_click_files_what_the_node_signed(bench: Bench) -> None:
     assert f"in entry {index}" in page and f'hx-get="/consent/effect?entry={index}"' in page
     assert "the use that was under way is being ended" in page and "waiting for its next" in page
 
+    seen = {"entry": index, "seen": page.rpartition('name="seen" value="')[2][:16]}
+    assert owner.get("/consent/effect", params=seen).status_code == 204
+    assert owner.get("/consent/effect", params={"entry": index}).status_code == 200
+
     site.submit(answer, site.nodes["beta"], site.nodes["gamma"])
     site.tick(9)
     site.close_round(answer)
