@@ -39,10 +39,12 @@ class RuleRow:
 
     Attributes:
         path: of the document; "" for a law.
+        bars: a prohibition or a law, which stands in the way unless it is unsatisfied.
         deciding: this one decided.
     """
 
     path: str
+    bars: bool
     text: str
     outcome: str
     deciding: bool
@@ -146,6 +148,7 @@ class _Table:
         for duty in report.duties:
             yield RuleRow(
                 path=duty.duty.path,
+                bars=False,
                 text=self.text(duty.duty.path),
                 outcome=duty.outcome.value if duty.outcome else "",
                 deciding=duty.duty.path in self._deciding,
@@ -163,6 +166,7 @@ class _Table:
         rows = [*self._rows(result.constraints), *(self._duty(duty) for duty in result.duties)]
         return RuleRow(
             path=path,
+            bars=result.rule.kind == "prohibition",
             text=text,
             outcome=result.outcome.value if result.outcome else "",
             deciding=path in self._deciding if path else deciding,
