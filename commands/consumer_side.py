@@ -22,8 +22,9 @@ from clients.files import replace_file
 from commands.errors import BadInput, CommandFailed
 from commands.reading import objects
 from policies.canonical import canonical_bytes, parse_json, sha256_hex
+from policies.errors import DocumentError
 from policies.fields import Document, Id, Version
-from policies.odrl import MAX_BYTES, Agreement, Offer, parse_offer
+from policies.odrl import MAX_BYTES, Agreement, Offer, parse_agreement, parse_offer
 from policies.space import SpaceCard
 from server.dsp.client import ContractsClient
 from server.dsp.consumer import Negotiation, check_agreement, published_offer
@@ -128,14 +129,20 @@ class ConsumerSide:
         self._keep(negotiation, record.model_copy(update={"offer": _text(known.offer)}))
         return self.contracts.accept(known), known.offer
 
-    def verify(self, negotiation: str) -> tuple[Negotiation, Agreement]:
+    def verify(self, negotiation: str, offer_id: str = "") -> tuple[Negotiation, Agreement]:
         """Check the agreement against what was asked for, and sign it.
+
+        Args:
+            offer_id: the published offer that was asked for, word for word, where that was done
+                elsewhere than here, as in the console; "" goes by the record.
 
         Raises:
             DocumentError, SignatureError: it is something else, or not its owner's.
         """
-        record = self._record(negotiation)
+        elsewhere = bool(offer_id) and not self.asked(negotiation)
+        kept = None if elsewhere else self._record(negotiation)
         known = self.contracts.negotiation(negotiation)
+        record = kept or self._published(known, offer_id)
         offer = parse_offer(record.offer.encode())
         agreement = check_agreement(
             known,
@@ -145,6 +152,8 @@ class ConsumerSide:
             owner_key=self._key_of(offer.assigner or ""),
         )
         key = load_statement_key(self.folder)
+        if elsewhere:
+            self._keep(negotiation, record)
         if known.state == "AGREED":
             known = self.contracts.verify(known, key=key, participant=self.participant)
         return known, agreement
@@ -187,6 +196,25 @@ class ConsumerSide:
             )
         return replace(known, consumer_pid=record.consumer_pid), record
 
+    def _published(self, known: Negotiation, offer_id: str) -> Record:
+        """What was asked for elsewhere: a published offer, as whoever gives its id says.
+
+        Raises:
+            DocumentError: nothing was agreed yet, or no such offer of that product.
+        """
+        if known.agreement is None:
+            agreed = "a negotiation that its owner agreed to (AGREED); wait for the owner's answer"
+            raise DocumentError("$.state", agreed, known.state)
+        product = parse_agreement(known.agreement.encode()).target
+        offer = published_offer(self.contracts.dataset(product), offer_id)
+        return Record(
+            version=1,
+            provider_pid=known.provider_pid,
+            consumer_pid=known.consumer_pid,
+            product=product,
+            offer=_text(offer),
+        )
+
     def _key_of(self, owner: str) -> Ed25519PublicKey:
         for one in objects(self.governance.list("participants")):
             key = one.get("receipt_key")
@@ -206,7 +234,8 @@ class ConsumerSide:
         path = self._path(pid)
         if not path.exists():
             raise BadInput(
-                f"{pid}: expected a negotiation that this consumer opened or answered, got none"
+                f"{pid}: expected a negotiation that this consumer opened or answered, got none; "
+                "if it was asked for in the console, say for which offer: --offer ID"
             )
         return Record.from_json(parse_json(path.read_bytes(), max_bytes=MAX_RECORD_BYTES))
 

@@ -124,14 +124,21 @@ def request(
 def verify(
     negotiation: Annotated[str, typer.Argument(help="The negotiation's id.")],
     consumer: ConsumerFolder,
+    offer: Annotated[
+        str, typer.Option(help="The published offer that was asked for in the console.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Check that the agreement is what was asked for and bears its owner's signature; sign it too.
 
+    What was asked for stands in the consumer's folder. Where it was asked for in the console, whose
+    word is not taken for it, --offer names the published offer that the agreement has to be, word
+    for word.
+
     Example: tds contract verify urn:tdspace:negotiation:1 --consumer space/consumer
     """
     with open_consumer(consumer) as side:
-        known, agreement = side.verify(negotiation)
+        known, agreement = side.verify(negotiation, offer)
     if as_json:
         print_json({"agreement": agreement.id, "state": known.state})
     else:

@@ -20,12 +20,16 @@ from server.console.entering import Entering
 from server.console.entrance import Entrance
 from server.console.hub import Hub
 from server.console.live import Live
+from server.console.negotiation_pages import NegotiationPages
 from server.console.pages import Pages
 from server.console.place import Place
+from server.console.policy_pages import PolicyPages
 from server.console.run_pages import RunPages
+from server.console.shelf import Shelf
 from server.console.shield import CERTIFICATE_PATH, Shield
 from server.console.space_pages import SpacePages
 from server.console.spaces import Spaces
+from server.console.whatif_pages import WhatIfPages
 from server.console.withdraw_pages import WithdrawPages
 from server.edge import Edge
 from server.errors import NotKnown
@@ -96,6 +100,7 @@ def build_console(
         ("GET", "/consent/effect", door.page(withdraw.effect)),
         ("GET", "/consent/{transfer}/{act}", door.page(consent.ask)),
         ("POST", "/consent/{transfer}/{act}", door.act(consent.act)),
+        *_policy_routes(governance, pages=pages, door=door, edge=edge),
     )
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for method, path, endpoint in routes:
@@ -103,6 +108,34 @@ def build_console(
     app.mount("/static", _Static(directory=STATIC))
     app.add_exception_handler(HTTPException, _no_route(door))
     return Shield(app, place.url)
+
+
+def _policy_routes(governance: Governance, *, pages: Pages, door: Door, edge: Edge) -> _Routes:
+    """The policies' pages; ids may hold slashes."""
+    shelf = Shelf(governance)
+    policies = PolicyPages(governance=governance, shelf=shelf, pages=pages, clock=edge.clock)
+    tries = WhatIfPages(governance=governance, shelf=shelf, pages=pages, clock=edge.clock)
+    talks = NegotiationPages(
+        governance=governance,
+        shelf=shelf,
+        pages=pages,
+        door=door,
+        new_id=lambda: edge.random_bytes(16).hex(),
+    )
+    return (
+        ("GET", "/policies", door.page(policies.all)),
+        ("GET", "/policies/compare", door.page(policies.compare)),
+        ("GET", "/policies/check", door.page(policies.blank)),
+        ("POST", "/policies/check", door.act(policies.check)),
+        ("GET", "/policies/read/{kind}/{id:path}", door.page(policies.one)),
+        ("GET", "/policies/what-if/{kind}/{id:path}", door.page(tries.page)),
+        ("GET", "/policies/request/{id:path}", door.page(talks.ask)),
+        ("POST", "/policies/request/{id:path}", door.act(talks.request)),
+        ("GET", "/policies/negotiation/{id:path}", door.page(talks.page)),
+        ("GET", "/policies/negotiation-state/{id:path}", door.page(talks.state)),
+        ("GET", "/policies/negotiation-end/{id:path}", door.page(talks.ask_end)),
+        ("POST", "/policies/negotiation-end/{id:path}", door.act(talks.end)),
+    )
 
 
 def _no_route(door: Door) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -11,6 +11,8 @@ from server.console.words_chinese import CHINESE
 from server.console.words_english import ENGLISH
 from server.console.words_live_chinese import LIVE_CHINESE
 from server.console.words_live_english import LIVE_ENGLISH
+from server.console.words_policies_chinese import POLICIES_CHINESE
+from server.console.words_policies_english import POLICIES_ENGLISH
 from server.console.words_signin_chinese import SIGNIN_CHINESE
 from server.console.words_signin_english import SIGNIN_ENGLISH
 
@@ -20,8 +22,8 @@ TAGS: Final[Mapping[Language, str]] = MappingProxyType({"en": "en", "zh": "zh-Ha
 NAMES: Final[Mapping[Language, str]] = MappingProxyType({"en": "English", "zh": "中文"})
 PARTS: Final[Mapping[Language, tuple[Mapping[str, str], ...]]] = MappingProxyType(
     {
-        "en": (ENGLISH, LIVE_ENGLISH, SIGNIN_ENGLISH),
-        "zh": (CHINESE, LIVE_CHINESE, SIGNIN_CHINESE),
+        "en": (ENGLISH, LIVE_ENGLISH, POLICIES_ENGLISH, SIGNIN_ENGLISH),
+        "zh": (CHINESE, LIVE_CHINESE, POLICIES_CHINESE, SIGNIN_CHINESE),
     }
 )
 """Each language's tables, in the same order; no key stands in two of them."""

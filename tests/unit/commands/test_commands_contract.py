@@ -25,7 +25,7 @@ from commands.children import free_ports
 from commands.contract_draft import draft_offer
 from commands.inprocess import LocalSuperLink
 from commands.node_wiring import now
-from policies.canonical import Json, canonical_bytes
+from policies.canonical import Json, canonical_bytes, sha256_hex
 from policies.fields import instant
 from policies.odrl import parse_offer
 from policies.space import SpaceCard
@@ -160,6 +160,26 @@ def test_a_negotiation_by_hand(place: Place) -> None:
     assert agreement in place.done("node", "status", *node, "--json").out
     ran = place.tds("contract", "terminate", negotiation, *consumer)
     assert (ran.code, "FINALIZED" in ran.err) == (1, True)
+
+
+def test_what_was_asked_for_in_the_console_is_verified_against_the_offer(place: Place) -> None:
+    consumer = ("--consumer", place.consumer)
+    path, other = place.offer("seen"), place.offer("unseen", uses=9)
+    seen, unseen = (parse_offer(Path(one).read_bytes()).id for one in (path, other))
+    place.done("product", "offer", path, "--node", place.node)
+    negotiation = place.requested()
+    record = Path(place.consumer) / "contracts" / f"{sha256_hex(negotiation.encode())}.json"
+    record.unlink()  # the console asks without it
+    ran = place.tds("contract", "verify", negotiation, *consumer, "--offer", seen)
+    assert (ran.code, "AGREED" in ran.err) == (2, True)
+    place.done("contract", "accept", negotiation, "--node", place.node)
+    place.done("product", "offer", other, "--node", place.node)
+    for arguments, said in (([], "--offer ID"), (["--offer", unseen], f"{unseen} word for word")):
+        ran = place.tds("contract", "verify", negotiation, *consumer, *arguments)
+        assert ran.code != 0 and said in ran.err
+        assert not record.exists()
+    ran = place.done("contract", "verify", negotiation, *consumer, "--offer", seen)
+    assert "FINALIZED" in ran.out and record.exists()
 
 
 def test_the_node_agrees_by_itself(place: Place, contracts: OwnerContracts) -> None:
