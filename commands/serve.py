@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from commands.children import Child, Children, port_answers, python
+from commands.console_teller import ConsoleTeller
 from commands.errors import CommandFailed
 from commands.logs import FORMAT_VARIABLE, LogFormat, LogFormatOption, configure_logs
 from commands.node_wiring import now
@@ -104,6 +105,7 @@ def serve(
             edge=Edge(clock=now, random_bytes=secrets.token_bytes),
             second_key=CedarKey() if two_keys else None,
             console=place if card.contracts else None,
+            teller=ConsoleTeller(card.log_key),
             governance_listen=bound(listen, card.governance),
             enrolment_listen=bound(listen, card.enrolment),
             contracts_listen=bound(listen, card.contracts),

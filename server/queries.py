@@ -53,6 +53,9 @@ _RETIRED = select(RETIRED_KEYS).where(RETIRED_KEYS.c.receipt_key == _ID)
 _RETIRED_IDS = select(RETIRED_KEYS).where(
     RETIRED_KEYS.c.key_id.in_(bindparam("ids", expanding=True))
 )
+_RETIRED_OF = (
+    select(RETIRED_KEYS).where(RETIRED_KEYS.c.participant == _ID).order_by(RETIRED_KEYS.c.entry)
+)
 _INVITATION = select(INVITATIONS).where(INVITATIONS.c.token == bindparam("token"))
 _PRODUCT = select(PRODUCTS).where(PRODUCTS.c.id == _ID)
 _PRODUCTS = select(PRODUCTS).order_by(PRODUCTS.c.entry)
@@ -173,6 +176,11 @@ def retired_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, Re
     """Those of these ids (`policies.envelope.key_id`) that no longer count."""
     found = _all(connection, RetiredKey, _RETIRED_IDS, ids=list(key_ids))
     return {one.key_id: one for one in found}
+
+
+def retired_keys_of(connection: Connection, participant: str) -> list[RetiredKey]:
+    """All that a participant had before, in the order in which they were given up."""
+    return _all(connection, RetiredKey, _RETIRED_OF, id=participant)
 
 
 def invitation(connection: Connection, token: str) -> Invitation | None:

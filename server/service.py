@@ -18,6 +18,7 @@ from policies.governance_pb2_grpc import (
 )
 from server.console.place import Place
 from server.console.serving import Console, serve_console
+from server.console.telling import Teller
 from server.cosigning import MAX_WITNESSES
 from server.dsp.endpoint import Endpoint, serve_contracts
 from server.edge import Edge
@@ -91,6 +92,7 @@ def serve(
     contracts_listen: str | None = None,
     second_key: SecondKey | None = None,
     console: Place | None = None,
+    teller: Teller | None = None,
 ) -> Running:
     """Open the space's governance and serve it; returns once its ports answer.
 
@@ -99,6 +101,7 @@ def serve(
             from how others reach them (`space.card`).
         second_key: an engine that has to permit every round as well; off by default.
         console: where the console is served; its links are made at the endpoint of the contracts.
+        teller: tells of the log's entries in the console.
 
     Raises:
         ServerError: a port is taken, a console without that endpoint, or as `open_governance`.
@@ -126,7 +129,9 @@ def serve(
         )
         listen = contracts_listen or space.card.contracts
         if console is not None:
-            pages = _console(space, opened.governance, console, edge, contracts=bool(listen))
+            pages = _console(
+                space, opened.governance, console, edge, contracts=bool(listen), teller=teller
+            )
         endpoint = _contracts(space, opened.governance, listen, pages) if listen else None
         governed.start()
         enrolling.start()
@@ -147,7 +152,13 @@ def serve(
 
 
 def _console(
-    space: Space, governance: Governance, place: Place, edge: Edge, *, contracts: bool
+    space: Space,
+    governance: Governance,
+    place: Place,
+    edge: Edge,
+    *,
+    contracts: bool,
+    teller: Teller | None,
 ) -> Console:
     if not contracts:
         raise ServerError(
@@ -163,6 +174,7 @@ def _console(
         key=folder / "tls.key",
         log_folder=space.log_folder,
         edge=edge,
+        teller=teller,
     )
 
 

@@ -14,12 +14,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
+from server.console.audit_pages import AuditPages
 from server.console.consent_pages import ConsentPages
 from server.console.door import Door, Endpoint, Visit
 from server.console.entering import Entering
 from server.console.entrance import Entrance
 from server.console.hub import Hub
 from server.console.live import Live
+from server.console.log_lines import LogLines
+from server.console.log_route import log_route
 from server.console.negotiation_pages import NegotiationPages
 from server.console.pages import Pages
 from server.console.place import Place
@@ -29,6 +32,7 @@ from server.console.shelf import Shelf
 from server.console.shield import CERTIFICATE_PATH, Shield
 from server.console.space_pages import SpacePages
 from server.console.spaces import Spaces
+from server.console.telling import Teller
 from server.console.whatif_pages import WhatIfPages
 from server.console.withdraw_pages import WithdrawPages
 from server.edge import Edge
@@ -56,6 +60,7 @@ def build_console(
     place: Place,
     log_folder: Path,
     edge: Edge,
+    teller: Teller | None = None,
 ) -> ASGIApp:
     """The application; no documentation pages, no redirects.
 
@@ -63,6 +68,7 @@ def build_console(
         hub: told of each of governance's entries.
         place: bound, so that its URL is known.
         log_folder: where the log is published.
+        teller: tells of the log's entries; None shows them as they stand.
     """
     pages = Pages(governance.card.name)
     door = Door(governance=governance, entrance=entrance, pages=pages, place=place)
@@ -79,6 +85,9 @@ def build_console(
     )
     withdraw = WithdrawPages(governance=governance, pages=pages, door=door)
     consent = ConsentPages(governance=governance, pages=pages, door=door, withdraw=withdraw)
+    audit = AuditPages(
+        governance=governance, lines=LogLines(log_folder), pages=pages, teller=teller
+    )
     routes: _Routes = (
         ("GET", "/", door.public(entering.start)),
         ("GET", "/enter/{code}", door.public(entering.ask)),
@@ -101,10 +110,14 @@ def build_console(
         ("GET", "/consent/{transfer}/{act}", door.page(consent.ask)),
         ("POST", "/consent/{transfer}/{act}", door.act(consent.act)),
         *_policy_routes(governance, pages=pages, door=door, edge=edge),
+        ("GET", "/audit", door.page(audit.page)),
+        ("GET", "/audit/report", door.page(audit.report)),
+        ("GET", "/audit/{index}", door.page(audit.entry)),
     )
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for method, path, endpoint in routes:
         app.router.add_route(path, endpoint, methods=[method])
+    app.router.routes.append(log_route(door, log_folder))
     app.mount("/static", _Static(directory=STATIC))
     app.add_exception_handler(HTTPException, _no_route(door))
     return Shield(app, place.url)

@@ -11,6 +11,7 @@ from server.console.entrance import Entrance
 from server.console.hub import Hub
 from server.console.link_route import link_route
 from server.console.place import Place
+from server.console.telling import Teller
 from server.edge import Edge
 from server.governance import Governance
 from server.serving import Serving, bind, serve_app
@@ -50,12 +51,14 @@ def serve_console(
     key: Path,
     log_folder: Path,
     edge: Edge,
+    teller: Teller | None = None,
 ) -> Console:
     """Serve the console; returns once its port answers.
 
     Args:
         place: where, and at what address browsers find it.
         certificate, key: PEM files, for a place with TLS.
+        teller: tells of the log's entries; None shows them as they stand.
 
     Raises:
         ServerError: the port is taken, or the service did not start.
@@ -65,7 +68,13 @@ def serve_console(
     entrance, hub = Entrance(edge), Hub()
     governance.listen(hub.on_applied)
     app = build_console(
-        governance, entrance=entrance, hub=hub, place=bound, log_folder=log_folder, edge=edge
+        governance,
+        entrance=entrance,
+        hub=hub,
+        place=bound,
+        log_folder=log_folder,
+        edge=edge,
+        teller=teller,
     )
     serving = serve_app(
         app,

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
+from server.console.words_audit_chinese import AUDIT_CHINESE
+from server.console.words_audit_english import AUDIT_ENGLISH
 from server.console.words_chinese import CHINESE
 from server.console.words_english import ENGLISH
 from server.console.words_live_chinese import LIVE_CHINESE
@@ -22,8 +24,8 @@ TAGS: Final[Mapping[Language, str]] = MappingProxyType({"en": "en", "zh": "zh-Ha
 NAMES: Final[Mapping[Language, str]] = MappingProxyType({"en": "English", "zh": "中文"})
 PARTS: Final[Mapping[Language, tuple[Mapping[str, str], ...]]] = MappingProxyType(
     {
-        "en": (ENGLISH, LIVE_ENGLISH, POLICIES_ENGLISH, SIGNIN_ENGLISH),
-        "zh": (CHINESE, LIVE_CHINESE, POLICIES_CHINESE, SIGNIN_CHINESE),
+        "en": (ENGLISH, AUDIT_ENGLISH, LIVE_ENGLISH, POLICIES_ENGLISH, SIGNIN_ENGLISH),
+        "zh": (CHINESE, AUDIT_CHINESE, LIVE_CHINESE, POLICIES_CHINESE, SIGNIN_CHINESE),
     }
 )
 """Each language's tables, in the same order; no key stands in two of them."""
@@ -44,6 +46,14 @@ class Words:
     def __call__(self, key: str, **values: object) -> str:
         """The words; KeyError for a key that no table has."""
         return self._table[key].format(**values)
+
+    def beginning(self, prefix: str) -> dict[str, str]:
+        """All words whose keys begin like this, by the rest of the key, with their places open."""
+        return {
+            key.removeprefix(prefix): text
+            for key, text in self._table.items()
+            if key.startswith(prefix)
+        }
 
     def either(self, key: str, other: str) -> str:
         """The words of a key that may be unknown; `other` if it is."""

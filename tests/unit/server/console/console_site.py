@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 from server_site import CONSUMER, OPERATOR, SPACE, Site
 
+from commands.console_teller import ConsoleTeller
 from server.console.advance import NONE, InAdvance
 from server.console.door import AUDITOR
 from server.console.place import parse_place
@@ -61,6 +62,7 @@ def console_over(site: Site, port: int = 0) -> Iterator[Bench]:
         key=keys / "tls.key",
         log_folder=site.space.log_folder,
         edge=Edge(clock=lambda: site.now, random_bytes=site.random_bytes),
+        teller=ConsoleTeller(site.space.card.log_key),
     )
     bench = Bench(site, console)
     yield bench
