@@ -104,6 +104,11 @@ class Entrance:
         """Who holds a cookie with this secret."""
         return self._sessions.get(secret) if secret else None
 
+    @property
+    def signed_in(self) -> int:
+        """How many sessions there are, with those that ended since somebody last came."""
+        return len(self._sessions)
+
     def sign_out(self, secret: str) -> None:
         """End a session; nothing happens without one."""
         self._sessions.take(secret)
