@@ -55,6 +55,8 @@ class NodeConfig(Document):
         space: as governance handed it out at enrolment.
         poll_ms: pause between two questions for messages, milliseconds.
         enrolled: when.
+        restored: when the folder was made again from a backup; permits that were issued before it
+            are refused, since the backup cannot tell which of them were used.
     """
 
     version: Version
@@ -63,6 +65,7 @@ class NodeConfig(Document):
     space: SpaceCard
     poll_ms: Annotated[int, Field(ge=10, le=60_000)] = DEFAULT_POLL_MS
     enrolled: Instant
+    restored: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
     6.1  the envelope is a permit, signed with the space's permit key
     6.2  it is for this space, this Flower run, this node, this app, this config, this model
-    6.3  it is valid now, and was never used here
+    6.3  it is valid now, and was never used here; a node that was restored from a backup does not
+         know what it used until then, so that permits from before count as used
     6.4  its body was logged before it was signed: inclusion proof and signed checkpoint
     6.5  that checkpoint and the last one seen are of one log: the log was not forked; and it is
          cosigned as the owner's witness policy demands
@@ -87,6 +88,7 @@ class GateKeys:
         environment: what confines apps here, as measured (`executionEnvironment`); "" if unknown.
         policy: whose cosignatures a permit's checkpoint must carry; nobody's by default.
         former: ids of receipt keys that the node replaced; none of them is good any more.
+        restored: when the node's folder was made again from a backup; None if it never was.
     """
 
     space: str
@@ -98,12 +100,14 @@ class GateKeys:
     environment: str = ""
     policy: Policy = UNWITNESSED
     former: frozenset[str] = frozenset()
+    restored: datetime | None = None
 
     @classmethod
     def of(
         cls, identity: NodeIdentity, *, environment: str = "", policy: Policy = UNWITNESSED
     ) -> GateKeys:
         """The part of an identity that the gate needs: no private key."""
+        restored = identity.config.restored
         return cls(
             space=identity.config.space.name,
             participant=identity.participant,
@@ -114,6 +118,7 @@ class GateKeys:
             environment=environment,
             policy=policy,
             former=frozenset(sha256_hex(bytes.fromhex(key)) for key in identity.keys.former),
+            restored=parse_instant(restored) if restored is not None else None,
         )
 
 
@@ -163,7 +168,7 @@ def check_permit(
     permit = _open(envelope, keys)  # 6.1
     body = permit.body
     member = _check_binding(body, facts, keys)  # 6.2
-    _check_time(body, now)  # 6.3
+    _check_time(body, now, keys.restored)  # 6.3
     if view.permit_used(body.id):
         raise refused("permit-replayed", f"permit {body.id} was used on this node before")
     seen = check_logged(permit, space=keys.space, space_log=keys.space_log)  # 6.4
@@ -228,7 +233,7 @@ def _check_equal(pairs: Sequence[tuple[RefusalCode, str, str, str]]) -> None:
             raise refused(code, f"the permit is for {what} {permitted}; what came is {came}")
 
 
-def _check_time(body: PermitBody, now: datetime) -> None:
+def _check_time(body: PermitBody, now: datetime, restored: datetime | None) -> None:
     try:
         issued, expires = parse_instant(body.issued), parse_instant(body.expires)
     except DocumentError as error:
@@ -243,6 +248,12 @@ def _check_time(body: PermitBody, now: datetime) -> None:
         raise refused(
             "permit-expired",
             f"the permit expired at {body.expires}; this node's clock says {instant(now)}",
+        )
+    if restored is not None and issued <= restored + CLOCK_SKEW:
+        raise refused(
+            "permit-replayed",
+            f"permit {body.id} was issued at {body.issued}; this node was restored from a backup "
+            f"at {instant(restored)} and cannot know whether it was used before: it counts as used",
         )
 
 

@@ -22,6 +22,7 @@ from commands.children import port_answers
 from commands.console_link import node_link
 from commands.errors import CommandFailed
 from commands.logs import LogFormat, LogFormatOption, configure_logs
+from commands.node_backup import backup, restore
 from commands.node_certificate import own_certificate, renew, space_certificates
 from commands.node_consent import cli as consent_cli
 from commands.node_disclosures import disclosures, erase
@@ -43,6 +44,8 @@ cli.command("erase")(erase)
 cli.add_typer(consent_cli, name="consent")
 cli.command("renew")(renew)
 cli.command("rotate")(rotate)
+cli.command("backup")(backup)
+cli.command("restore")(restore)
 cli.command("console-link")(node_link)
 
 NodeFolder = Annotated[Path, typer.Option("--node", envvar="TDS_NODE", help="The node's folder.")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import logging
 import os
 import secrets
@@ -9,7 +11,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,9 +25,13 @@ from commands.space_people import SpaceFolder
 from server.console.place import parse_place
 from server.edge import Edge
 from server.exchange import FlowerSuperLink
+from server.observing import Observers
 from server.second_key import CedarKey
 from server.service import serve as serve_governance
 from server.space import Space, load_space
+
+if TYPE_CHECKING:
+    from commands.serve_metrics import Measured
 
 LOGGER = logging.getLogger(__name__)
 
@@ -80,6 +86,14 @@ def serve(
             "port, https://HOST:PORT from other machines."
         ),
     ] = "",
+    metrics: Annotated[
+        str,
+        typer.Option(
+            envvar="TDS_METRICS",
+            help="HOST:PORT where Prometheus finds /metrics, such as 127.0.0.1:9465; nowhere if "
+            "left out. Plain HTTP without a sign-in.",
+        ),
+    ] = "",
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
@@ -99,6 +113,7 @@ def serve(
             start_superlink(children, loaded, database=None if in_memory else kept)
         control = FlowerSuperLink(address=superlink or card.superlink, ca_pem=card.ca_pem.encode())
         stack.callback(control.close)
+        measured = measured_at(metrics)
         running = serve_governance(
             loaded,
             superlink=control,
@@ -109,8 +124,10 @@ def serve(
             governance_listen=bound(listen, card.governance),
             enrolment_listen=bound(listen, card.enrolment),
             contracts_listen=bound(listen, card.contracts),
+            observer=Observers([measured.observer] if measured else []),
         )
         stack.callback(running.stop)
+        figures = measured.serve(stack, running) if measured else ""
         forgotten = running.governance.enrolment.register_again()
         if forgotten:
             say(f"the SuperLink did not know {forgotten} enrolled nodes; it does now")
@@ -121,10 +138,28 @@ def serve(
             f"enrolment {card.enrolment}, SuperLink {card.superlink}"
             + (f", contracts https://{card.contracts}" if card.contracts else "")
             + (f", console {running.console_url}" if running.console_url else "")
+            + (f", metrics {figures}" if figures else "")
         )
         while True:
             time.sleep(0.5)
             children.check()
+
+
+def measured_at(address: str) -> Measured | None:
+    """The figures, if they are asked for.
+
+    Raises:
+        CommandFailed: they are, and prometheus-client is not installed.
+    """
+    if not address:
+        return None
+    if importlib.util.find_spec("prometheus_client") is None:
+        raise CommandFailed(
+            "--metrics: expected prometheus-client, got none; install tdspace[metrics]"
+        )
+    module: Any = importlib.import_module("commands.serve_metrics")
+    measured: Measured = module.Measured(address)
+    return measured
 
 
 def bound(listen: str, address: str | None) -> str | None:

@@ -13,6 +13,7 @@ from commands.console_link import space_link
 from commands.consumer_join import join_as_consumer
 from commands.errors import BadInput
 from commands.output import JsonFlag, print_columns, print_json, print_table, say
+from commands.space_backup import backup, restore
 from commands.space_people import SpaceFolder, auditor_cli, erase, participants
 from commands.space_renew import renew
 from commands.space_witness import witness_policy
@@ -28,6 +29,8 @@ cli = typer.Typer(no_args_is_help=True, help="Make or show a space; invite enter
 cli.command("participants")(participants)
 cli.command("erase")(erase)
 cli.command("renew")(renew)
+cli.command("backup")(backup)
+cli.command("restore")(restore)
 cli.add_typer(auditor_cli, name="auditor")
 
 

@@ -35,6 +35,7 @@ from server.errors import BadInput, SpaceError, Unavailable
 from server.external_witness import ExternalWitness, ask_witnesses
 from server.journal import Journal, Listener, TransparencyLog
 from server.laws import Texts, adopt, read_laws
+from server.observing import NOBODY, Observer
 from server.pki import Authority, Identity
 from server.queries import agreements
 from server.receipts import Receipts
@@ -80,6 +81,7 @@ class Governance:
         consumer_key: that consumer's key for statements; None if it has none.
         second_key: an engine that has to permit every round as well.
         witness_policy: reads whose cosignatures a permit's checkpoint must carry.
+        observer: told of appends and of each entry from when governance is ready.
 
     Raises:
         SpaceError: the card's log key, or a witness's URL.
@@ -108,11 +110,17 @@ class Governance:
         consumer_key: str | None = None,
         second_key: SecondKey | None = None,
         witness_policy: Callable[[], Policy] = Policy,
+        observer: Observer = NOBODY,
     ) -> None:
         self.card = card
         self._withdrawals = Withdrawals()
         self._listeners: list[Listener] = [self._withdrawals.on_applied]
-        journal = Journal(log=log, registry=registry, on_applied=self._on_applied)
+        journal = Journal(
+            log=log,
+            registry=registry,
+            on_applied=self._on_applied,
+            appending=observer.append,
+        )
         self._journal = journal
         self._edge = edge
         _start(
@@ -184,6 +192,21 @@ class Governance:
             laws=self.baseline.laws,
             edge=edge,
         )
+        self.listen(observer.on_applied)
+
+    @property
+    def log_size(self) -> int:
+        """Number of the log's entries."""
+        return self._journal.log.size
+
+    def cosignatures(self) -> int:
+        """How many signatures by others than the log itself the newest checkpoint carries."""
+        _, _, signatures = self.checkpoint().partition("\n\n")
+        return max(0, len(signatures.splitlines()) - 1)
+
+    def watchers(self) -> tuple[int, int]:
+        """How many watch withdrawals, and how many watch checkpoints."""
+        return self._withdrawals.watching, len(self._cosigning.watching())
 
     def listen(self, listener: Listener) -> None:
         """Tell this listener, too, of each entry once its effects are durable (`Journal`)."""
@@ -320,7 +343,12 @@ class OpenGovernance:
 
 
 def open_governance(
-    space: Space, *, superlink: SuperLink, edge: Edge, second_key: SecondKey | None = None
+    space: Space,
+    *,
+    superlink: SuperLink,
+    edge: Edge,
+    second_key: SecondKey | None = None,
+    observer: Observer = NOBODY,
 ) -> OpenGovernance:
     """Governance over a space's folder; when this returns, the registry shows all of the log.
 
@@ -360,6 +388,7 @@ def open_governance(
             consumer_key=space.config.consumer_key,
             second_key=second_key,
             witness_policy=space.witness_policy,
+            observer=observer,
         )
         stack.callback(governance.stop_watching)
         for external in governance.ask_witnesses(policy):

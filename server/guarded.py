@@ -25,6 +25,7 @@ from server.errors import (
     Unavailable,
 )
 from server.governance import Governance
+from server.observing import admitted as note_admitted
 from server.pki import Identity, parse_identity
 
 Answer = TypeVar("Answer")
@@ -56,6 +57,7 @@ class Guarded:
         def admitted() -> Answer:
             caller = _caller(context)
             self._governance.admit(caller, rpc)
+            note_admitted(caller.participant)
             return work(caller)
 
         return guarded(context, rpc, admitted)

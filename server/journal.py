@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import chain
 from typing import Final, Protocol, TypeVar
@@ -66,14 +66,21 @@ class Journal:
         registry: its projection.
         on_applied: told index, type and bytes of each entry once its effects are durable; it
             runs under the lock.
+        appending: what is around each append; told how many entries it has.
     """
 
     def __init__(
-        self, *, log: TransparencyLog, registry: Registry, on_applied: Listener | None = None
+        self,
+        *,
+        log: TransparencyLog,
+        registry: Registry,
+        on_applied: Listener | None = None,
+        appending: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         self.log = log
         self._registry = registry
         self._on_applied = on_applied
+        self._appending = appending
         self._lock = threading.RLock()
         self._settled = True
         self._applied = 0
@@ -144,7 +151,8 @@ class Journal:
         lines = [log_lines(entry) for entry in entries]
         self._settled = False
         try:
-            appended = self.log.append(list(chain.from_iterable(lines)), idempotency_key=key)
+            with self._appending(len(entries)):
+                appended = self.log.append(list(chain.from_iterable(lines)), idempotency_key=key)
         except (LogUnavailable, LogDamaged) as error:
             raise Unavailable(f"nothing was decided: {error}") from error
         except LedgerError as error:

@@ -24,10 +24,12 @@ from server.dsp.endpoint import Endpoint, serve_contracts
 from server.edge import Edge
 from server.errors import ServerError
 from server.governance import Governance, OpenGovernance, open_governance
+from server.observing import NOBODY, Observer
 from server.second_key import SecondKey
 from server.servicers import EnrolmentService, GovernanceService
 from server.space import Space
 from server.superlink import SuperLink
+from server.watched_calls import WatchedCalls
 from server.withdrawals import MAX_WATCHERS
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
@@ -45,6 +47,7 @@ class Running:
         governance: the core, for whoever serves in the same process.
         governance_port, enrolment_port: what was bound (the ones asked for, unless 0).
         contracts_port: likewise; None where the space has no such endpoint.
+        console: its pages; None without.
         console_url: what to visit; "" without a console.
     """
 
@@ -64,7 +67,7 @@ class Running:
         self.contracts_port = endpoint.port if endpoint is not None else None
         self._endpoint = endpoint
         self.console_url = console.url if console is not None else ""
-        self._console = console
+        self.console = console
         self._servers = servers
         self._health = health_servicer
 
@@ -72,7 +75,7 @@ class Running:
         """Take no new calls, let running ones end for `grace_s` seconds, then close log and
         registry. Safe to call again."""
         self._health.enter_graceful_shutdown()
-        for edge in (self._console, self._endpoint):
+        for edge in (self.console, self._endpoint):
             if edge is not None:
                 edge.stop()
         self.governance.stop_watching()
@@ -93,6 +96,7 @@ def serve(
     second_key: SecondKey | None = None,
     console: Place | None = None,
     teller: Teller | None = None,
+    observer: Observer = NOBODY,
 ) -> Running:
     """Open the space's governance and serve it; returns once its ports answer.
 
@@ -102,6 +106,7 @@ def serve(
         second_key: an engine that has to permit every round as well; off by default.
         console: where the console is served; its links are made at the endpoint of the contracts.
         teller: tells of the log's entries in the console.
+        observer: told of each call, each append and each entry.
 
     Raises:
         ServerError: a port is taken, a console without that endpoint, or as `open_governance`.
@@ -109,12 +114,15 @@ def serve(
     """
     tls = space.governance_tls()
     ca = space.card.ca_pem.encode()
-    opened = open_governance(space, superlink=superlink, edge=edge, second_key=second_key)
+    opened = open_governance(
+        space, superlink=superlink, edge=edge, second_key=second_key, observer=observer
+    )
     pages: Console | None = None
     try:
         checker = health.HealthServicer()
-        governed = _governance_server(opened.governance, checker)
-        enrolling = _server(_ENROLMENTS, MAX_ENROLMENT_BYTES)
+        watched = WatchedCalls(observer)
+        governed = _governance_server(opened.governance, checker, watched)
+        enrolling = _server(_ENROLMENTS, MAX_ENROLMENT_BYTES, watched)
         enrolment = EnrolmentService(opened.governance)
         add_EnrolmentServicer_to_server(enrolment, enrolling)  # type: ignore[no-untyped-call]
         pair = [(tls.key, tls.certificate)]
@@ -192,8 +200,10 @@ def _contracts(
     )
 
 
-def _governance_server(governance: Governance, checker: health.HealthServicer) -> grpc.Server:
-    server = _server(_CALLS + MAX_WATCHERS + MAX_WITNESSES, MAX_MESSAGE_BYTES)
+def _governance_server(
+    governance: Governance, checker: health.HealthServicer, watched: WatchedCalls
+) -> grpc.Server:
+    server = _server(_CALLS + MAX_WATCHERS + MAX_WITNESSES, MAX_MESSAGE_BYTES, watched)
     service = GovernanceService(governance)
     add_GovernanceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
@@ -206,7 +216,7 @@ def _governance_server(governance: Governance, checker: health.HealthServicer) -
     return server
 
 
-def _server(threads: int, max_bytes: int) -> grpc.Server:
+def _server(threads: int, max_bytes: int, watched: WatchedCalls) -> grpc.Server:
     options = (
         ("grpc.max_receive_message_length", max_bytes),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -216,7 +226,9 @@ def _server(threads: int, max_bytes: int) -> grpc.Server:
         ("grpc.keepalive_permit_without_calls", 1),
     )
     pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="governance")
-    return grpc.server(pool, options=options, maximum_concurrent_rpcs=4 * threads)
+    return grpc.server(
+        pool, interceptors=[watched], options=options, maximum_concurrent_rpcs=4 * threads
+    )
 
 
 def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials) -> int:

@@ -89,6 +89,12 @@ class Withdrawals:
             self._watchers[number] = watcher
             return watcher
 
+    @property
+    def watching(self) -> int:
+        """How many are there."""
+        with self._lock:
+            return len(self._watchers)
+
     def on_applied(self, index: int, kind: str, data: bytes) -> None:
         """The journal's listener."""
         if kind != "ConsentWithdrawn":

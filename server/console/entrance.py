@@ -139,6 +139,11 @@ class Entrance:
             return None
         return found
 
+    @property
+    def signed_in(self) -> int:
+        """How many sessions there are, with those that ended since somebody last came."""
+        return len(self._sessions)
+
     def sign_out(self, secret: str) -> None:
         """End a session; nothing happens without one."""
         self._sessions.take(secret)

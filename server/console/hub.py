@@ -87,6 +87,12 @@ class Hub:
         for one in woken:
             one.wake()
 
+    @property
+    def pages(self) -> int:
+        """How many watch."""
+        with self._lock:
+            return len(self._watchers)
+
     def version(self, run: str) -> int:
         """Grows with each entry about the run; -1 before the first since the start."""
         with self._lock:

@@ -37,6 +37,10 @@ class Console:
         self._hub = hub
         self._serving = serving
 
+    def open_pages(self) -> int:
+        """How many pages follow a run now."""
+        return self._hub.pages
+
     def stop(self) -> None:
         """End the pages that follow a run, then the service. Safe to call again."""
         self._hub.close()

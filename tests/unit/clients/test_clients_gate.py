@@ -331,6 +331,30 @@ def test_a_used_permit_is_refused() -> None:
     assert world.refusal(permit) == "permit-replayed"
 
 
+@pytest.mark.parametrize(
+    ("restored", "refused"),
+    [
+        (NOW - HOUR, False),
+        (NOW - timedelta(seconds=6), False),
+        (NOW - timedelta(seconds=5), True),  # governance's clock may be as far ahead
+        (NOW, True),
+        (NOW + HOUR, True),
+    ],
+)
+def test_a_restored_node_counts_permits_from_before_as_used(
+    restored: datetime, refused: bool
+) -> None:
+    world = World()
+    world.keys = replace(KEYS, restored=restored)
+    permit = world.permit()
+    if refused:
+        with pytest.raises(GateRefused, match="cannot know whether it was used") as caught:
+            world.check(permit)
+        assert caught.value.refusal.code == "permit-replayed"
+    else:
+        assert world.check(permit).permit.body.round == 3
+
+
 def test_a_permit_of_another_round_than_was_logged_is_refused() -> None:
     world = World()
     place = world.log(body())
