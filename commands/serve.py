@@ -9,9 +9,10 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -24,6 +25,7 @@ from commands.output import say
 from commands.space_people import SpaceFolder
 from server.console.place import parse_place
 from server.edge import Edge
+from server.errors import SuperLinkUnavailable
 from server.exchange import FlowerSuperLink
 from server.observing import Observers
 from server.second_key import CedarKey
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from commands.serve_metrics import Measured
 
 LOGGER = logging.getLogger(__name__)
+
+SUPERLINK_WAIT_S: Final = 300.0
+_RETRY_S: Final = 0.5
 
 FLOWER_ENV = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
@@ -128,7 +133,8 @@ def serve(
         )
         stack.callback(running.stop)
         figures = measured.serve(stack, running) if measured else ""
-        forgotten = running.governance.enrolment.register_again()
+        again = running.governance.enrolment.register_again
+        forgotten = once_it_answers(again, wait_s=SUPERLINK_WAIT_S if superlink else 0.0)
         if forgotten:
             say(f"the SuperLink did not know {forgotten} enrolled nodes; it does now")
         if not superlink:
@@ -160,6 +166,23 @@ def measured_at(address: str) -> Measured | None:
     module: Any = importlib.import_module("commands.serve_metrics")
     measured: Measured = module.Measured(address)
     return measured
+
+
+def once_it_answers(ask: Callable[[], int], *, wait_s: float) -> int:
+    """What the SuperLink answers; asked again until it does, for `wait_s` seconds at most.
+
+    Raises:
+        SuperLinkUnavailable: it did not.
+    """
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            return ask()
+        except SuperLinkUnavailable as problem:
+            if time.monotonic() >= end:
+                raise
+            LOGGER.info("waiting for the SuperLink: %s", problem)
+            time.sleep(_RETRY_S)
 
 
 def bound(listen: str, address: str | None) -> str | None:

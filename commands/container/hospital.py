@@ -15,6 +15,7 @@ from typing import Final
 from clients.files import replace_file
 from clients.identity import load_identity
 from clients.owner import open_owner
+from commands.container.apart import apart
 from commands.container.node import become_node, enrolled
 from commands.contract_draft import draft_offer
 from commands.errors import BadInput
@@ -31,10 +32,8 @@ READY: Final = "offered"
 
 
 def prepare(node: Path, hospital: Hospital) -> None:
-    """The node's product is registered and offered, and the app approved."""
-    ready = node / READY
-    if ready.exists():
-        return
+    """The node is enrolled, its product registered and offered, and the app approved."""
+    enrolled(node, join=JOIN, region=hospital.region)
     participant = load_identity(node).participant
     data = node.parent / "data"
     product = write_hospital(data, hospital, split_data(), participant=participant)
@@ -49,7 +48,7 @@ def prepare(node: Path, hospital: Hospital) -> None:
         app = owner.approve_app(BUNDLE.read_bytes())
     publish_offer(offer, node, registered.id, auto_agree=True)
     say(f"registered {registered.id}, approved app {app}")
-    replace_file(ready, b"")
+    replace_file(node / READY, b"")
 
 
 def main() -> None:
@@ -60,8 +59,8 @@ def main() -> None:
         known = ", ".join(one.name for one in ENTERPRISES)
         raise BadInput(f"{name!r}: expected one of {known}")
     node = Path(os.environ["TDS_NODE"])
-    enrolled(node, join=JOIN, region=found[0].region)
-    prepare(node, found[0])
+    if not (node / READY).exists():
+        apart(lambda: prepare(node, found[0]))
     become_node()
 
 

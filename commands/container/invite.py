@@ -6,7 +6,9 @@ bundle of the registered app, for the enterprise to look at. What is there alrea
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Final
 
 from clients.appbundle import build_bundle
 from clients.files import replace_file
@@ -14,11 +16,14 @@ from commands.container.hospital import ENTERPRISES
 from commands.demo import APP
 from commands.output import say
 from policies.canonical import sha256_hex
+from server.errors import GovernanceUnavailable
 from server.files import write_secret
 from server.governance_client import GovernanceClient
 from server.space import load_space
 
 VALID_S = 30 * 24 * 3600
+WAIT_S: Final = 300.0
+RETRY_S: Final = 0.3
 
 
 def invite(root: Path) -> None:
@@ -50,5 +55,18 @@ def invite(root: Path) -> None:
     assert app == sha256_hex(bundle)
 
 
+def main() -> None:
+    """Entry point: waits for governance, which starts beside it."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            invite(Path("/"))
+            return
+        except GovernanceUnavailable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(RETRY_S)
+
+
 if __name__ == "__main__":
-    invite(Path("/"))
+    main()

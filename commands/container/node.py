@@ -2,7 +2,8 @@
 
 `python -m commands.container.node --join FILE --region CODE`; TDS_NODE names the node's folder, in
 a volume of its own, and TDS_HEALTH and the like are `tds node run`'s. Keys are made there and
-leave it never.
+leave it never. What needs them to enrol is done in a fork, so that the node's process begins
+without them, as it does elsewhere.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import NoReturn
 from clients.enrol import enrol
 from clients.errors import GovernanceUnavailable
 from clients.folder import NodePaths
+from commands.container.apart import apart
+from commands.main import main as tds
 from commands.output import say
 
 RETRY_S = 2.0
@@ -46,8 +49,10 @@ def enrolled(node: Path, *, join: Path, region: str) -> None:
 
 
 def become_node() -> NoReturn:
-    """`tds node run` in place of this process, whose memory held keys; the environment says how."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "commands", "node", "run"])  # noqa: S606
+    """`tds node run` in this process, which holds no key yet; the environment says how."""
+    sys.argv = ["tds", "node", "run"]
+    tds()
+    raise AssertionError("`tds` ends its process")
 
 
 def main() -> None:
@@ -56,7 +61,9 @@ def main() -> None:
     parser.add_argument("--join", type=Path, required=True)
     parser.add_argument("--region", required=True)
     asked = parser.parse_args()
-    enrolled(Path(os.environ["TDS_NODE"]), join=asked.join, region=asked.region)
+    node = Path(os.environ["TDS_NODE"])
+    if not NodePaths(node).config.exists():
+        apart(lambda: enrolled(node, join=asked.join, region=asked.region))
     become_node()
 
 

@@ -29,8 +29,11 @@ NAMES: Final = ("proxy", "superlink", "governance")
 SECRET: Final = "superexec.secret"  # noqa: S105 a file's name
 
 
-def provide(root: Path, *, name: str, region: str) -> Space:
+def provide(root: Path, *, name: str, region: str, log_database: str = "") -> Space:
     """The space in `root/space/space`, made if it is not there, and all parts of it.
+
+    Args:
+        log_database: as `tds space init` takes it; counts only where the space is made.
 
     Raises:
         SpaceError: it cannot be made, or what is there is not whole.
@@ -50,6 +53,7 @@ def provide(root: Path, *, name: str, region: str) -> Space:
             now=now(),
             region=region,
             sector="health",
+            log_database=log_database,
         )
     front = issue_server(space.authority(), ["proxy"], now=now())
     own = space.superlink_folder
@@ -89,7 +93,12 @@ def _part(folder: Path, *, public: Mapping[str, bytes], secret: Mapping[str, byt
 def main() -> None:
     """Entry point."""
     name = os.environ.get("TDS_SPACE_NAME", "tdspace.example/oncology")
-    space = provide(Path("/"), name=name, region=os.environ.get("TDS_REGION", "CN-GD"))
+    space = provide(
+        Path("/"),
+        name=name,
+        region=os.environ.get("TDS_REGION", "CN-GD"),
+        log_database=os.environ.get("TDS_LOG_DATABASE", ""),
+    )
     say(f"space {space.card.name}; the key of its log: {space.card.log_key}")
 
 

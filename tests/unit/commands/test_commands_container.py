@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +15,11 @@ import pytest
 
 from clients.errors import GovernanceUnavailable
 from commands import serve
-from commands.container import hospital, node, provision
+from commands.container import auditor, hospital, invite, node, once, provision, reload
+from commands.container.apart import apart
 from commands.executor import arguments
+from server.errors import GovernanceUnavailable as NoGovernance
+from server.errors import SuperLinkUnavailable
 from server.space import load_space
 
 VOLUMES = ("space", "superlink", "front", "consumer", "public")
@@ -139,3 +147,154 @@ def test_the_executor_of_a_space(desk: Path) -> None:
 )
 def test_where_governance_listens(listen: str, address: str | None, bound: str | None) -> None:
     assert serve.bound(listen, address) == bound
+
+
+def test_governance_waits_for_a_superlink_that_starts_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def ask() -> int:
+        asked.append(1)
+        if len(asked) < 3:
+            raise SuperLinkUnavailable("nobody answers")
+        return 7
+
+    monkeypatch.setattr(serve.time, "sleep", lambda _seconds: None)
+    assert serve.once_it_answers(ask, wait_s=60.0) == 7
+    asked.clear()
+    with pytest.raises(SuperLinkUnavailable):
+        serve.once_it_answers(ask, wait_s=0.0)
+
+
+def test_invitations_wait_for_governance(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def invited(root: Path) -> None:
+        asked.append(root)
+        if len(asked) < 3:
+            raise NoGovernance("nobody answers")
+
+    monkeypatch.setattr(invite, "invite", invited)
+    monkeypatch.setattr(invite.time, "sleep", lambda _seconds: None)
+    invite.main()
+    assert asked == [Path("/")] * 3
+    monkeypatch.setattr(invite, "WAIT_S", -1.0)
+    asked.clear()
+    with pytest.raises(NoGovernance):
+        invite.main()
+
+
+def test_the_log_can_be_on_postgresql_from_the_first_start(root: Path) -> None:
+    url = "postgresql+psycopg://tds@/tdslog?host=/socket"
+    space = provision.provide(root, name="tests.example/c", region="CN-GD", log_database=url)
+    assert load_space(space.folder).log_database == url
+
+
+def test_what_is_done_once_is_done_until_its_files_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[str] = []
+    monkeypatch.setattr(once.runpy, "run_module", lambda name, **_: began.append(name))
+    files = [str(tmp_path / "a"), str(tmp_path / "b")]
+    Path(files[0]).touch()
+    once.main("provision", files)
+    assert began == ["commands.container.provision"]
+    Path(files[1]).touch()
+    once.main("provision", files)
+    assert len(began) == 1
+
+
+def test_what_is_done_apart_is_not_in_this_process(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    apart(lambda: void(told.write_text(str(os.getpid()))))
+    assert int(told.read_text()) != os.getpid()
+    with pytest.raises(SystemExit) as ended:
+        apart(lambda: sys.exit(3))
+    assert ended.value.code == 1
+
+
+def void(_value: object) -> None:
+    """For a lambda that returns nothing."""
+
+
+LOG = ["https://proxy:9446/log", "--ca", "/public/ca.crt", "--key", "/public/log.key"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ([], ["audit", "verify", *LOG]),
+        (["verify"], ["audit", "verify", *LOG]),
+        (["replay", "--json"], ["audit", "replay", *LOG, "--json"]),
+        (["explain", "12"], ["audit", "explain", *LOG, "12"]),
+        (["verify", "--help"], ["audit", "verify", "--help"]),
+        (["keygen", "--help"], ["audit", "keygen", "--help"]),
+        (["--help"], ["audit", "--help"]),
+    ],
+)
+def test_words_after_auditor_are_a_verb_of_audit(asked: list[str], words: list[str]) -> None:
+    assert auditor.words(asked) == words
+
+
+def test_a_report_goes_to_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    fake = "import sys; words = sys.argv[1:]; print('wrote it'); "
+    fake += "open(words[words.index('--out') + 1], 'w').write('<p>'); sys.exit(4)"
+    monkeypatch.setattr(auditor, "words", lambda asked: ["-c", fake, *asked])
+    monkeypatch.setattr(auditor, "RUN", [sys.executable])
+    assert auditor.main(["report"]) == 4
+    said = capfdbinary.readouterr()
+    assert (said.out, said.err) == (b"<p>", b"wrote it\n")
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20.0
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_change_of_the_code_starts_a_service_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, told = tmp_path / "code", tmp_path / "told"
+    (code / "server").mkdir(parents=True)
+    source = code / "server/loop.py"
+    source.write_text("")
+    told.touch()
+    words = ["bash", "-c", f"echo began >> {told}; exec sleep 60"]
+    stopped = threading.Event()
+    sleep = time.sleep
+
+    def look(seconds: float) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        sleep(seconds)
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            reload.reload(words, code=code, look_s=0.02, pause=look)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        _until(lambda: told.read_text().count("began") == 1)
+        source.write_text("changed = True")
+        _until(lambda: told.read_text().count("began") == 2)
+    finally:
+        stopped.set()
+        thread.join(20.0)
+    assert not thread.is_alive()
+
+
+def test_only_code_counts_as_a_change(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    page, other = tmp_path / "server/page.html", tmp_path / "server/page.pyc"
+    page.touch()
+    before = reload.seen(tmp_path)
+    other.touch()
+    assert reload.difference(before, reload.seen(tmp_path)) == []
+    page.unlink()
+    assert reload.difference(before, reload.seen(tmp_path)) == [page]
