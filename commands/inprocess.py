@@ -7,7 +7,7 @@ and log are those that the network would meet; only the transport is missing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NoReturn, TypeVar
 
@@ -49,6 +49,10 @@ class LocalSuperLink:
 
     def stop_run(self, flower_run: str) -> None:
         """Nothing runs by itself here."""
+
+    def ended(self, flower_runs: Collection[str]) -> dict[str, str]:
+        """The one run ends with the simulation."""
+        return {}
 
     def register_node(self, public_key_pem: bytes, name: str) -> str:
         """The same key gives the same id."""

@@ -15,7 +15,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +24,11 @@ from typing import Final, Protocol, TypeVar
 
 import httpx
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.constant import Status
 from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
+    ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
@@ -86,6 +88,7 @@ LOGGER = logging.getLogger(__name__)
 
 _OBJECT_BACKOFF_S: Final = 0.02
 _OBJECTS_UNTIL: Final = ContextVar("objects-until", default=math.inf)  # time.monotonic()
+_UNKNOWN_RUN: Final = "Run ID not found"
 _ACQUIRE: Final = "/flwr.proto.Runtime/AcquireTask"
 
 Told = Mapping[str, bytes]
@@ -361,6 +364,27 @@ class FlowerSuperLink:
         """Stop a run; raises SuperLinkUnavailable."""
         self._call(self._client.StopRun, StopRunRequest(run_id=int(flower_run)))
 
+    def ended(self, flower_runs: Collection[str]) -> dict[str, str]:
+        """Those of these runs that are finished or unknown, and why; raises SuperLinkUnavailable.
+
+        A run whose ServerApp died is finished once its heartbeat is missing, after about a minute.
+        """
+        found = {}
+        for flower_run in flower_runs:
+            id = int(flower_run)
+            try:
+                status = self._client.ListRuns(ListRunsRequest(run_id=id)).run_dict[id].status
+            except httpx.HTTPStatusError as error:
+                if _UNKNOWN_RUN not in error.response.text:
+                    raise self._unavailable(error) from error
+                found[flower_run] = "the SuperLink does not know it"
+            except httpx.HTTPError as error:
+                raise self._unavailable(error) from error
+            else:
+                if status.status == Status.FINISHED:
+                    found[flower_run] = status.details or status.sub_status
+        return found
+
     def register_node(self, public_key_pem: bytes, name: str) -> str:
         """Register a node's Flower key; its node id, decimal. Registering again gives the same id.
 
@@ -394,15 +418,15 @@ class FlowerSuperLink:
     def _call(self, method: Callable[[Request], Response], request: Request) -> Response:
         try:
             return method(request)
-        except httpx.HTTPStatusError as error:
-            text = error.response.text[:300]
-            raise SuperLinkUnavailable(
-                f"SuperLink {self._address}: HTTP {error.response.status_code}: {text}"
-            ) from error
         except httpx.HTTPError as error:
-            raise SuperLinkUnavailable(
-                f"SuperLink {self._address}: no connection ({type(error).__name__}: {error})"
-            ) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: httpx.HTTPError) -> SuperLinkUnavailable:
+        if isinstance(error, httpx.HTTPStatusError):
+            text = f"HTTP {error.response.status_code}: {error.response.text[:300]}"
+        else:
+            text = f"no connection ({type(error).__name__}: {error})"
+        return SuperLinkUnavailable(f"SuperLink {self._address}: {text}")
 
 
 class ServerAppExecutor:

@@ -140,6 +140,37 @@ class Runs:
         self._stop_flower(row.flower_run)
         return self.get(caller, run_id)
 
+    def end_cut_off(self) -> list[str]:
+        """End, as FAILED, every run that Flower gave up while rounds of it were left; their ids.
+
+        A ServerApp says itself why it cannot go on; one that was killed, with its machine or
+        without, or that lost its patience with a governance that was away, says nothing. Whoever
+        waits for its run is told here, and may resume it.
+
+        Raises:
+            SuperLinkUnavailable: whether any did is not known.
+            Unavailable: the log cannot be written.
+        """
+        with self._journal.reading() as connection:
+            carried = {
+                row.flower_run: row.id
+                for row in queries.runs(connection)
+                if row.state not in ENDED and row.flower_run
+            }
+        given_up = self._superlink.ended(carried) if carried else {}
+        ended = []
+        for flower_run, why in given_up.items():
+            with self._submitting, self._journal.writing():
+                with self._journal.reading() as connection:
+                    row = queries.run_by_flower(connection, flower_run)
+                # It may have been closed, stopped or resumed since Flower was asked.
+                if row is None or row.state in ENDED:
+                    continue
+                reason = f"its ServerApp ended before its last round ({why[:MAX_REASON]})"
+                self._log_state(row, "FAILED", reason=reason)
+                ended.append(row.id)
+        return ended
+
     def find(self, caller: Identity, flower_run: str) -> RunView:
         """The run that this Flower run carries at present.
 
@@ -242,6 +273,12 @@ class Runs:
             return
         by = caller.participant
         state, reason = ("FAILED", "its app failed") if failed else ("STOPPED", f"stopped by {by}")
+        self._log_state(row, state, reason=reason, by=by, said=said)
+
+    def _log_state(
+        self, row: RunRow, state: str, *, reason: str, by: str = "", said: str = ""
+    ) -> None:
+        """The run's end, as `end_entry`; the journal's lock is held."""
         moment = instant(self._edge.clock())
         entries: list[bytes] = []
         with self._journal.reading() as connection:

@@ -25,6 +25,7 @@ from server.edge import Edge
 from server.errors import ServerError
 from server.governance import Governance, OpenGovernance, open_governance
 from server.observing import NOBODY, Observer
+from server.runwatch import RunWatch
 from server.second_key import SecondKey
 from server.servicers import EnrolmentService, GovernanceService
 from server.space import Space
@@ -70,6 +71,7 @@ class Running:
         self.console = console
         self._servers = servers
         self._health = health_servicer
+        self._watch = RunWatch(self.governance.runs)
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Take no new calls, let running ones end for `grace_s` seconds, then close log and
@@ -78,6 +80,7 @@ class Running:
         for edge in (self.console, self._endpoint):
             if edge is not None:
                 edge.stop()
+        self._watch.close()
         self.governance.stop_watching()
         for ended in [server.stop(grace_s) for server in self._servers]:
             ended.wait()

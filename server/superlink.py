@@ -6,7 +6,7 @@ believed beyond ids: permits and receipts are what counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from policies.runconfig import ConfigValue
@@ -21,6 +21,10 @@ class SuperLink(Protocol):
 
     def stop_run(self, flower_run: str) -> None:
         """Ask a run to end; returns also if it has ended or is unknown."""
+
+    def ended(self, flower_runs: Collection[str]) -> dict[str, str]:
+        """Those of these runs that go on no more, by id, with what is said of why; one that is
+        unknown is one of them."""
 
     def register_node(self, public_key_pem: bytes, name: str) -> str:
         """Let a node with this key (PEM, NIST EC) in; returns its node id in decimal.

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +77,7 @@ class FakeSuperLink:
     down: bool = False
     started: list[tuple[str, dict[str, ConfigValue]]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    given_up: dict[str, str] = field(default_factory=dict)
     nodes: dict[bytes, str] = field(default_factory=dict)
 
     def start_run(self, fab: bytes, overrides: Mapping[str, ConfigValue]) -> str:
@@ -87,6 +88,10 @@ class FakeSuperLink:
     def stop_run(self, flower_run: str) -> None:
         self._check()
         self.stopped.append(flower_run)
+
+    def ended(self, flower_runs: Collection[str]) -> dict[str, str]:
+        self._check()
+        return {one: why for one, why in self.given_up.items() if one in flower_runs}
 
     def register_node(self, public_key_pem: bytes, name: str) -> str:
         self._check()

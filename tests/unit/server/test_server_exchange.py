@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 import flwr
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.supercore.error.base import ApiErrorCode
+from flwr.supercore.error.catalog import API_ERROR_MAP
 from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
@@ -32,6 +34,7 @@ from policies.wire import (
     Refusal,
     Step,
 )
+from server import exchange
 from server.exchange import (
     Reply,
     Told,
@@ -214,6 +217,12 @@ def test_objects_are_waited_for_until_the_rounds_deadline(
     )  # fmt: skip
     assert time.monotonic() - began < deadline_s + 1.0
     assert len(asked) >= tries
+
+
+def test_a_run_that_flower_does_not_know_is_told_by_these_words() -> None:
+    assert API_ERROR_MAP[ApiErrorCode.RUN_ID_NOT_FOUND].public_message.startswith(
+        exchange._UNKNOWN_RUN
+    )
 
 
 def test_serverapps_start_with_the_arguments_we_pass() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from server.errors import (
 )
 from server.pki import Identity
 from server.runs import MAX_REASON
+from server.runwatch import RunWatch
 from server.withdrawals import MAX_WATCHERS, Withdrawals
 
 
@@ -436,6 +438,63 @@ def test_a_run_stops_without_the_superlink_too(site: Site) -> None:
     run = site.open_run()
     site.superlink.down = True
     assert site.governance.runs.stop(CONSUMER, run).row.state == "STOPPED"
+
+
+def test_a_run_that_flower_gave_up_ends_with_a_word_and_can_be_resumed(site: Site) -> None:
+    run, other = site.open_run(), site.open_run("run-2")
+    site.whole_round(run, "ask-1")
+    site.authorize(run, "ask-2")
+    assert site.governance.runs.end_cut_off() == []
+
+    [carried, goes_on] = [
+        site.governance.runs.get(CONSUMER, one).row.flower_run for one in (run, other)
+    ]
+    assert carried is not None and goes_on is not None
+    site.superlink.given_up[carried] = "No heartbeat"
+    assert site.governance.runs.end_cut_off() == [run]
+    failed = site.governance.runs.get(CONSUMER, run)
+    assert (failed.row.state, failed.row.closed_rounds) == ("FAILED", 1)
+    assert failed.row.reason == "its ServerApp ended before its last round (No heartbeat)"
+    told = [entry.type for entry in site.entries() if entry.type != "TransferStep"]
+    assert told[-2:] == ["RoundAbandoned", "RunEnded"]
+    assert site.governance.runs.get(CONSUMER, other).row.state == "RUNNING"
+    size = site.log.size
+    assert site.governance.runs.end_cut_off() == []
+    assert site.log.size == size
+
+    assert site.governance.runs.resume(CONSUMER, run).row.state == "RUNNING"
+    assert site.governance.runs.end_cut_off() == []
+
+
+def test_a_run_that_was_resumed_while_flower_was_asked_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = site.open_run()
+    carried = str(site.governance.runs.get(CONSUMER, run).row.flower_run)
+
+    def ended(_: object) -> dict[str, str]:
+        site.governance.runs.resume(CONSUMER, run)
+        return {carried: "No heartbeat"}
+
+    monkeypatch.setattr(site.superlink, "ended", ended)
+    assert site.governance.runs.end_cut_off() == []
+    assert site.governance.runs.get(CONSUMER, run).row.state == "RUNNING"
+
+
+def test_runs_are_watched_until_the_watch_is_closed(site: Site) -> None:
+    run = site.open_run()
+    site.superlink.down = True
+    watch = RunWatch(site.governance.runs, period_s=0.01)
+    time.sleep(0.05)  # it asks, in vain
+    carried = site.governance.runs.get(CONSUMER, run).row.flower_run
+    site.superlink.given_up[str(carried)] = "No heartbeat"
+    site.superlink.down = False
+    end = time.monotonic() + 10
+    while site.governance.runs.get(CONSUMER, run).row.state == "RUNNING":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    watch.close()
+    watch.close()
 
 
 def test_a_run_can_fail_and_be_resumed_from_its_last_closed_round(site: Site) -> None:
