@@ -59,6 +59,7 @@ from policies.wire import (
     REPLY_RECORD,
     ROUND_RECORD,
     STEP,
+    TRACE,
     UPDATE,
     Refusal,
     Step,
@@ -134,6 +135,7 @@ def send_round(
     deadline_s: float,
     poll_s: float,
     first_look_s: float = 0.0,
+    trace: str = "",
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Reply]:
@@ -146,11 +148,12 @@ def send_round(
         deadline_s: how long to wait in all; a silent node costs the round this much at most.
         poll_s: seconds between looks.
         first_look_s: how long to wait before the first look.
+        trace: a `traceparent` that goes along (`policies.tracing`); "" for none.
 
     Returns:
         One `Reply` for every node, in order of node id.
     """
-    content = _content({PERMIT: permit, MODEL: model})
+    content = _content({PERMIT: permit, MODEL: model, **_traced(trace)})
     return _exchange(
         grid,
         dict.fromkeys(node_ids, content),
@@ -176,6 +179,7 @@ def send_step(
     deadline_s: float,
     poll_s: float,
     first_look_s: float = 0.0,
+    trace: str = "",
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Reply]:
@@ -188,7 +192,7 @@ def send_step(
     contents: dict[tuple[tuple[str, bytes], ...], RecordDict] = {}
     for one in told.values():
         if _key(one) not in contents:
-            contents[_key(one)] = _content({PERMIT: permit, STEP: step, **one})
+            contents[_key(one)] = _content({PERMIT: permit, STEP: step, **one, **_traced(trace)})
     return _exchange(
         grid,
         {node: contents[_key(one)] for node, one in told.items()},
@@ -205,6 +209,11 @@ def send_step(
 
 def _key(told: Told) -> tuple[tuple[str, bytes], ...]:
     return tuple(sorted(told.items()))
+
+
+def _traced(trace: str) -> dict[str, str]:
+    """Left out where nobody traces: a message is then what it always was."""
+    return {TRACE: trace} if trace else {}
 
 
 def _content(values: Mapping[str, bytes | str]) -> RecordDict:
