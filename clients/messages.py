@@ -9,6 +9,7 @@ from typing import Final
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 
 from policies.pairwise_messages import MAX_MESSAGE_BYTES
+from policies.tracing import parse_traceparent
 from policies.wire import (
     ANSWER,
     MODEL,
@@ -19,6 +20,7 @@ from policies.wire import (
     ROUND_RECORD,
     STEP,
     TOLD,
+    TRACE,
     UPDATE,
     Refusal,
     Step,
@@ -33,7 +35,7 @@ class Instruction:
 
     Attributes:
         model: empty in the later steps of pairwise masks.
-        step, told: as `clients.tasks.Task` has them.
+        step, told, trace: as `clients.tasks.Task` has them.
     """
 
     message: Message
@@ -43,6 +45,7 @@ class Instruction:
     model: bytes
     step: Step | None = None
     told: Mapping[str, bytes] = field(default_factory=dict)
+    trace: str = ""
 
 
 def reply_message(instruction: Instruction, *, receipt: bytes, update: bytes) -> Message:
@@ -77,9 +80,10 @@ def make_instruction(head: Message, record: ConfigRecord) -> Instruction | None:
     kind = head.metadata.message_type
     step = _step(record)
     names = _names(step)
-    if kind not in _KINDS or set(record) != names:
+    if kind not in _KINDS or set(record) - {TRACE} != names:
         return None
     values = {name: value for name, value in record.items() if isinstance(value, bytes)}
+    values.pop(TRACE, None)
     told = {name: values.get(name, b"") for name in (TOLD[step] if step else ())}
     if set(values) != names - {STEP} or max(map(len, told.values()), default=0) > MAX_MESSAGE_BYTES:
         return None
@@ -91,6 +95,7 @@ def make_instruction(head: Message, record: ConfigRecord) -> Instruction | None:
         model=values.get(MODEL, b""),
         step=step,
         told=told,
+        trace=parse_traceparent(record.get(TRACE)),
     )
 
 

@@ -205,4 +205,5 @@ class NodeLoop:
             model=instruction.model,
             step=instruction.step,
             told=instruction.told,
+            trace=instruction.trace,
         )

@@ -52,8 +52,12 @@ class Observer(Protocol):
     The order is `begun`, then perhaps `admitted`, then any number of `step`, then `ended`.
     """
 
-    def begun(self, flower_run: str) -> None:
-        """A message came in Flower's run of this id; nothing of it is believed yet."""
+    def begun(self, flower_run: str, trace: str = "") -> None:
+        """A message came in Flower's run of this id; nothing of it is believed yet.
+
+        Args:
+            trace: the `traceparent` that came with it, well-formed, or "".
+        """
 
     def admitted(self, facts: TaskFacts) -> None:
         """The gate let it pass."""
@@ -71,10 +75,10 @@ class Observers:
 
     all: Sequence[Observer]
 
-    def begun(self, flower_run: str) -> None:
+    def begun(self, flower_run: str, trace: str = "") -> None:
         """See `Observer`."""
         for one in self.all:
-            one.begun(flower_run)
+            one.begun(flower_run, trace)
 
     def admitted(self, facts: TaskFacts) -> None:
         """See `Observer`."""

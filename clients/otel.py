@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
@@ -36,12 +37,15 @@ from opentelemetry.trace import (
     Tracer,
     set_span_in_context,
 )
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from clients.observing import Observer, TaskEnd, TaskFacts
 from clients.telemetry import Figures, Wanted
 
 SCOPE: Final = "tdspace.node"
 GOODBYE_MS: Final = 3000
+
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 # A step of DESIGN begins where a step of `clients.work` is done.
 _BEGINS: Final = {"recorded": "use", "ran": "egress"}
@@ -132,10 +136,14 @@ class TaskTelemetry:
             "tds.node.tasks", [self._observe_tasks], "{task}", "Tasks in work."
         )
 
-    def begun(self, flower_run: str) -> None:
+    def begun(self, flower_run: str, trace: str = "") -> None:
         """See `clients.observing.Observer`."""
+        context = _PROPAGATOR.extract({"traceparent": trace}, Context()) if trace else Context()
         span = self._tracer.start_span(
-            "task", kind=SpanKind.CONSUMER, attributes={"tds.flower_run": flower_run[:20]}
+            "task",
+            context=context,
+            kind=SpanKind.CONSUMER,
+            attributes={"tds.flower_run": flower_run[:20]},
         )
         task = _Task(span=span, started=self._clock())
         self._begin(task, "check")

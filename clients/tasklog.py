@@ -28,16 +28,20 @@ class TaskLog:
     """An `clients.observing.Observer` that writes to the program's log.
 
     Args:
+        participant: whose node this is; "" leaves it out of the lines.
         clock: seconds that only grow.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, participant: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._whose: Fields = {"participant": participant} if participant else {}
         self._clock = clock
 
-    def begun(self, flower_run: str) -> None:
+    def begun(self, flower_run: str, trace: str = "") -> None:
         """From here on the thread's lines carry Flower's id."""
         _BEGUN.set(self._clock())
-        _FIELDS.set({"flower_run": flower_run[:20]})
+        _FIELDS.set({"flower_run": flower_run[:20], **self._whose})
 
     def admitted(self, facts: TaskFacts) -> None:
         """From here on they carry the permit's."""
@@ -51,6 +55,7 @@ class TaskLog:
                 "product": facts.product,
                 "agreement": facts.agreement,
                 "app": facts.app,
+                **self._whose,
             }
         )
 

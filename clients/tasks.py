@@ -20,6 +20,8 @@ class Task:
         permit: the envelope; `model`: the incoming model, safetensors bytes.
         step: of pairwise masks; None where one message is the whole task.
         told: what comes with that step, by name (`policies.wire.TOLD`).
+        trace: where it stands in the sender's trace (`policies.tracing`); "" where nowhere. It
+            decides nothing.
     """
 
     flower_run: str
@@ -29,6 +31,7 @@ class Task:
     model: bytes
     step: Step | None = None
     told: Mapping[str, bytes] = field(default_factory=dict)
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

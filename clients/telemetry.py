@@ -11,31 +11,16 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from clients.errors import ClientError
 from clients.observing import NOBODY, Observer
 from clients.vitals import Readiness
+from policies import tracing
+from policies.errors import DocumentError
+from policies.tracing import Wanted
 
-_BASE: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-_METRICS: Final = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
-_PROTOCOLS: Final = (
-    *("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
-    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-)
-PROTOCOL: Final = "http/protobuf"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which signals are sent."""
-
-    traces: bool
-    metrics: bool
-
-    def __bool__(self) -> bool:
-        return self.traces or self.metrics
+__all__ = ["Figures", "Wanted", "telemetry", "wanted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +37,15 @@ class Figures:
 
 
 def wanted(env: Mapping[str, str]) -> Wanted:
-    """What the environment asks for (opentelemetry.io, SDK environment variables).
+    """What the environment asks for (`policies.tracing`).
 
     Raises:
         ClientError: a protocol other than OTLP over HTTP.
     """
-    if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return Wanted(traces=False, metrics=False)
-    found = Wanted(
-        traces=_sent(env, _TRACES, "OTEL_TRACES_EXPORTER"),
-        metrics=_sent(env, _METRICS, "OTEL_METRICS_EXPORTER"),
-    )
-    for name in _PROTOCOLS if found else ():
-        if env.get(name, "").strip() not in {"", PROTOCOL}:
-            raise ClientError(f"{name}: expected {PROTOCOL}, got {env[name][:40]!r}")
-    return found
+    try:
+        return tracing.wanted(env)
+    except DocumentError as error:
+        raise ClientError(str(error)) from error
 
 
 @contextmanager
@@ -84,13 +63,9 @@ def telemetry(
         return
     if importlib.util.find_spec("opentelemetry") is None:
         raise ClientError(
-            f"{_BASE} is set: expected OpenTelemetry, got none; install tdspace[otel] or unset it"
+            f"{tracing.BASE} is set: expected OpenTelemetry, got none; install tdspace[otel] or "
+            "unset it"
         )
     module: Any = importlib.import_module("clients.otel")
     with module.sending(found, participant=participant, space=space, figures=figures) as observer:
         yield observer
-
-
-def _sent(env: Mapping[str, str], endpoint: str, exporter: str) -> bool:
-    asked = env.get(endpoint, "").strip() or env.get(_BASE, "").strip()
-    return bool(asked) and env.get(exporter, "otlp").strip().lower() in {"", "otlp"}

@@ -123,7 +123,7 @@ class Vitals:
             tasks=self._tasks,
         )
 
-    def begun(self, flower_run: str) -> None:
+    def begun(self, flower_run: str, trace: str = "") -> None:
         """One more in work."""
         with self._turn:
             self._tasks += 1

@@ -172,11 +172,11 @@ class Worker:
         if not in_work:
             text = f"the node works on other tasks, at most {self._room.tasks} at once"
             busy = self._refuse(task, refusal("node-busy", text))
-            self._observer.begun(task.flower_run)
+            self._observer.begun(task.flower_run, task.trace)
             self._observer.ended(end_of(busy, None))
             return busy
         hand = Hand()
-        self._observer.begun(task.flower_run)
+        self._observer.begun(task.flower_run, task.trace)
         self._room.begin_run(task.flower_run)
         try:
             reply = self._answer(task, hand, in_work)

@@ -123,7 +123,7 @@ class ArchiveWriter:
 
     def _add(self, path: str, file: IO[bytes], size: int, public: bool) -> None:
         hashed = _Hashed(file)
-        self._tar.addfile(_info(path, size), hashed)  # type: ignore[arg-type]
+        self._tar.addfile(_info(path, size), hashed)
         self.files.append(
             FileRecord(path=path, size=size, sha256=hashed.digest.hexdigest(), public=public)
         )

@@ -21,10 +21,12 @@ import typer
 
 from clients.tasklog import task_fields
 from commands.output import plain
+from server.observing import facts_now
 
 FORMAT_VARIABLE: Final = "TDS_LOG_FORMAT"
 FIELDS: Final = (
-    *("run", "flower_run", "round", "kind", "permit", "product", "agreement", "app"),
+    *("run", "flower_run", "round", "kind", "permit", "participant"),
+    *("product", "agreement", "app"),
     *("code", "seconds", "rows_training", "rows_evaluation", "rows_without_consent"),
 )
 """What a record may carry beside its text: names that governance knows, times and counts."""
@@ -111,7 +113,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str | int | float]:
-    known = {**task_fields(), **vars(record)}
+    known = {**facts_now(), **task_fields(), **vars(record)}
     return {name: known[name] for name in FIELDS if isinstance(known.get(name), str | int | float)}
 
 

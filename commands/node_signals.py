@@ -37,7 +37,7 @@ def node_observer(identity: NodeIdentity, vitals: Vitals) -> Iterator[Observer]:
         figures=figures,
     )
     with sent as observer:
-        yield Observers([vitals, observer, TaskLog()])
+        yield Observers([vitals, observer, TaskLog(participant=identity.participant)])
 
 
 def tell_running(

@@ -25,12 +25,14 @@ from commands.output import say
 from commands.space_people import SpaceFolder
 from server.console.place import parse_place
 from server.edge import Edge
+from server.entry_log import EntryLog
 from server.errors import SuperLinkUnavailable
 from server.exchange import FlowerSuperLink
 from server.observing import Observers
 from server.second_key import CedarKey
 from server.service import serve as serve_governance
 from server.space import Space, load_space
+from server.tracing import call_tracing
 
 if TYPE_CHECKING:
     from commands.serve_metrics import Measured
@@ -119,6 +121,7 @@ def serve(
         control = FlowerSuperLink(address=superlink or card.superlink, ca_pem=card.ca_pem.encode())
         stack.callback(control.close)
         measured = measured_at(metrics)
+        traced = stack.enter_context(call_tracing(os.environ, space=card.name))
         running = serve_governance(
             loaded,
             superlink=control,
@@ -129,7 +132,7 @@ def serve(
             governance_listen=bound(listen, card.governance),
             enrolment_listen=bound(listen, card.enrolment),
             contracts_listen=bound(listen, card.contracts),
-            observer=Observers([measured.observer] if measured else []),
+            observer=Observers([EntryLog(), traced, *([measured.observer] if measured else [])]),
         )
         stack.callback(running.stop)
         figures = measured.serve(stack, running) if measured else ""

@@ -24,6 +24,9 @@ ROUND_RECORD: Final = "tds.round"
 REPLY_RECORD: Final = "tds.reply"
 PERMIT: Final = "permit"
 MODEL: Final = "model"
+TRACE: Final = "trace"
+"""Optional, and no part of what is asked: the sender's `traceparent` (policies.tracing)."""
+
 RECEIPT: Final = "receipt"
 UPDATE: Final = "update"
 

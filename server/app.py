@@ -26,6 +26,7 @@ from server.loop import Loop
 from server.models import ModelStore
 from server.pace import RoundTiming
 from server.patience import PatientGovernance
+from server.tracing import round_tracing
 
 LOGGER = logging.getLogger(__name__)
 
@@ -47,7 +48,10 @@ def main(grid: Grid, context: Context) -> None:
         )
     shorten_object_waits()
     config = dict(context.run_config)
-    with GovernanceClient.open(Path(home)) as governance:
+    with (
+        round_tracing(os.environ) as tracing,
+        GovernanceClient.open(Path(home), traceparent=tracing.traceparent) as governance,
+    ):
         patient = PatientGovernance(governance, patience_s=PATIENCE_S)
         run = patient.find_run(str(context.run_id))
         loop = Loop(
@@ -55,6 +59,7 @@ def main(grid: Grid, context: Context) -> None:
             governance=patient,
             models=ModelStore(Path(home) / "models"),
             on_round=_report,
+            tracing=tracing,
         )
         try:
             loop.run(run, initial=lambda: initial_model(config))

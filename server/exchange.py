@@ -63,6 +63,7 @@ from policies.wire import (
     REPLY_RECORD,
     ROUND_RECORD,
     STEP,
+    TRACE,
     UPDATE,
     Refusal,
     Step,
@@ -140,6 +141,7 @@ def send_round(
     deadline_s: float,
     poll_s: float,
     first_look_s: float = 0.0,
+    trace: str = "",
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Reply]:
@@ -152,11 +154,12 @@ def send_round(
         deadline_s: how long to wait in all; a silent node costs the round this much at most.
         poll_s: seconds between looks.
         first_look_s: how long to wait before the first look.
+        trace: a `traceparent` that goes along (`policies.tracing`); "" for none.
 
     Returns:
         One `Reply` for every node, in order of node id.
     """
-    content = _content({PERMIT: permit, MODEL: model})
+    content = _content({PERMIT: permit, MODEL: model, **_traced(trace)})
     return _exchange(
         grid,
         dict.fromkeys(node_ids, content),
@@ -182,6 +185,7 @@ def send_step(
     deadline_s: float,
     poll_s: float,
     first_look_s: float = 0.0,
+    trace: str = "",
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Reply]:
@@ -194,7 +198,7 @@ def send_step(
     contents: dict[tuple[tuple[str, bytes], ...], RecordDict] = {}
     for one in told.values():
         if _key(one) not in contents:
-            contents[_key(one)] = _content({PERMIT: permit, STEP: step, **one})
+            contents[_key(one)] = _content({PERMIT: permit, STEP: step, **one, **_traced(trace)})
     return _exchange(
         grid,
         {node: contents[_key(one)] for node, one in told.items()},
@@ -211,6 +215,11 @@ def send_step(
 
 def _key(told: Told) -> tuple[tuple[str, bytes], ...]:
     return tuple(sorted(told.items()))
+
+
+def _traced(trace: str) -> dict[str, str]:
+    """Left out where nobody traces: a message is then what it always was."""
+    return {TRACE: trace} if trace else {}
 
 
 def _content(values: Mapping[str, bytes | str]) -> RecordDict:

@@ -26,6 +26,7 @@ from server.errors import GovernanceRefused, GovernanceUnavailable, SpaceError
 from server.files import read_file, read_secret
 from server.mask_sums import Opened, read_cohort, read_release
 from server.space import ClientFile
+from server.traced_calls import TracedCalls
 
 TIMEOUT_S: Final = 15.0
 START_TIMEOUT_S: Final = 90.0  # Flower takes some seconds to take a run
@@ -51,6 +52,7 @@ class GovernanceClient:
         ca_pem: the only CA that may have issued governance's certificate.
         key_pem, certificate_pem: the caller's.
         pause: waits that many seconds between attempts.
+        traceparent: the caller's place in a trace, asked at each call; None sends none.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class GovernanceClient:
         key_pem: bytes,
         certificate_pem: bytes,
         pause: Callable[[float], None] = time.sleep,
+        traceparent: Callable[[], str] | None = None,
     ) -> None:
         self._address = address
         self._pause = pause
@@ -75,14 +78,24 @@ class GovernanceClient:
                 ("grpc.max_reconnect_backoff_ms", 1_000),
             ),
         )
-        self._stub = GovernanceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        channel = self._channel
+        if traceparent is not None:
+            channel = grpc.intercept_channel(channel, TracedCalls(traceparent))
+        self._stub = GovernanceStub(channel)  # type: ignore[no-untyped-call]  # generated
 
     @classmethod
-    def open(cls, folder: Path, *, address: str | None = None) -> GovernanceClient:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        address: str | None = None,
+        traceparent: Callable[[], str] | None = None,
+    ) -> GovernanceClient:
         """A client from a folder with tls.crt, tls.key, ca.crt and consumer.json or operator.json.
 
         Args:
             address: host:port instead of the one in the folder.
+            traceparent: as the class takes it.
 
         Raises:
             SpaceError: a file is missing, malformed, or its secret readable by others.
@@ -92,6 +105,7 @@ class GovernanceClient:
             ca_pem=read_file(folder / "ca.crt"),
             key_pem=read_secret(folder / "tls.key"),
             certificate_pem=read_file(folder / "tls.crt"),
+            traceparent=traceparent,
         )
 
     def close(self) -> None:

@@ -30,11 +30,13 @@ from server.errors import GovernanceRefused, ServerError
 from server.exchange import Reply, send_round, send_step
 from server.mask_sums import Opened
 from server.models import ModelStore
+from server.observing import Fact, about
 from server.pace import Pace, RoundTiming, Watch
 from server.pairwise_rounds import PairwiseAdding, PairwiseExchange, Site
 from server.receipt_checks import NOTHING
 from server.round_results import Accepted, Adding, MaskedAdding, PlainAdding
 from server.secure_sums import MaskedRound
+from server.tracing import NO_TRACING, Tracing
 
 LOGGER = logging.getLogger(__name__)
 
@@ -126,6 +128,7 @@ class Loop:
     Args:
         poll_s: seconds between looks for replies.
         on_round: told after each closed round, for progress.
+        tracing: told of rounds and their steps; its place in the trace goes to the nodes.
     """
 
     grid: RoundGrid
@@ -133,6 +136,7 @@ class Loop:
     models: ModelStore
     poll_s: float = 0.02
     on_round: Callable[[int, Mapping[str, str], RoundTiming], None] = lambda *_: None
+    tracing: Tracing = NO_TRACING
 
     def run(self, run: pb.Run, initial: Callable[[], Tensors]) -> str:
         """Train what is left of the run's rounds, then evaluate once; the last model's digest.
@@ -157,6 +161,21 @@ class Loop:
         self, run: pb.Run, spec: RunSpec, number: int, kind: str, model: bytes, pace: Pace
     ) -> bytes:
         """One round; the model after it (the same when it was an evaluation or has no result)."""
+        facts: dict[str, Fact] = {"run": run.run, "flower_run": run.flower_run}
+        facts |= {"round": number, "kind": kind}
+        with about(facts), self.tracing.round(facts):
+            return self._steps(run, spec, number, kind, model, pace, facts)
+
+    def _steps(
+        self,
+        run: pb.Run,
+        spec: RunSpec,
+        number: int,
+        kind: str,
+        model: bytes,
+        pace: Pace,
+        facts: dict[str, Fact],
+    ) -> bytes:
         watch = Watch()
         try:
             answer = self._ask(run, number, kind, model, watch)
@@ -169,10 +188,12 @@ class Loop:
             LOGGER.warning("round %d: closed without a result: %s", number, refusal.text)
             outcome = _Outcome(model=model, metrics={}, quorum_met=False, duties={})
             return self._close(released, number, outcome, watch)
+        facts["permit"] = answer.permit_id
+        self.tracing.note(permit=answer.permit_id)
         place = _Place(run=run.run, round=number, kind=kind)
         adding = self._adding(answer, spec, place, model, pace)
         # Step 5 (6 to 8 happen at the nodes).
-        with watch.exchange:
+        with watch.exchange, self.tracing.step("exchange"):
             replies = self._exchange(answer, spec, place, model, pace, adding)
         pace.learn(replies)
         outcome = self._aggregate(answer, place, model, replies, adding, watch)
@@ -184,7 +205,8 @@ class Loop:
     def _close(self, permit_id: str, number: int, outcome: _Outcome, watch: Watch) -> bytes:
         """Step 10. The model, which is returned, is durable before the log names it."""
         self.models.save(outcome.model)
-        with watch.governance:
+        self.tracing.note(outcome="closed" if outcome.quorum_met else "without-result")
+        with watch.governance, self.tracing.step("close"):
             self.governance.close_round(
                 pb.CloseRoundRequest(
                     permit_id=permit_id,
@@ -219,6 +241,7 @@ class Loop:
             deadline_s=float(spec.deadline_s),
             poll_s=pace.poll_s,
             first_look_s=pace.first_look_s,
+            trace=self.tracing.traceparent(),
         )
 
     def _aggregate(
@@ -233,7 +256,7 @@ class Loop:
         """Step 9: governance verifies the receipts; what fails is left out and named there."""
         _, before = unpack_model(model)
         submission = submission_of(answer.permit_id, replies, adding.read(replies))
-        with watch.governance:
+        with watch.governance, self.tracing.step("receipts"):
             accepted = Accepted.of(self.governance.submit_receipts(submission))
             result = adding.result(accepted)
         nodes = {one.node for one in accepted}
@@ -274,6 +297,7 @@ class Loop:
             kind=place.kind,
             round_number=place.round,
             permit=answer.permit,
+            trace=self.tracing.traceparent(),
         )
         site = Site(
             send,
@@ -311,7 +335,7 @@ class Loop:
             architecture=architecture_digest(arrays),
             floats=float_count(arrays),
         )
-        with watch.governance:
+        with watch.governance, self.tracing.step("ask"):
             answer = self.governance.authorize_round(request)
         if not answer.permit:
             reasons = "; ".join(

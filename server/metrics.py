@@ -23,6 +23,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -79,6 +80,7 @@ class GovernanceMetrics:
         self._products: set[str] = set()
         self._codes: set[str] = set()
         self._newest = clock().timestamp()
+        disable_created_metrics()  # for all of this process: twice the series, and nobody asks
         ProcessCollector(registry=self._registry)
         self._make_counters()
         self._make_histograms()

@@ -48,6 +48,26 @@ def test_each_use_has_a_line_that_the_log_agrees_with(governed: Governed, owner:
     assert all(line["product"] == f"{owner}/rows" for line in done)
 
 
+def test_each_round_has_lines_of_governance_and_serverapp_with_its_ids(governed: Governed) -> None:
+    run = governed.run.run
+    for process, logger, text, kinds in (
+        ("serve", "server.entry_log", "round closed", 2),
+        ("executor", "server.app", "round ", 2),
+    ):
+        folder = governed.root if process == "serve" else governed.local.space.folder
+        path = folder / "logs" / f"{process}.log"
+        found = [
+            json.loads(line) for line in path.read_text("utf-8").splitlines() if line[:1] == "{"
+        ]
+        of_rounds = [
+            line for line in found if line["logger"] == logger and line["text"].startswith(text)
+        ]
+        assert [line["round"] for line in of_rounds] == list(range(1, ROUNDS + 2)), process
+        assert {line["run"] for line in of_rounds} == {run}
+        assert len({line["kind"] for line in of_rounds}) == kinds
+        assert all(line["permit"].startswith("permit-") for line in of_rounds)
+
+
 def test_governance_says_that_it_is_up(governed: Governed) -> None:
     path = governed.root / "logs" / "serve.log"
     assert '"text": "space tests/governed is up' in path.read_text(encoding="utf-8")

@@ -6,6 +6,8 @@ import pytest
 from integration_governed import REFUSED, ROUNDS, ROWS, Governed
 from integration_space import of_run, read_log
 
+from policies.tracing import ATTRIBUTES
+
 pytestmark = pytest.mark.process
 
 PERMITTED = sorted(set(ROWS) - {REFUSED})
@@ -42,6 +44,28 @@ def test_a_trace_for_each_permit_and_metrics_that_agree(governed: Governed, owne
         if point.metric == "tds.agreement.uses_left" and point.resource["tds.participant"] == owner
     ]
     assert left[-1] == 1000 - ROUNDS - 1
+
+
+def test_a_round_is_one_trace_across_serverapp_governance_and_nodes(governed: Governed) -> None:
+    spans = governed.observed.telemetry.spans()
+    rounds = [one for one in spans if one.name == "round"]
+    assert [one.attributes["tds.round"] for one in rounds] == list(range(1, ROUNDS + 2))
+    for root in rounds:
+        trace = [one for one in spans if one.span.trace_id == root.span.trace_id]
+        names = {one.span.span_id: one.name for one in trace}
+        assert {one.resource["service.name"] for one in trace} == {
+            *("tds-serverapp", "tds-governance", "tds-node"),
+        }
+        below = [(names.get(one.span.parent_span_id, ""), one.name) for one in trace]
+        assert below.count(("exchange", "task")) == len(PERMITTED)
+        calls = {("ask", "AuthorizeRound"), ("receipts", "SubmitReceipts"), ("close", "CloseRound")}
+        assert calls | {("AuthorizeRound", "append"), ("", "round")} <= set(below)
+        assert {one.attributes.get("tds.run") for one in trace if one.name == "task"} == {
+            governed.run.run
+        }
+        told = {name for one in trace for name in one.attributes}
+        assert told <= ATTRIBUTES
+    assert any(one.name == "ReleaseMasks" for one in spans)
 
 
 def test_a_node_that_serves_nothing_sends_that_it_could(governed: Governed) -> None:

@@ -31,6 +31,7 @@ from policies.wire import (
     REPLY_RECORD,
     ROUND_RECORD,
     SPLIT,
+    TRACE,
     UPDATE,
     Refusal,
 )
@@ -83,6 +84,31 @@ def test_an_instruction_is_read() -> None:
 )
 def test_anything_else_is_no_instruction(message: Message) -> None:
     assert read_instruction(message) is None
+
+
+PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+@pytest.mark.parametrize(
+    ("came", "kept"),
+    [
+        (PARENT, PARENT),
+        ("", ""),
+        (f"00-{'0' * 32}-{'b' * 16}-01", ""),
+        (f"00-{'a' * 32}-{'0' * 16}-01", ""),
+        (f"01-{'a' * 32}-{'b' * 16}-01", ""),
+        (PARENT.upper(), ""),
+        (f"{PARENT}\n", ""),
+        ("a" * 100_000, ""),
+        (b"00-" + b"a" * 32, ""),
+        (7, ""),
+    ],
+)
+def test_a_place_in_a_trace_is_text_of_a_stranger(came: str | bytes | int, kept: str) -> None:
+    record = ConfigRecord({PERMIT: b"p", MODEL: b"m", TRACE: came})
+    found = make_instruction(_message(RecordDict()), record)
+    assert found is not None
+    assert (found.permit, found.model, found.trace) == (b"p", b"m", kept)
 
 
 def test_a_head_and_its_record_are_enough() -> None:

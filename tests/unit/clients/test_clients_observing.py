@@ -26,7 +26,7 @@ class Heard:
 
     told: list[object] = field(default_factory=list)
 
-    def begun(self, flower_run: str) -> None:
+    def begun(self, flower_run: str, trace: str = "") -> None:
         self.told.append(flower_run)
 
     def admitted(self, facts: TaskFacts) -> None:

@@ -18,6 +18,9 @@ import pytest
 from clients.observing import TaskEnd, TaskFacts
 from clients.tasklog import TaskLog, task_fields
 from commands.logs import FIELDS, LogFormat, configure_logs
+from policies.entries import entry_bytes
+from server.entry_log import EntryLog
+from server.observing import Fact, about, admitted
 
 CANARY = "canary-4711"
 FACTS = TaskFacts(
@@ -139,7 +142,7 @@ def test_a_thread_that_ends_says_so_without_its_exceptions_words(log: Log) -> No
 def test_lines_of_a_task_carry_its_ids_and_its_last_tells_the_rest(log: Log) -> None:
     log.start(LogFormat.JSON)
     now = iter([10.0, 10.25])
-    told = TaskLog(clock=lambda: next(now))
+    told = TaskLog(participant="clinic", clock=lambda: next(now))
     told.begun("77")
     logging.getLogger("clients.gate").info("before the gate")
     told.admitted(FACTS)
@@ -150,10 +153,43 @@ def test_lines_of_a_task_carry_its_ids_and_its_last_tells_the_rest(log: Log) -> 
     assert (before["flower_run"], "run" in before) == ("77", False)
     ids = {name: getattr(FACTS, name) for name in FACTS.__slots__}
     assert {name: during[name] for name in ids} == ids
+    assert [one["participant"] for one in (before, during, last)] == ["clinic"] * 3
     assert {name: last[name] for name in ids} == ids
     assert (last["seconds"], last["rows_training"], last["rows_without_consent"]) == (0.25, 90, 4)
     assert not set(FIELDS) & set(after)
     assert task_fields() == {}
+
+
+def test_lines_of_a_call_or_a_round_carry_its_ids(log: Log) -> None:
+    log.start(LogFormat.JSON)
+    facts: dict[str, Fact] = {"run": "run-1", "round": 3, "kind": "train"}
+    with about(facts):
+        admitted("consortium")
+        logging.getLogger("server.guarded").info("refused")
+        facts["permit"] = "permit-1"
+        logging.getLogger("server.app").info("closed", extra={"seconds": 1.5})
+    logging.getLogger("server.service").info("after")
+    first, second, after = log.records
+    assert {name: first[name] for name in ("run", "round", "kind", "participant")} == {
+        **{"run": "run-1", "round": 3, "kind": "train"},
+        "participant": "consortium",
+    }
+    assert (second["permit"], second["seconds"]) == ("permit-1", 1.5)
+    assert not set(FIELDS) & set(after)
+
+
+def test_a_line_for_an_entry_about_a_run_has_its_ids_and_nobodys_text(log: Log) -> None:
+    log.start(LogFormat.JSON)
+    body = {"run": "run-1", "round": 2, "kind": "train", "permit_id": "permit-1", "attempt": 1}
+    body |= {"participant": "p-1", "code": "node-busy", "text": CANARY}
+    for kind in ("ReceiptRefused", "OfferPublished"):
+        entry = entry_bytes(kind, time="2026-06-01T08:00:00.000Z", body=body)
+        EntryLog().on_applied(7, kind, entry)
+    (line,) = log.records
+    assert line["text"] == "receipt refused (entry 7)"
+    expected = {"run": "run-1", "round": 2, "permit": "permit-1", "code": "node-busy"}
+    assert {name: line[name] for name in expected} == expected
+    assert CANARY not in log.lines[0]
 
 
 def test_a_refusal_has_its_code(log: Log) -> None:

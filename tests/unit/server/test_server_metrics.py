@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from server_site import Site
 
-from policies.entries import entry_bytes
+from policies.entries import EntryType, entry_bytes
 from server.errors import ServerError
 from server.metrics import MAX_PRODUCTS, GovernanceMetrics, Sights
 from server.metrics_endpoint import parse_metrics_address, serve_metrics
@@ -139,3 +142,59 @@ def test_the_endpoint_answers_one_path() -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ServerError, match="expected HOST:PORT"):
         parse_metrics_address(text)
+
+
+ROOT = Path(__file__).parents[3]
+DASHBOARD = ROOT / "docs" / "grafana" / "tdspace.json"
+NAME = re.compile(r"\b(?:tds|process)_[a-z_]+\b")
+
+
+def exposed() -> dict[str, set[str]]:
+    """Every name that a scrape gives, each with its labels."""
+    metrics = GovernanceMetrics(clock=FakeClock())
+    metrics.watch(Sights(int, int, int, int))
+    with metrics.call(Call("GetSpace")), metrics.append(1):
+        pass
+    metrics.on_applied(0, "PermitIssued", permit("p-0/rows"))
+    metrics.on_applied(0, "ReceiptRefused", refused("node-busy", reported=True))
+    time = "2026-06-01T08:00:00.000Z"
+    decided = {"kind": "train", "decision": {"verdicts": []}}
+    ended: list[tuple[EntryType, dict[str, Any]]] = [
+        ("RoundDecided", decided),
+        ("RoundClosed", {"kind": "train", "quorum_met": True}),
+        ("RunEnded", {"state": "COMPLETED"}),
+    ]
+    for kind, body in ended:
+        metrics.on_applied(0, kind, entry_bytes(kind, time=time, body=body))
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(metrics.exposition().decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+def test_the_dashboard_shows_figures_that_there_are() -> None:
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    there = exposed()
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) > 20
+    for expression in expressions:
+        (name,) = NAME.findall(expression)
+        assert name in there, expression
+        asked = set(re.findall(r'([a-z]+)[!=]~?=?"', expression)) - {"job"}
+        grouped = re.search(r"by \(([a-z, ]+)\)", expression)
+        asked |= {one.strip() for one in grouped[1].split(",")} if grouped else set()
+        assert asked <= there[name], expression
+    shown = {NAME.findall(expression)[0] for expression in expressions}
+    ours = {re.sub(r"_(count|sum)$", "", name) for name in there if name.startswith("tds_")}
+    seconds = {name for name in ours if f"{name}_bucket" in ours}
+    assert ours - seconds - shown == set()
+
+
+def test_the_docs_name_every_figure() -> None:
+    text = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(tds_[a-z_]+)`", text))
+    families = {
+        re.sub(r"_(bucket|count|sum)$", "", name) for name in exposed() if name.startswith("tds_")
+    }
+    assert told == families

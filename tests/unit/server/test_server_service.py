@@ -7,6 +7,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +41,7 @@ from server.access import ROLES_BY_RPC
 from server.edge import Edge
 from server.errors import GovernanceRefused, GovernanceUnavailable, ServerError, SpaceError
 from server.governance_client import GovernanceClient
+from server.observing import Call
 from server.pki import Identity, Issued, create_ca, issue_server, new_client, parse_identity
 from server.service import Running, serve
 
@@ -52,6 +54,7 @@ class Served:
 
     site: Site
     running: Running
+    told: FakeObserver
 
     @property
     def address(self) -> str:
@@ -73,13 +76,16 @@ class Served:
     def client(self, role: str, participant: str) -> GovernanceClient:
         return self.client_with(self.issued(role, participant))
 
-    def client_with(self, issued: Issued) -> GovernanceClient:
+    def client_with(
+        self, issued: Issued, traceparent: Callable[[], str] | None = None
+    ) -> GovernanceClient:
         return GovernanceClient(
             address=self.address,
             ca_pem=self.ca,
             key_pem=issued.key,
             certificate_pem=issued.certificate,
             pause=lambda _s: None,
+            traceparent=traceparent,
         )
 
     def channel(self, issued: Issued | None) -> grpc.Channel:
@@ -95,7 +101,28 @@ def _key(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+class FakeObserver:
+    """Keeps the calls that it was told of, as they were when they ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    @contextmanager
+    def call(self, call: Call) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.calls.append(call)
+
+    def append(self, entries: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def on_applied(self, index: int, kind: str, data: bytes) -> None:
+        """Entries are not kept."""
+
+
 def start(site: Site) -> Served:
+    told = FakeObserver()
     running = serve(
         site.space,
         superlink=site.superlink,
@@ -103,8 +130,9 @@ def start(site: Site) -> Served:
         governance_listen="127.0.0.1:0",
         enrolment_listen="127.0.0.1:0",
         contracts_listen="127.0.0.1:0",
+        observer=told,
     )
-    return Served(site, running)
+    return Served(site, running, told)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +154,29 @@ def refused(call: Callable[[], object]) -> tuple[str, str]:
     with pytest.raises(GovernanceRefused) as caught:
         call()
     return caught.value.code, caught.value.text
+
+
+# -- what is told of calls -----------------------------------------------------------------------
+
+
+def test_a_call_is_told_with_its_facts_its_code_and_the_callers_trace(served: Served) -> None:
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    parents = iter([parent, "", "x" * 101])
+    issued = served.issued("consumer", "consortium")
+    with served.client_with(issued, lambda: next(parents)) as client:
+        before = len(served.told.calls)
+        refused(lambda: client.get_run("no-such-run"))
+        client.get_space()
+        client.get_space()
+    first, second, third = served.told.calls[before:]
+    assert (first.rpc, first.code, first.parent) == ("GetRun", "NOT_FOUND", parent)
+    assert first.facts == {"run": "no-such-run", "participant": "consortium"}
+    assert (second.rpc, second.code, second.parent) == ("GetSpace", "OK", "")
+    assert third.parent == ""
+    with served.client_with(served.issued("node", "nobody")) as client:
+        refused(client.get_space)
+    # Whom the guard did not let in is nobody.
+    assert (served.told.calls[-1].code, served.told.calls[-1].facts) == ("PERMISSION_DENIED", {})
 
 
 # -- who gets in ---------------------------------------------------------------------------------
