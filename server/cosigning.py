@@ -28,6 +28,7 @@ from server.errors import BadInput, SpaceError, TooMany, Unavailable
 from server.heads import Heads
 
 MAX_WITNESSES: Final = 256
+MAX_LEFT: Final = 4096
 WAIT_S: Final = 5.0
 """How long a permit waits for its quorum."""
 
@@ -103,6 +104,7 @@ class Cosigning:
         self._changed = threading.Condition()
         self._offered: deque[Offered] = deque(maxlen=_KEPT)
         self._watchers: dict[str, Heads[Offered]] = {}
+        self._left: dict[str, float] = {}  # when who watched once was last there
         self._needed: list[int] = []  # sizes that permits wait for
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -120,6 +122,13 @@ class Cosigning:
         """The witnesses that watch now: nodes do as long as they run."""
         with self._changed:
             return frozenset(self._watchers)
+
+    def away_s(self) -> dict[str, float]:
+        """Seconds since each witness was there that watched and does no longer; the newest
+        `MAX_LEFT`, and nothing of the time before this process started."""
+        with self._changed:
+            now = self._clock()
+            return {name: now - left for name, left in self._left.items()}
 
     def watch(self, name: str, *, size: int) -> Heads[Offered]:
         """The heads for one witness, the newest first; it takes the place of an earlier watcher of
@@ -145,6 +154,7 @@ class Cosigning:
             if self._closed or len(self._watchers) >= MAX_WITNESSES:
                 raise TooMany(f"witnesses: expected at most {MAX_WITNESSES}; try later")
             self._watchers[name] = heads
+            self._left.pop(name, None)
             self._start()
         if before is not None:
             before.close()
@@ -336,3 +346,6 @@ class Cosigning:
         with self._changed:
             if self._watchers.get(name) is heads:
                 del self._watchers[name]
+                self._left[name] = self._clock()
+                if len(self._left) > MAX_LEFT:
+                    del self._left[next(iter(self._left))]

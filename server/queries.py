@@ -136,7 +136,11 @@ _ATTEMPTS = select(func.max(ROUNDS.c.attempt)).where(
     ROUNDS.c.round == bindparam("round"),
 )
 _LAST_DECIDED = select(func.max(ROUNDS.c.decided))
-_ROUNDS = select(ROUNDS).where(ROUNDS.c.run == _ID).order_by(ROUNDS.c.id)
+_ROUNDS = (
+    select(ROUNDS)
+    .where(ROUNDS.c.run == _ID, ROUNDS.c.id > bindparam("after"))
+    .order_by(ROUNDS.c.id)
+)
 _RECEIPTS = (
     select(RECEIPTS)
     .where(RECEIPTS.c.permit_id.in_(bindparam("ids", expanding=True)))
@@ -314,9 +318,9 @@ def last_decided(connection: Connection) -> str | None:
     return found
 
 
-def rounds(connection: Connection, run_id: str) -> list[RoundRow]:
-    """All attempts of a run, oldest first."""
-    return _all(connection, RoundRow, _ROUNDS, id=run_id)
+def rounds(connection: Connection, run_id: str, *, after: int = -1) -> list[RoundRow]:
+    """All attempts of a run whose row comes after this one, oldest first."""
+    return _all(connection, RoundRow, _ROUNDS, id=run_id, after=after)
 
 
 def receipts(connection: Connection, permit_ids: Sequence[str]) -> list[ReceiptRow]:

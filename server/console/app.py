@@ -9,6 +9,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -30,6 +31,7 @@ from server.console.policy_pages import PolicyPages
 from server.console.run_pages import RunPages
 from server.console.shelf import Shelf
 from server.console.shield import CERTIFICATE_PATH, Shield
+from server.console.space_live import SpaceLive
 from server.console.space_pages import SpacePages
 from server.console.spaces import Spaces
 from server.console.telling import Teller
@@ -73,12 +75,18 @@ def build_console(
     pages = Pages(governance.card.name)
     door = Door(governance=governance, entrance=entrance, pages=pages, place=place)
     entering = Entering(door=door, entrance=entrance, pages=pages, clock=edge.clock)
-    spaces = SpacePages(
-        spaces=Spaces(governance, log_folder), pages=pages, name=governance.card.name
+    space_live = SpaceLive(
+        spaces=Spaces(governance, log_folder, edge.clock),
+        hub=hub,
+        pages=pages,
+        name=governance.card.name,
+        door=door,
+        clock=edge.clock,
     )
+    spaces = SpacePages(live=space_live, pages=pages, door=door)
     runs = RunPages(
         governance=governance,
-        live=Live(governance=governance, hub=hub, pages=pages, clock=edge.clock),
+        live=Live(governance=governance, hub=hub, pages=pages, door=door, clock=edge.clock),
         pages=pages,
         door=door,
         request_id=lambda: base64.urlsafe_b64encode(edge.random_bytes(24)).decode(),
@@ -96,6 +104,7 @@ def build_console(
         ("POST", "/leave", entering.leave()),
         ("GET", "/language/{name}", door.public(entering.language)),
         ("GET", "/space", door.page(spaces.page)),
+        ("GET", "/space/events", spaces.events()),
         ("GET", "/runs", door.page(runs.all)),
         ("GET", "/runs/new", door.page(runs.form)),
         ("POST", "/runs/new", door.act(runs.start)),
@@ -118,7 +127,8 @@ def build_console(
     for method, path, endpoint in routes:
         app.router.add_route(path, endpoint, methods=[method])
     app.router.routes.append(log_route(door, log_folder))
-    app.mount("/static", _Static(directory=STATIC))
+    # What is the same for everybody, and holds nothing that is secret beside what others sent.
+    app.mount("/static", GZipMiddleware(_Static(directory=STATIC), minimum_size=500))
     app.add_exception_handler(HTTPException, _no_route(door))
     return Shield(app, place.url)
 

@@ -130,7 +130,7 @@ class Door:
 
     def admitted(self, request: Request) -> Session | None:
         """The session of a request, if there is one and its participant still stands."""
-        session = self._entrance.session(request.cookies.get(self.cookie, ""))
+        session = self.present(request)
         if session is None:
             return None
         try:
@@ -138,6 +138,11 @@ class Door:
         except NotAllowed:
             return None
         return session
+
+    def present(self, request: Request) -> Session | None:
+        """The session of a request, if there is one; whether its participant still stands is for
+        `check` to say. Does no I/O."""
+        return self._entrance.session(request.cookies.get(self.cookie, ""))
 
     def check(self, caller: Identity, rpc: str) -> None:
         """Returns only if this caller may do what the RPC of this name does.

@@ -38,9 +38,13 @@ _ABOUT_RUNS: Final = frozenset(
 )
 
 
+SPACE: Final = ""
+"""The topic of the space's page, which looks by itself: no entry tells who is connected."""
+
+
 @dataclass(eq=False, slots=True)
 class Watcher:
-    """One open page; `owner` tells whose session it is of."""
+    """One open page; `run` is what it follows, `owner` tells whose session it is of."""
 
     run: str
     owner: str
@@ -60,16 +64,19 @@ class Hub:
 
     Attributes:
         closed: the service stops; watchers end.
+        newest: index of the newest entry of any kind; -1 before the first since the start.
     """
 
     def __init__(self) -> None:
         self.closed = False
+        self.newest = -1
         self._lock = threading.Lock()
         self._watchers: set[Watcher] = set()
         self._newest: dict[str, int] = {}
 
     def on_applied(self, index: int, kind: str, data: bytes) -> None:
         """The journal's listener."""
+        self.newest = index
         if kind not in _ABOUT_RUNS:
             return
         try:

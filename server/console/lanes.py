@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from policies.fields import parse_instant
 from server.console.places import UNDER_WAY, Outcome, Place, places_of, terms_of
-from server.console.privacy import Loss, loss, spent_after
+from server.console.privacy import Loss, loss
 from server.released import Released
 from server.rows import ENDED, ReceiptRow, RoundRow, RunRow
 
@@ -121,76 +121,40 @@ class RunPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class Told:
+    """One attempt, told.
+
+    Attributes:
+        until: when its open permit ends; None where that tells nothing any more.
+        decided, closed: moments as they are logged.
+        permitted: whether it has a permit.
+        over: whether nothing about it will change.
+    """
+
     card: RoundCard
     places: Mapping[tuple[str, str], Place]
     until: datetime | None
+    decided: str
+    closed: str | None
+    permitted: bool
+    over: bool
 
 
-def picture(
-    run: RunRow,
-    attempts: Sequence[RoundRow],
-    receipts: Sequence[ReceiptRow],
-    opened: Mapping[str, Released],
-    *,
-    now: datetime,
-) -> RunPicture:
-    """The run's picture.
-
-    Args:
-        run: its reason as the reader may see it.
-        attempts: oldest first.
-        receipts: under these attempts' permits.
-        opened: the releases of their masks, by permit id.
-    """
-    by_permit: dict[str, list[ReceiptRow]] = {}
-    for receipt in receipts:
-        by_permit.setdefault(receipt.permit_id, []).append(receipt)
-    spec = json.loads(run.spec)
-    spent = spent_after(spec)
-    told: dict[tuple[str, int], _Told] = {}
-    permits, sizes = 0, []
-    for row in attempts:
-        id = row.permit_id or ""
-        permits += bool(id)
-        one = _tell(row, by_permit.get(id, []), opened.get(id), permits, spent=spent, now=now)
-        told[row.kind, row.round] = one
-        sizes.append(one.card.size_bytes)
-    latest = {(row.kind, row.round): row for row in attempts}
-    rounds = tuple(one.card for one in told.values())
-    shown = [one.places for one in [*told.values()][-SHOWN_ROUNDS:]]
-    who = sorted({key for places in shown for key in places})
-    closed = [row for row in latest.values() if row.state == "CLOSED"]
-    all_rounds = int(spec["rounds"]) + 1
-    made = RunPicture(
-        run=run.id,
-        state=run.state,
-        reason=run.reason,
-        rounds=rounds,
-        shown=rounds[-SHOWN_ROUNDS:],
-        lanes=tuple(Lane(*key, tuple(places.get(key) for places in shown)) for key in who),
-        whys=tuple(_whys([*told.values()])),
-        done=len(closed),
-        all_rounds=all_rounds,
-        left_s=None,
-        loss=loss(spec, permits),
-        size_bytes=_sum(sizes),
-        newest=max((row.closed or row.decided for row in attempts), default=""),
-        until=next((one.until for one in reversed(told.values()) if one.until), None),
-    )
-    return made if made.ended or made.late else _with_time_left(made, attempts, closed)
-
-
-def _tell(
+def tell(
     row: RoundRow,
     receipts: Sequence[ReceiptRow],
     opened: Released | None,
-    permits: int,
     *,
-    spent: Callable[[int], str | None],
+    spent: str | None,
     now: datetime,
-) -> _Told:
-    """One attempt; `permits` are those of the run until this one."""
+) -> Told:
+    """One attempt.
+
+    Args:
+        receipts: under its permit.
+        opened: the release of its masks.
+        spent: ε of the run with this attempt's permit.
+    """
     terms = terms_of(row)
     places = places_of(row, receipts, opened, expires=terms.expires, now=now)
     close: dict[str, Any] = json.loads(row.close) if row.close else {}
@@ -208,10 +172,55 @@ def _tell(
         counts=counts,
         seconds=_seconds(row.decided, row.closed),
         size_bytes=None if terms.vector_bytes is None else arrived * terms.vector_bytes,
-        spent=spent(permits),
+        spent=spent,
     )
     coming = terms.expires is not None and terms.expires > now
-    return _Told(card, places, terms.expires if coming else None)
+    return Told(
+        card=card,
+        places=places,
+        until=terms.expires if coming else None,
+        decided=row.decided,
+        closed=row.closed,
+        permitted=bool(row.permit_id),
+        over=row.state != "AUTHORIZED",
+    )
+
+
+def picture(run: RunRow, told: Sequence[Told]) -> RunPicture:
+    """The run's picture.
+
+    Args:
+        run: its reason as the reader may see it.
+        told: its attempts, oldest first.
+    """
+    spec = json.loads(run.spec)
+    by_round = {(one.card.kind, one.card.number): one for one in told}
+    latest = [*by_round.values()]
+    rounds = tuple(one.card for one in latest)
+    shown = [one.places for one in latest[-SHOWN_ROUNDS:]]
+    who = sorted({key for places in shown for key in places})
+    closed = [one.closed for one in latest if one.card.state == "CLOSED" and one.closed]
+    made = RunPicture(
+        run=run.id,
+        state=run.state,
+        reason=run.reason,
+        rounds=rounds,
+        shown=rounds[-SHOWN_ROUNDS:],
+        lanes=tuple(Lane(*key, tuple(places.get(key) for places in shown)) for key in who),
+        whys=tuple(_whys(latest)),
+        done=len(closed),
+        all_rounds=int(spec["rounds"]) + 1,
+        left_s=None,
+        loss=loss(spec, sum(1 for one in told if one.permitted)),
+        size_bytes=_sum(one.card.size_bytes for one in told),
+        newest=max((one.closed or one.decided for one in told), default=""),
+        until=told[-1].until if told else None,
+    )
+    if made.ended or made.late or not closed:
+        return made
+    marks = [told[0].decided, *closed] if len(closed) == 1 else closed[-PACE_OF - 1 :]
+    pace = (_seconds(marks[0], marks[-1]) or 0.0) / (len(marks) - 1)
+    return replace(made, left_s=pace * max(0, made.all_rounds - made.done))
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:
@@ -219,7 +228,7 @@ def _sum(sizes: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _whys(told: Sequence[_Told]) -> Iterable[Why]:
+def _whys(told: Sequence[Told]) -> Iterable[Why]:
     """The last reason of each who is out of the newest round, and since when it holds."""
     if not told:
         return
@@ -233,20 +242,6 @@ def _whys(told: Sequence[_Told]) -> Iterable[Why]:
                 break
             since = one.card
         yield Why(key[0], since, place)
-
-
-def _with_time_left(
-    made: RunPicture, attempts: Sequence[RoundRow], closed: Sequence[RoundRow]
-) -> RunPicture:
-    """With the time to go at the pace of the last closes, the first round's from its asking."""
-    ends = [row.closed for row in closed if row.closed]
-    if not ends:
-        return made
-    marks = [attempts[0].decided, *ends] if len(ends) == 1 else ends
-    marks = marks[-PACE_OF - 1 :]
-    span = _seconds(marks[0], marks[-1]) or 0.0
-    left = span / (len(marks) - 1) * max(0, made.all_rounds - made.done)
-    return replace(made, left_s=left)
 
 
 def _seconds(start: str, end: str | None) -> float | None:

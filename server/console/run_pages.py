@@ -7,19 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from policies.canonical import canonical_bytes
-from server.console.door import LANGUAGE_COOKIE, Door, Endpoint, Visit, see_other
-from server.console.following import Reader
+from server.console.door import Door, Endpoint, Visit, see_other
+from server.console.following import streamed
 from server.console.live import Live
 from server.console.pages import Pages
 from server.console.privacy import UNITS
 from server.console.run_form import NUMBERS, TEXTS, spec_of
-from server.console.spaces import listed, names_for
-from server.console.words import choose
+from server.console.spaces import listed
 from server.errors import BadInput, NotKnown, RequestError
 from server.governance import Governance
 
@@ -56,39 +54,28 @@ class RunPages:
 
     def one(self, visit: Visit) -> Response:
         """`GET /runs/RUN`"""
-        told = self._live.picture(visit.caller, visit.params["run"])
-        row = self._governance.runs.get(visit.caller, told.run).row
+        row = self._live.reading.row(visit.caller, visit.params["run"])
+        live = self._live.drawing(visit.caller, row.id, visit.words)
         return self._pages.show(
             visit,
             "run.html",
-            told=told,
             row=row,
             spec=json.loads(row.spec),
-            live=self._live.draw(told, visit.words, names_for(self._governance, visit.caller)),
-            may_stop=self._may_stop(visit, row.consumer) and not told.ended,
+            live=live,
+            may_stop=self._may_stop(visit, row.consumer) and not live.ended,
         )
 
     def events(self) -> Endpoint:
-        """`GET /runs/RUN/events`: server-sent events; a status without a body where there are
-        none. HEAD tells the status alone."""
+        """`GET /runs/RUN/events`: server-sent events."""
 
         async def endpoint(request: Request) -> Response:
-            session = await run_in_threadpool(self._door.admitted, request)
             run = request.path_params["run"]
-            if session is None:
-                return Response(None, 401)
-            try:
-                await run_in_threadpool(self._live.check, session.caller, run)
-            except RequestError:
-                return Response(None, 404)
-            words = choose(
-                request.cookies.get(LANGUAGE_COOKIE, ""), request.headers.get("accept-language", "")
+            return await streamed(
+                self._door,
+                request,
+                lambda reader, words: self._live.events(reader, run, words),
+                lambda caller: self._live.reading.check(caller, run),
             )
-            if request.method == "HEAD":  # a page that lost its stream asks why
-                return Response(None, 204)
-            reader = Reader(session, lambda: self._door.admitted(request) is not None)
-            told = self._live.events(reader, run, words)
-            return StreamingResponse(told, media_type="text/event-stream")
 
         return endpoint
 

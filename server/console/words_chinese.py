@@ -48,7 +48,8 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "more-rows": "另有 {n} 项：{how}",
         "up": "在线",
         "down": "离线",
-        "up-note": "节点在关注空间日志期间视为在线；刚启动的节点可能尚未计入。",
+        "up-note": "节点在关注空间日志期间视为在线；否则显示本服务启动以来其最后在线的时间"
+        "（UTC），或按日志所载其最后参与的时间。",
         "participants": "主体",
         "name": "名称",
         "role": "角色",

@@ -49,8 +49,8 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "more-rows": "and {n} more: {how}",
         "up": "connected",
         "down": "not connected",
-        "up-note": "A node counts as connected while it watches the space's log; one that was "
-        "started a moment ago may not be counted yet.",
+        "up-note": "A node counts as connected while it watches the space's log. Otherwise: when "
+        "it was last seen (UTC) since this service started, else when it last took part.",
         "participants": "Participants",
         "name": "Name",
         "role": "Role",

@@ -15,6 +15,13 @@ LIVE_CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "之后本页将继续更新。",
         "follow-gone": "您已无权查看此内容。",
         "live-space": "本页随空间变化自动更新。",
+        # the space
+        "up-cosigned": "在线，已联署",
+        "seen": "最后在线 {time}",
+        "replied": "最后参与 {time}",
+        "unseen": "尚未出现",
+        "log-entries": "{n} 条记录",
+        "log-cosigners": "签名头已获 {n}/{all} 方联署",
         # a run
         "run-late": "本轮许可已到期而该轮尚未结束：迟到的回复不予接受，须由其 ServerApp 重新请求"
         "（若已不在运行：tds run resume）",

@@ -17,6 +17,13 @@ LIVE_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "another tab if you like: it then goes on.",
         "follow-gone": "This is no longer yours to see.",
         "live-space": "This page follows the space by itself.",
+        # the space
+        "up-cosigned": "connected, cosigned",
+        "seen": "last seen {time}",
+        "replied": "last took part {time}",
+        "unseen": "not seen yet",
+        "log-entries": "{n} entries",
+        "log-cosigners": "head cosigned by {n} of {all}",
         # a run
         "run-late": "the round's permit has ended and the round is open: no late reply is "
         "accepted, and its ServerApp has to ask again (tds run resume, if it is gone)",

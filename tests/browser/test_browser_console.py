@@ -146,7 +146,8 @@ def test_text_of_drawings_stays_inside(browser: Browser, bench: Bench) -> None:
     over = visitor.go("/space").evaluate(
         "() => [...document.querySelectorAll('svg .name')].filter(t => {"
         " const card = t.previousElementSibling.getBoundingClientRect();"
-        " return t.getBoundingClientRect().right > card.right - 4; }).map(t => t.textContent)"
+        " const right = t.getBoundingClientRect().right;"
+        " return card.width > 0 && right > card.right - 4; }).map(t => t.textContent)"
     )
     assert over == []
 

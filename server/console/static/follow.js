@@ -2,7 +2,7 @@
  * A page that follows something says whether it still does.
  *
  * htmx swaps in what the server sends (`server.console.following`). This module says so, says since
- * when nothing comes any more and why, and keeps the focus and the place to which somebody had scrolled. What
+ * when nothing comes any more and why, and keeps the focus, and what was scrolled or folded out. What
  * stands on the page is never taken for the present once the connection is lost.
  */
 
@@ -61,8 +61,15 @@ function scrolled() {
   return new Map(regions.filter((one) => one.scrollLeft).map((one) => [one.id, one.scrollLeft]));
 }
 
+/** What is folded out. @returns {string[]} */
+function unfolded() {
+  return [...document.querySelectorAll("details[id][open]")].map((one) => one.id);
+}
+
 /** @type {Map<string, number>} */
 let places = new Map();
+/** @type {string[]} */
+let open = [];
 let focused = "";
 
 /** The focus goes back to what took the place of what had it, once every module has seen that. */
@@ -70,6 +77,7 @@ function refocus() {
   if (focused && document.activeElement === document.body) {
     document.getElementById(focused)?.focus({ preventScroll: true });
   }
+  focused = "";
 }
 
 document.body.addEventListener("htmx:sseOpen", (event) => {
@@ -84,10 +92,13 @@ document.body.addEventListener("htmx:sseError", (event) => {
 });
 document.body.addEventListener("htmx:sseBeforeMessage", () => {
   places = scrolled();
-  focused = document.activeElement?.id ?? "";
+  open = unfolded();
+  // Where messages come one upon another, the focus may be on its way back already.
+  if (document.activeElement !== document.body) focused = document.activeElement?.id ?? "";
 });
 document.body.addEventListener("htmx:sseMessage", () => {
   for (const [id, left] of places) document.getElementById(id)?.scrollTo({ left });
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   setTimeout(refocus);
   hear();
 });

@@ -77,3 +77,16 @@ def csrf(browser: httpx.Client, path: str = "/runs") -> str:
     found = re.search(r'name="csrf" value="([A-Za-z0-9_-]{43})"', browser.get(path).text)
     assert found is not None
     return found[1]
+
+
+def events(answer: httpx.Response) -> Iterator[tuple[str, str]]:
+    """Server-sent events, as a browser reads them."""
+    name, data = "", []
+    for line in answer.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            data.append(line.removeprefix("data: "))
+        elif not line and name:
+            yield name, "\n".join(data)
+            name, data = "", []

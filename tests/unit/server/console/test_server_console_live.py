@@ -5,31 +5,25 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-import httpx
 import pytest
-from console_site import Bench, console_over, csrf
+from console_site import Bench, console_over, csrf, events
 from server_site import Site
 
 from server.console.following import Drawing
 from server.console.hub import MAX_WATCHERS_OF_ONE, Hub
-from server.console.live import Live
-from server.errors import TooMany
+from server.console.live import PARTS, Live
+from server.console.shared import Shared
+from server.errors import NotKnown, TooMany
 
 
-def events(answer: httpx.Response) -> Iterator[tuple[str, str]]:
-    """Server-sent events, as a browser reads them."""
-    name, data = "", []
-    for line in answer.iter_lines():
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            data.append(line.removeprefix("data: "))
-        elif not line and name:
-            yield name, "\n".join(data)
-            name, data = "", []
+def first(told: Iterator[tuple[str, str]]) -> dict[str, str]:
+    """All parts, which a page is sent as it begins to follow."""
+    return dict(islice(told, len(PARTS)))
 
 
 def test_a_run_is_followed_to_its_end(bench: Bench) -> None:
@@ -45,15 +39,14 @@ def test_a_run_is_followed_to_its_end(bench: Bench) -> None:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
         told = events(answer)
-        assert next(told)[0] == "headline"
-        assert "No round was asked for yet" in next(told)[1]
+        assert "No round was asked for yet" in first(told)["lanes"]
         worker = threading.Thread(target=go_on)
         worker.start()
         rest = list(told)
         worker.join()
     assert rest[-1] == ("end", "")
     last = dict(rest)
-    assert last.keys() == {"headline", "run", "end"}
+    assert last.keys() == {*PARTS, "end"}
     assert "2 of 2 rounds closed" in last["headline"]
     assert 'class="state COMPLETED"' in last["headline"]
 
@@ -63,7 +56,7 @@ def test_whoever_signed_out_hears_no_more(bench: Bench) -> None:
     browser = bench.visit("operator")
     with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
         told = events(answer)
-        assert [next(told)[0], next(told)[0]] == ["headline", "run"]
+        assert first(told).keys() == {*PARTS}
         other = bench.browser()
         other.cookies.update(browser.cookies)
         assert other.post("/leave", data={"csrf": csrf(other)}).status_code == 303
@@ -84,7 +77,7 @@ def test_a_stop_of_the_service_ends_no_page(bench: Bench) -> None:
     run = bench.site.open_run()
     with bench.visit("operator").stream("GET", f"/runs/{run}/events", timeout=20) as answer:
         told = events(answer)
-        assert [next(told)[0], next(told)[0]] == ["headline", "run"]
+        assert first(told).keys() == {*PARTS}
         bench.console.stop()
         assert list(told) == []
 
@@ -109,13 +102,13 @@ def test_a_permit_that_ended_is_not_at_work_for_ever(bench: Bench) -> None:
     browser = bench.visit("auditor")
     with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
         told = events(answer)
-        assert "permitted, at work" in dict([next(told), next(told)])["run"]
+        assert "permitted, at work" in first(told)["lanes"]
     site.tick(41)  # its 30 s, and the grace for clocks that differ; nothing was logged
     with browser.stream("GET", f"/runs/{run}/events", timeout=20) as answer:
         told = events(answer)
-        late = dict([next(told), next(told)])
+        late = first(told)
     assert "permit has ended" in late["headline"] and "to go" not in late["headline"]
-    assert "permitted, no reply in time" in late["run"]
+    assert "permitted, no reply in time" in late["lanes"]
 
 
 def test_a_drawing_is_made_once_for_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +133,37 @@ def test_names_on_a_live_page_are_for_who_may_read_them(bench: Bench) -> None:
     for who, known in (("operator", {"alpha", "beta", "gamma"}), ("alpha", {"alpha"})):
         with bench.visit(who).stream("GET", f"/runs/{run}/events", timeout=20) as answer:
             told = events(answer)
-            next(told)
-            assert set(re.findall("The (alpha|beta|gamma)", next(told)[1])) == known
+            assert set(re.findall("The (alpha|beta|gamma)", first(told)["lanes"])) == known
+
+
+def test_what_many_ask_for_at_once_is_made_once() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(len(made))
+        time.sleep(0.05)
+        if len(made) == 3:
+            raise NotKnown("expected another")
+        return made[-1]
+
+    async def ask() -> None:
+        shared: Shared[int] = Shared(most=1)
+        for version in (0, 1):
+            found = await asyncio.gather(*(shared.get("key", version, make) for _ in range(20)))
+            assert found == [version] * 20 and shared.kept("key", version) == version
+        failed = [shared.get("other", 0, make) for _ in range(5)]
+        found = await asyncio.gather(*failed, return_exceptions=True)
+        assert [type(one) for one in found] == [NotKnown] * 5
+        assert shared.kept("key", 0) is None, "of another version"
+        leaving = asyncio.ensure_future(shared.get("last", 0, make))
+        staying = asyncio.ensure_future(shared.get("last", 0, make))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        assert await staying == 3, "who waits may go away"
+        assert shared.kept("key", 1) is None, "one is kept"
+
+    asyncio.run(ask())
+    assert made == [0, 1, 2, 3]
 
 
 def test_watchers_are_bounded_and_woken_from_any_thread() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from console_site import Bench, csrf
+from console_site import Bench, console_over, csrf, events
 from server_site import SPACE, Site, make_fab, private
 
 from policies.canonical import sha256_hex
-from server.console import space_pages
+from server.console import space_live
 from server.console.uses import uses
 from server.pki import Identity
 
@@ -138,14 +138,45 @@ def test_who_is_connected_is_told_by_who_watches(bench: Bench) -> None:
     heads = bench.site.governance.witnesses.watch(bench.caller("alpha"), 0)
     text = bench.visit("operator").get("/space").text
     assert "Connected now: 1." in text
+    bench.site.tick(90)
     heads.close()
-    assert "Connected now: 0." in bench.visit("operator").get("/space").text
+    text = bench.visit("operator").get("/space").text
+    assert "Connected now: 0." in text
+    assert f"last seen {bench.site.now:%H:%M}" in text and text.count("not seen yet") == 6
+
+
+def test_after_a_restart_the_log_tells_who_took_part_when(site: Site) -> None:
+    run = site.open_run()
+    site.submit(site.authorize(run), site.nodes["beta"])
+    when = f"{site.now:%Y-%m-%d}"
+    site.tick(86_400)
+    site.reopen()
+    with console_over(site) as bench:
+        text = bench.visit("auditor").get("/space").text
+    assert text.count(f"last took part {when}") == 3, "in both drawings and the list"
+    assert text.count("not seen yet") == 6
+
+
+def test_the_page_of_the_space_is_sent_what_changed(bench: Bench) -> None:
+    browser = bench.visit("operator")
+    assert browser.head("/space/events").status_code == 204
+    assert bench.browser().get("/space/events").status_code == 401
+    with browser.stream("GET", "/space/events", timeout=20) as answer:
+        told = events(answer)
+        first = dict([next(told), next(told), next(told)])
+        assert first.keys() == {"drawing", "lists", "log"}
+        assert "head cosigned by 0 of 3" in first["drawing"]
+        heads = bench.site.governance.witnesses.watch(bench.caller("alpha"), 0)
+        name, text = next(told)
+        assert name == "drawing" and "Connected now: 1." in text
+        assert next(told)[0] == "lists"
+        heads.close()
 
 
 def test_a_large_space_has_pages_of_a_bounded_size(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(space_pages, "MAX_LINES", 2)
+    monkeypatch.setattr(space_live, "MAX_LINES", 2)
     text = bench.visit("auditor").get("/space").text
     assert text.count("<tbody>") == 2 and text.count('<th scope="row"') == 4
     assert "and 1 more: tds product list" in text

@@ -18,9 +18,10 @@ from server.console.chart import MAX_POINTS, charts, thinned, ticks
 from server.console.drawing import MAX_DRAWN, Drawn, draw
 from server.console.entrance import MAX_ADDRESSES, TRIES, Pace
 from server.console.kept import Kept
-from server.console.lanes import RoundCard, picture
+from server.console.lanes import RoundCard
 from server.console.pages import duration, size
 from server.console.privacy import loss, planned
+from server.console.run_reading import RunReading
 from server.console.words import ALL, PARTS, choose
 from server.edge import system_edge
 from server.errors import TooMany
@@ -161,17 +162,12 @@ def test_a_picture_of_a_run_in_all_its_states(site: Site) -> None:
     site.withdraw(site.nodes["gamma"])
     run = site.open_run(rounds=3)
     seen = []
+    reading = RunReading(site.governance, lambda: site.now)
 
     def look() -> None:
-        view = site.governance.runs.get(site.nodes["alpha"].identity, run)
-        with site.governance.reading() as connection:
-            from server import queries
-
-            attempts = queries.rounds(connection, run)
-            receipts = queries.receipts(
-                connection, [one.permit_id for one in attempts if one.permit_id]
-            )
-        told = picture(view.row, attempts, receipts, {}, now=site.now)
+        told = reading.picture(site.nodes["alpha"].identity, run)
+        again = RunReading(site.governance, lambda: site.now)
+        assert again.picture(site.nodes["alpha"].identity, run) == told, "whatever is kept"
         places = {
             lane.participant: [place.outcome if place else "" for place in lane.places]
             for lane in told.lanes
