@@ -32,7 +32,7 @@ from policies.phrases import Language
 from server.console.telling import Beside, Told
 from server.errors import TooMany, Unavailable
 
-EXPLAIN_S: Final = 3.0
+EXPLAIN_S: Final = 6.0
 REPORT_S: Final = 60.0
 MAX_REPORT_BYTES: Final = 32 << 20
 _LEAST_PRIORITY: Final = 10

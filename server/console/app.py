@@ -122,6 +122,7 @@ def build_console(
         ("GET", "/audit", door.page(audit.page)),
         ("GET", "/audit/report", door.page(audit.report)),
         ("GET", "/audit/{index}", door.page(audit.entry)),
+        ("GET", "/audit/{index}/told", door.page(audit.told)),
     )
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for method, path, endpoint in routes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,17 +22,23 @@ from policies.entries import Entry, parse_entry
 from policies.errors import DocumentError
 from server.console.door import Visit, see_other
 from server.console.log_lines import LogLines
-from server.console.log_search import Hits, number, parse_wanted, search
+from server.console.log_search import SEARCH_S, Hits, Wanted, number, parse_wanted, search
 from server.console.pages import Pages
 from server.console.spaces import names_for
 from server.console.statements import set_out, statements
-from server.console.telling import Teller, Told
+from server.console.telling import Teller
 from server.console.words import Words
-from server.errors import NotAllowed, NotKnown, RequestError, Unavailable
+from server.errors import NotAllowed, NotKnown, TooMany, Unavailable
 from server.governance import Governance
 
 SCRIPT_PREFIX: Final = "js-"
 """Of the keys of words that the page's script says."""
+
+MAX_SEARCHES: Final = 2
+"""At once: governance has better things to do."""
+
+MAX_TOLD_AT_ONCE: Final = 2_000
+"""Entries of a log of which each is told with its page; of a longer one when somebody asks."""
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _REPORTS: Final = frozenset({"operator", "auditor"})
@@ -61,6 +68,7 @@ class AuditPages:
         self._lines = lines
         self._pages = pages
         self._teller = teller
+        self._searching = threading.BoundedSemaphore(MAX_SEARCHES)
 
     def page(self, visit: Visit) -> Response:
         """`GET /audit`"""
@@ -71,7 +79,7 @@ class AuditPages:
         fault, hits = "", Hits((), None)
         try:
             before = number(visit.query, "before")
-            hits = search(self._lines, wanted, before=before, now=time.monotonic)
+            hits = self._search(wanted, before)
         except Unavailable as error:
             fault = str(error)
         asked = wanted.to_query()
@@ -94,12 +102,10 @@ class AuditPages:
 
     def entry(self, visit: Visit) -> Response:
         """`GET /audit/INDEX`"""
-        if not _INDEX.fullmatch(visit.params["index"]):
-            raise NotKnown(visit.words("error-404"))
-        index, size = int(visit.params["index"]), self._lines.size()
+        index, size = _index(visit), self._lines.size()
         _, data = self._lines.entry(index, size)
         entry = _parsed(data)
-        told, why_not = self._told(visit, index)
+        names = names_for(self._governance, visit.caller)
         with self._governance.reading() as connection:
             signed = list(statements(connection, entry)) if entry is not None else []
         return self._pages.show(
@@ -110,10 +116,22 @@ class AuditPages:
             entry=entry,
             shown=set_out(entry.body) if entry else data[:1000].decode("utf-8", "replace"),
             statements=signed,
-            told=told,
-            why_not=why_not,
+            sentence=self._sentence(visit, entry, names) if entry else "",
+            tells=self._teller is not None,
+            tells_at_once=self._teller is not None and size <= MAX_TOLD_AT_ONCE,
             **self._script(visit.words),
         )
+
+    def told(self, visit: Visit) -> Response:
+        """`GET /audit/INDEX/told`: the entry in plain words."""
+        index = _index(visit)
+        if self._teller is None:
+            raise NotKnown(visit.words("error-404"))
+        names = names_for(self._governance, visit.caller)
+        told = self._teller.explain(
+            self._lines.folder, index, language=visit.words.language, names=names
+        )
+        return self._pages.show(visit, "audit_told.html", index=index, told=told)
 
     def report(self, visit: Visit) -> Response:
         """`GET /audit/report`: a file."""
@@ -123,6 +141,14 @@ class AuditPages:
         name = f'attachment; filename="report-{visit.words.language}.html"'
         headers = {"content-disposition": name}
         return Response(data, headers=headers, media_type="text/html; charset=utf-8")
+
+    def _search(self, wanted: Wanted, before: int | None) -> Hits:
+        if not self._searching.acquire(timeout=SEARCH_S):
+            raise TooMany("search: others are at it; try again in a moment")
+        try:
+            return search(self._lines, wanted, before=before, now=time.monotonic)
+        finally:
+            self._searching.release()
 
     def _may_report(self, visit: Visit) -> bool:
         return self._teller is not None and visit.caller.role in _REPORTS
@@ -139,25 +165,18 @@ class AuditPages:
             return ""
         return self._teller.sentence(entry, language=visit.words.language, names=names)
 
-    def _told(self, visit: Visit, index: int) -> tuple[Told | None, str]:
-        """The explanation, or why there is none."""
-        if self._teller is None:
-            return None, ""
-        names = names_for(self._governance, visit.caller)
-        try:
-            told = self._teller.explain(
-                self._lines.folder, index, language=visit.words.language, names=names
-            )
-        except RequestError as error:
-            return None, str(error)
-        return told, ""
-
     def _script(self, words: Words) -> dict[str, Any]:
         """What the page's script is told: words and the key, as this server has it."""
         return {
             "log_key": self._governance.card.log_key,
             "script_words": json.dumps(words.beginning(SCRIPT_PREFIX), ensure_ascii=False),
         }
+
+
+def _index(visit: Visit) -> int:
+    if not _INDEX.fullmatch(visit.params["index"]):
+        raise NotKnown(visit.words("error-404"))
+    return int(visit.params["index"])
 
 
 def _query(asked: Mapping[str, str]) -> str:

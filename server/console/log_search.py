@@ -1,7 +1,8 @@
 """Finding entries of the log by type, run, round, participant and text.
 
-A line is looked at as bytes first, and parsed only if it may fit: ten thousand entries take a tenth
-of a second. A search that has not come to the log's beginning in time says how far it came.
+A line is looked at as bytes first, and parsed only if it may fit: ten thousand entries of 5 kB take
+less than half a second. A search that has not come to the log's beginning in time says how far it
+came.
 """
 
 from __future__ import annotations

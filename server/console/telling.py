@@ -53,7 +53,7 @@ class Teller(Protocol):
     """
 
     def sentence(self, entry: Entry, *, language: Language, names: Mapping[str, str]) -> str:
-        """One sentence; "" for an entry in another form than governance writes."""
+        """One sentence, at once; "" for an entry in another form than governance writes."""
 
     def explain(
         self, folder: Path, index: int, *, language: Language, names: Mapping[str, str]

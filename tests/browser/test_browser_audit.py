@@ -15,6 +15,7 @@ from console_site import Bench, console_over
 from playwright.sync_api import Browser, Page, expect
 from server_site import Site
 from test_browser_console import LOOKS, MAX_PAGE_BYTES, Visitor, _keep, axe, opened
+from test_server_rotation import rotate
 
 from ledger.note import NoteVerifier
 from ledger.tlogpolicy import Policy
@@ -26,10 +27,11 @@ __all__ = ["axe"]
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A space with a round that went well, and a withdrawal."""
+    """A space with a round that went well, a new key, and a withdrawal."""
     site = Site.make(tmp_path_factory.mktemp("audited") / "space")
     site.populate("alpha", "beta", "gamma")
     site.whole_round(site.open_run(), "ask-1")
+    rotate(site, "gamma")
     site.withdraw(site.nodes["gamma"])
     with console_over(site) as made:
         yield made
@@ -104,6 +106,7 @@ def test_an_entry_is_found_proven_and_handed_on(
     expect(page.locator("#verdict")).to_contain_text(f"This entry stands at place {index}")
     expect(page.locator("[data-statement]")).to_contain_text("The signature holds")
     expect(page.locator("#body-said")).to_be_visible()
+    expect(page.locator("#told")).to_contain_text("It rests on")
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save as a .tlog-proof file").click()
     saved.value.save_as(tmp_path / "one")
@@ -111,7 +114,7 @@ def test_an_entry_is_found_proven_and_handed_on(
     log = NoteVerifier.parse(site.space.card.log_key)
     assert proof.extra is not None and proof.index == index
     proof.verify(leaf_hash(proof.extra), Policy(), log)
-    for kind in ("AgreementConcluded", "CertificateIssued", "ConsentWithdrawn"):
+    for kind in ("AgreementConcluded", "CertificateIssued", "KeyRotated", "ConsentWithdrawn"):
         visitor.go(f"/audit/{[*site.kinds()].index(kind)}")
         expect(page.locator("[data-statement]").first).to_contain_text("The signature holds")
     assert visitor.heard == []
@@ -183,6 +186,8 @@ def test_the_pages_are_whole_light_and_accessible(
         page = visitor.go(path)
         expect(page.locator("#verdict")).to_contain_text(str(bench.site.log.size))
         assert 0 < visitor.weight < MAX_PAGE_BYTES, (path, visitor.weight)
+        if path[-1].isdigit():
+            expect(page.locator("#told summary")).to_have_count(2)
         if path == "/audit":
             verify(page)
             expect(page.locator("#verdict .done")).to_be_visible()

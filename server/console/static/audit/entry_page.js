@@ -75,4 +75,15 @@ function show(noteId, selector, value) {
   }
 }
 
+/** The entry in plain words: the same page that the link in its place leads to. */
+async function tell() {
+  const place = document.getElementById("told");
+  if (place.dataset.from === undefined) return;
+  const answer = await fetch(place.dataset.from, { cache: "no-store" });
+  if (!answer.ok) return; // the link stays, and its page says why not
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  place.replaceChildren(...page.getElementById("told").childNodes);
+}
+
 void prove();
+void tell();

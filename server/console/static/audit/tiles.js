@@ -22,13 +22,9 @@ export function tilePath(level, index, width = WIDTH) {
 
 /** Reads one log's files. */
 export class Reader {
-  /**
-   * @param {string} prefix address of the log, without a slash at its end.
-   * @param {?AbortSignal} signal ends what is being read.
-   */
-  constructor(prefix, signal = null) {
+  /** @param {string} prefix address of the log, without a slash at its end. */
+  constructor(prefix) {
     this.prefix = prefix;
-    this.signal = signal;
   }
 
   /** @returns {Promise<string>} the signed head, as it stands. */
@@ -86,7 +82,6 @@ export class Reader {
         const answer = await fetch(`${this.prefix}/${path}`, {
           cache: "no-store",
           redirect: "error",
-          signal: this.signal,
         });
         if (answer.status === 404) return null;
         if (answer.status === 401) throw new Unknown("signed-out");

@@ -58,7 +58,14 @@ def test_whoever_is_signed_in_reads_the_log(bench: Bench, who: str, language: st
 
 def test_nobody_else_reads_it(bench: Bench) -> None:
     browser = bench.browser()
-    for path in ("/audit", "/audit/0", "/audit/report", "/log/checkpoint", "/log/tile/0/000.p/1"):
+    for path in (
+        "/audit",
+        "/audit/0",
+        "/audit/0/told",
+        "/audit/report",
+        "/log/checkpoint",
+        "/log/tile/0/000.p/1",
+    ):
         assert browser.get(path).status_code == 401, path
 
 
@@ -80,7 +87,11 @@ def test_names_are_shown_to_who_may_know_them(bench: Bench) -> None:
     enrolled = [*bench.site.kinds()].index("ParticipantEnrolled")
     for who, named in (("operator", True), ("alpha", True), ("beta", False), ("auditor", False)):
         browser = bench.visit(who)
-        for path in (f"/audit/{enrolled}", "/audit?type=ParticipantEnrolled"):
+        for path in (
+            f"/audit/{enrolled}",
+            f"/audit/{enrolled}/told",
+            "/audit?type=ParticipantEnrolled",
+        ):
             assert ("The alpha (alpha)" in browser.get(path).text) == named, (who, path)
 
 
@@ -94,8 +105,12 @@ def test_an_entry_is_told_with_what_was_signed(bench: Bench) -> None:
     assert f'data-key-entry="{kinds.index("ParticipantEnrolled")}"' in text
     assert "&#34;rows_used&#34;: 80" in text
     decided = browser.get(f"/audit/{kinds.index('RoundDecided')}").text
-    assert decided.count("<h3>") >= 3 and "alpha" in decided
+    assert "3 of 3 candidates permitted" in decided
     assert "holds no statement" in decided and "data-statement" not in decided
+    told = browser.get(f"/audit/{kinds.index('RoundDecided')}/told").text
+    assert told.count("<h3>") == 3 and "alpha may use" not in decided
+    assert f'href="/audit/{kinds.index("PermitIssued")}"' in told
+    assert browser.get("/audit/x/told").status_code == 404
 
 
 def test_each_key_is_found_where_it_was_named(bench: Bench) -> None:
