@@ -15,9 +15,11 @@ from console_site import Bench, console_over
 from playwright.sync_api import Browser, Page, expect
 from server_site import Site
 from test_browser_console import LOOKS, MAX_PAGE_BYTES, Visitor, _keep, axe, opened
+from test_server_cosigning import cosigner
 from test_server_rotation import rotate
 
-from ledger.note import NoteVerifier
+from ledger.folder import CHECKPOINT
+from ledger.note import NoteVerifier, add_signatures
 from ledger.tlogpolicy import Policy
 from ledger.tlogproof import parse_proof
 from ledger.tree import leaf_hash
@@ -27,12 +29,16 @@ __all__ = ["axe"]
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A space with a round that went well, a new key, and a withdrawal."""
+    """A space with a round that went well, a new key, and a withdrawal; alpha cosigned its head."""
     site = Site.make(tmp_path_factory.mktemp("audited") / "space")
     site.populate("alpha", "beta", "gamma")
     site.whole_round(site.open_run(), "ask-1")
     rotate(site, "gamma")
     site.withdraw(site.nodes["gamma"])
+    head = site.space.log_folder / CHECKPOINT
+    note = head.read_text(encoding="utf-8")
+    line = cosigner(site.nodes["alpha"]).cosign(note, time=int(site.now.timestamp()))
+    head.write_text(add_signatures(note, [line]), encoding="utf-8")
     with console_over(site) as made:
         yield made
     site.close()
@@ -73,6 +79,7 @@ def test_the_log_is_verified_in_the_page(browser: Browser, bench: Bench) -> None
     verdict = page.locator("#verdict")
     expect(verdict).to_contain_text(f"It holds: {size} entries")
     expect(verdict).to_contain_text("which this server showed and nobody here compared")
+    expect(verdict).to_contain_text("Cosigned by alpha, ")
     expect(verdict).to_contain_text("verified no head of this log before")
     root = base64.b64decode(site.log.checkpoint().split("\n")[2]).hex()
     expect(verdict).to_contain_text(root)
@@ -139,7 +146,11 @@ def test_a_byte_that_somebody_changed_is_named_in_red(browser: Browser, bench: B
         visitor.go("/audit")
         verify(page)
         expect(alert).to_contain_text(f"Tile {leaves} was changed at entry 1")
-    with changed(bench, "checkpoint", -5):
+    with changed(bench, CHECKPOINT, -5):
+        visitor.go("/audit")
+        verify(page)
+        expect(alert).to_contain_text("checkpoint: expected a cosignature by")
+    with changed(bench, CHECKPOINT, 0):
         visitor.go("/audit")
         expect(alert).to_contain_text("checkpoint: expected a signature")
     visitor.go("/audit")
@@ -158,6 +169,7 @@ def test_a_log_that_shrank_or_has_another_past(browser: Browser, bench: Bench) -
     for change, said in (
         ({"size": size + 1}, f"The log shrank: expected at least the {size + 1} entries"),
         ({"root": "00" * 32}, f"the first {size} entries had the root {'00' * 32}"),
+        ({"size": 3}, "the first 3 entries had the root"),
         ({"key": kept["key"][:-1]}, "now this server shows"),
     ):
         page.evaluate("kept => localStorage.setItem('tds-audit', kept)", json.dumps(kept | change))
@@ -165,9 +177,11 @@ def test_a_log_that_shrank_or_has_another_past(browser: Browser, bench: Bench) -
         expect(alert).to_contain_text(said)
     earlier = kept | {"size": 3, "root": "11" * 32}
     page.evaluate("kept => localStorage.setItem('tds-audit', kept)", json.dumps(earlier))
+    visitor.go("/audit/5")
+    expect(alert).to_contain_text("The history is another: the first 3 entries")
     visitor.go("/audit")
-    expect(page.locator("#verdict")).to_contain_text("The newest head")
     verify(page)
+    expect(page.locator("#working")).to_be_hidden()
     expect(alert).to_contain_text("The history is another: the first 3 entries")
     assert remembered(page)["root"] == "11" * 32
     page.get_by_role("button", name="Forget what was verified here before").click()

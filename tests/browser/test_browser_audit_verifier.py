@@ -56,9 +56,23 @@ PROVE = """async ({key, index}) => {
   const { SignedTree, proofText } = await import("/static/audit/entry.js");
   const reader = new Reader("/log");
   const note = await reader.checkpoint();
-  const head = await checkHead(note, (await parseKeys(key)).key, null);
+  const head = await checkHead(reader, note, (await parseKeys(key)).key, null);
   try {
     return { proof: proofText(index, await new SignedTree(reader, head).line(index), note) };
+  } catch (error) {
+    return { code: error.code ?? String(error), ...error.values };
+  }
+}"""
+
+
+LOOK = """async ({key, before}) => {
+  const { Reader } = await import("/static/audit/tiles.js");
+  const { checkHead, parseKeys } = await import("/static/audit/verify.js");
+  const reader = new Reader("/log");
+  try {
+    const { key: own } = await parseKeys(key);
+    const head = await checkHead(reader, await reader.checkpoint(), own, before);
+    return { size: head.size };
   } catch (error) {
     return { code: error.code ?? String(error), ...error.values };
   }
@@ -84,6 +98,9 @@ class Files:
     ) -> Any:
         how = {"key": key, "before": before, "witnesses": list(witnesses)}
         return self.page.evaluate(VERIFY, how)
+
+    def look(self, before: dict[str, Any] | None) -> Any:
+        return self.page.evaluate(LOOK, {"key": SIGNER.verifier_key, "before": before})
 
     def prove(self, index: int) -> Any:
         return self.page.evaluate(PROVE, {"key": SIGNER.verifier_key, "index": index})
@@ -191,9 +208,13 @@ def test_it_continues_the_head_of_before(files: Files, tmp_path: Path, size: int
     before = head_of(files.folder, size, tmp_path / "before")
     assert files.verify(before=before)["continued"] == before
     other = before | {"root": "00" * 32}
-    broken = files.verify(before=other)
-    assert broken["code"] == "rewritten" and broken["size"] == size
-    assert broken["expected"] == "00" * 32 and broken["got"] == before["root"]
+    assert files.look(before) == {"size": 1000}
+    for broken in (files.verify(before=other), files.look(other)):
+        assert broken["code"] == "rewritten" and broken["size"] == size
+        assert broken["expected"] == "00" * 32 and broken["got"] == before["root"]
+    if size < 256:
+        files.flip("tile/0/000", 0)
+        assert files.look(before)["code"] == "root"
 
 
 Tamper = Callable[[Files], object]
@@ -314,7 +335,8 @@ def test_what_was_tampered_with_is_named(files: Files, case: str) -> None:
 
 def test_a_log_that_shrank(files: Files) -> None:
     before = {"origin": SIGNER.name, "size": 1001, "root": "00" * 32}
-    assert files.verify(before=before) == {"code": "shrunk", "got": 1000, "expected": 1001}
+    for found in (files.verify(before=before), files.look(before)):
+        assert found == {"code": "shrunk", "got": 1000, "expected": 1001}
     of_another = before | {"origin": "logs.example/other"}
     assert files.verify(before=of_another)["continued"] is None
 

@@ -88,7 +88,7 @@ export class Panel {
   /** The signed head, held against what this browser verified before. */
   async head(reader, key) {
     const note = await reader.checkpoint();
-    return { note, head: await checkHead(note, key, this.remembered()) };
+    return { note, head: await checkHead(reader, note, key, this.remembered()) };
   }
 
   /**

@@ -78,6 +78,29 @@ export class TiledTree {
     return (await Promise.all(path)).reverse();
   }
 
+  /**
+   * The roots of this tree and of its first `old` leaves, from the same nodes: what a consistency
+   * proof (RFC 6962 section 2.1.2) shows. If the first one is the signed root, so is the other the
+   * root that these leaves had.
+   * @param {number} old from 1 to below the tree's size.
+   * @returns {Promise<{root: Uint8Array, before: Uint8Array}>}
+   */
+  async rootSince(old) {
+    const peaks = [];
+    const walk = async (start, stop) => {
+      if (start >= old) return this.#range(start, stop);
+      if (stop <= old) {
+        peaks.push({ hash: await this.#range(start, stop) });
+        return peaks.at(-1).hash;
+      }
+      const middle = start + split(stop - start);
+      const left = await walk(start, middle);
+      return nodeHash(left, await walk(middle, stop));
+    };
+    const root = await walk(0, this.size);
+    return { root, before: await new Frontier(peaks).root() };
+  }
+
   /** MTH(D[start:stop]) of a range that is a node of the tree. */
   async #range(start, stop) {
     const count = stop - start;

@@ -14,7 +14,7 @@ import { equal, hex, leafHash, text } from "./bytes.js";
 import { Broken, Unknown } from "./faults.js";
 import { LOG, cosignatures, openCheckpoint, parseKey, witnessOf } from "./notes.js";
 import { ENTRIES, WIDTH, tilePath } from "./tiles.js";
-import { Frontier, complete } from "./tree.js";
+import { Frontier, TiledTree, complete } from "./tree.js";
 
 const AHEAD = 4; // bundles that are on their way while one is hashed
 const ENROLLED = '"type":"ParticipantEnrolled"}';
@@ -196,18 +196,28 @@ async function addAll(frontier, hashes) {
 }
 
 /**
- * The head alone: signed, and no smaller and no other than the one that was verified before.
+ * The head alone: signed, and such that the one that was verified before can have grown into it, by
+ * the few hashes of the tiles that show this.
+ * @param {import("./tiles.js").Reader} reader
+ * @param {string} note
+ * @param {import("./notes.js").Key} key
+ * @param {?Head} before
  * @returns {Promise<import("./notes.js").Checkpoint>}
  * @throws {Broken} @throws {Unknown}
  */
-export async function checkHead(note, key, before) {
+export async function checkHead(reader, note, key, before) {
   const signed = await openCheckpoint(note, key);
   if (before === null || before.origin !== signed.origin) return signed;
-  if (signed.size < before.size) {
-    throw new Broken("shrunk", { got: signed.size, expected: before.size });
+  const { size, root } = signed;
+  if (size < before.size) throw new Broken("shrunk", { got: size, expected: before.size });
+  if (before.size === 0) return signed;
+  const found = before.size === size ? { root, before: root }
+    : await new TiledTree(reader, size).rootSince(before.size);
+  if (!equal(found.root, root)) {
+    throw new Broken("root", { size, expected: hex(root), got: hex(found.root) });
   }
-  if (signed.size === before.size && hex(signed.root) !== before.root) {
-    const values = { size: signed.size, expected: before.root, got: hex(signed.root) };
+  if (hex(found.before) !== before.root) {
+    const values = { size: before.size, expected: before.root, got: hex(found.before) };
     throw new Broken("rewritten", values);
   }
   return signed;
