@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from playwright.sync_api import Browser, Page, Route
 
+from auditors.statements import _KINDS
 from ledger.cosignature import Cosigner
 from ledger.folder import CHECKPOINT
 from ledger.log import Log
@@ -25,7 +26,14 @@ from ledger.tiles import bundle_bytes
 from ledger.tlogpolicy import Policy, PolicyWitness
 from ledger.tlogproof import parse_proof
 from ledger.tree import leaf_hash
-from policies.entries import entry_bytes
+from policies.canonical import canonical_bytes
+from policies.certificate import CERTIFICATE_TYPE
+from policies.entries import EntryType, entry_bytes
+from policies.envelope import key_id, sign_envelope
+from policies.keychange import KEY_CHANGE_TYPE
+from policies.parts import log_lines
+from policies.receipt import RECEIPT_TYPE
+from policies.statements import WITHDRAWAL_TYPE
 from server.console.app import STATIC
 
 HOST = "https://log.test"
@@ -79,6 +87,25 @@ LOOK = """async ({key, before}) => {
 }"""
 
 
+STATEMENT = """async ({key, index, keyEntry}) => {
+  const { Reader } = await import("/static/audit/tiles.js");
+  const { checkHead, parseKeys } = await import("/static/audit/verify.js");
+  const { STATEMENTS, SignedTree, checkEnvelope } = await import("/static/audit/entry.js");
+  const reader = new Reader("/log");
+  try {
+    const { key: own } = await parseKeys(key);
+    const head = await checkHead(reader, await reader.checkpoint(), own, null);
+    const tree = new SignedTree(reader, head);
+    const { line } = await tree.line(index);
+    const { entry, bytes } = await tree.whole(index, line);
+    if (keyEntry === null) return { type: entry.type, length: bytes.length };
+    return await checkEnvelope(tree, entry, STATEMENTS[entry.type][0], keyEntry);
+  } catch (error) {
+    return { code: error.code ?? String(error), ...error.values };
+  }
+}"""
+
+
 @dataclass
 class Files:
     """A log's folder before a browser's page."""
@@ -104,6 +131,10 @@ class Files:
 
     def prove(self, index: int) -> Any:
         return self.page.evaluate(PROVE, {"key": SIGNER.verifier_key, "index": index})
+
+    def statement(self, index: int, key_entry: int | None) -> Any:
+        how = {"key": SIGNER.verifier_key, "index": index, "keyEntry": key_entry}
+        return self.page.evaluate(STATEMENT, how)
 
     def flip(self, path: str, at: int) -> None:
         data = bytearray((self.folder / path).read_bytes())
@@ -379,22 +410,91 @@ def test_a_proof_made_in_the_browser_is_one_for_every_tool(files: Files) -> None
     assert "proof" in files.prove(257)
 
 
-def test_statements_are_the_auditors_own_table(files: Files) -> None:
-    from auditors.statements import _KINDS
-    from policies.keychange import KEY_CHANGE_TYPE
-    from policies.receipt import RECEIPT_TYPE
+TIME_TEXT = "2026-01-01T00:00:00.000Z"
+ALPHA, BETA, REGISTRAR = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
 
+
+def told(kind: EntryType, **body: Any) -> bytes:
+    return entry_bytes(kind, time=TIME_TEXT, body=body)
+
+
+def raw(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes_raw().hex()
+
+
+def sealed(key: Ed25519PrivateKey, kind: str = RECEIPT_TYPE, says: str = "80 rows") -> str:
+    envelope = sign_envelope({"says": says}, payload_type=kind, key=key)
+    return base64.b64encode(envelope).decode()
+
+
+def forged() -> str:
+    """What alpha signed, with another payload under its signature."""
+    signed, other = (json.loads(base64.b64decode(sealed(ALPHA, says=one))) for one in ("80", "8"))
+    envelope = canonical_bytes(signed | {"payload": other["payload"]})
+    return base64.b64encode(envelope).decode()
+
+
+@pytest.fixture(scope="module")
+def signed_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    long = told("ReportsMade", reports=["界" * 30_000])
+    parts = log_lines(long)
+    whole = told("EntryWhole", parts=len(parts) - 1, sha256="00" * 32)
+    entries = [
+        told("SpaceCreated", space={"registrar_key": raw(REGISTRAR)}, participants=[]),
+        told("ParticipantEnrolled", participant="alpha", receipt_key=raw(ALPHA)),
+        told("ParticipantEnrolled", participant="beta", receipt_key=raw(BETA)),
+        told("ReceiptAccepted", participant="alpha", envelope=sealed(ALPHA)),
+        told("ReceiptAccepted", participant="alpha", envelope=sealed(BETA)),
+        told("ReceiptAccepted", participant="alpha", envelope=forged()),
+        told("ReceiptAccepted", participant="alpha", envelope=sealed(ALPHA, WITHDRAWAL_TYPE)),
+        told("CertificateIssued", envelope=sealed(REGISTRAR, CERTIFICATE_TYPE)),
+        told("CertificateIssued", envelope=sealed(ALPHA, CERTIFICATE_TYPE)),
+        *parts,
+        *parts[:-1],
+        whole,
+    ]
+    return written(tmp_path_factory.mktemp("signed") / "made", entries)
+
+
+def test_what_was_signed_is_checked_under_a_key_of_the_log(signed_log: Path, page: Page) -> None:
+    alpha, beta = (key_id(key.public_key()) for key in (ALPHA, BETA))
+    for files in opened(signed_log, page):
+        good = files.statement(3, 1)
+        assert json.loads(good["payload"]) == {"says": "80 rows"} and good["keyid"] == alpha
+        assert files.statement(7, 0)["payloadType"] == CERTIFICATE_TYPE
+        for index, key_entry, code in (
+            (3, 2, "signer"),  # the entry that is said to name alpha's key names beta's
+            (3, 3, "signer"),  # or no key at all
+            (4, 1, "signer"),
+            (4, 2, "signer"),  # beta's key is no key of alpha's
+            (5, 1, "statement"),
+            (6, 1, "statement-type"),
+            (8, 0, "signer"),
+            (8, 1, "signer"),
+            (3, 999, "beyond"),
+        ):
+            assert files.statement(index, key_entry)["code"] == code, (index, key_entry)
+        assert files.statement(4, 1) | {"field": ""} == {
+            **{"code": "signer", "field": "", "who": "alpha", "expected": alpha, "got": beta}
+        }
+        size = int(files.checkpoint.read_text().split("\n")[1])
+        whole = files.statement((9 + size) // 2 - 1, None)
+        assert whole == {"type": "ReportsMade", "length": whole["length"]}
+        assert whole["length"] > 90_000
+        assert files.statement(size - 1, None)["code"] == "parts"
+
+
+def test_statements_are_the_auditors_own_table(files: Files) -> None:
     table = files.page.evaluate('async () => (await import("/static/audit/entry.js")).STATEMENTS')
     own = "application/vnd.tdspace.{}+json"
-    told = {
+    found = {
         kind: {(field, signer, own.format(name)) for field, signer, name in rows}
         for kind, rows in table.items()
     }
-    assert told == {
+    assert found == {
         kind: {(one.field, one.signer, one.payload_type) for one in rows}
         for kind, rows in _KINDS.items()
     } | {
         "ReceiptAccepted": {("envelope", "participant", RECEIPT_TYPE)},
         "KeyRotated": {("envelope", "participant", KEY_CHANGE_TYPE)},
     }
-    assert json.dumps(table)
