@@ -36,8 +36,8 @@ def main() -> None:
             story.round()
         connect(site, *(name for name, _, _ in PEOPLE))
         site.now = datetime.now(UTC)
-        going = threading.Event()
-        threading.Thread(target=_go_on, args=(story, going), daemon=True).start()
+        going, one_round = threading.Event(), threading.Lock()
+        threading.Thread(target=_go_on, args=(story, going, one_round), daemon=True).start()
         with console_over(site) as bench:
             _tell({"url": bench.console.url, "run": story.run})
             for line in sys.stdin:
@@ -49,16 +49,18 @@ def main() -> None:
                 else:
                     (going.set if more[0] == "on" else going.clear)()
                     _tell(story.asked)
+        one_round.acquire()  # the last one ends before the log does
         site.close()
 
 
-def _go_on(story: Story, going: threading.Event) -> None:
+def _go_on(story: Story, going: threading.Event, one_round: threading.Lock) -> None:
     """Rounds as they come where nodes need a second for each."""
     while True:
         going.wait()
         began = time.monotonic()
-        story.site.now = datetime.now(UTC)
-        story.round(pause=lambda: time.sleep(EACH_S * 0.4))
+        with one_round:
+            story.site.now = datetime.now(UTC)
+            story.round(pause=lambda: time.sleep(EACH_S * 0.4))
         time.sleep(max(0.0, EACH_S - (time.monotonic() - began)))
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
 from policies.canonical import Json
 from policies.errors import DocumentError
+from policies.odrl import parse_agreement
+from policies.rules import leaves
 from policies.statements import RunSpec
 from server.console.form import Fields, one
 from server.console.privacy import planned
 from server.errors import BadInput
 
 MIB: Final = 1 << 20
+MAX_READ: Final = 200
+MAX_PURPOSES: Final = 8
+_NAMES: Final = frozenset({"eq", "isA", "isAnyOf"})
 NUMBERS: Final[Mapping[str, int]] = MappingProxyType(
     {"rounds": 5, "deadline_s": 60, "quorum": 2, "min_cohort": 2, "memory_mib": 2048}
 )
@@ -52,6 +59,21 @@ def spec_of(fields: Fields) -> RunSpec:
         return RunSpec.from_json(values)
     except DocumentError as error:
         raise BadInput(str(error)) from error
+
+
+def purposes(documents: Iterable[str]) -> list[str]:
+    """What the permissions of these agreements name as purposes, the commonest first.
+
+    Args:
+        documents: as they were logged; the first `MAX_READ` are read.
+    """
+    found: Counter[str] = Counter()
+    for document in islice(documents, MAX_READ):
+        for rule in parse_agreement(document.encode()).permissions:
+            for leaf in leaves(rule.constraints):
+                if leaf.operand == "purpose" and leaf.operator in _NAMES:
+                    found.update(leaf.right if isinstance(leaf.right, tuple) else [str(leaf.right)])
+    return [purpose for purpose, _ in found.most_common(MAX_PURPOSES)]
 
 
 def _number(fields: Fields, name: str) -> int:

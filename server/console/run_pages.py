@@ -16,7 +16,7 @@ from server.console.following import streamed
 from server.console.live import Live
 from server.console.pages import Pages
 from server.console.privacy import UNITS
-from server.console.run_form import NUMBERS, TEXTS, spec_of
+from server.console.run_form import NUMBERS, TEXTS, purposes, spec_of
 from server.console.spaces import listed
 from server.errors import BadInput, NotKnown, RequestError
 from server.governance import Governance
@@ -126,6 +126,7 @@ class RunPages:
     ) -> Response:
         agreements: list[dict[str, Any]] = []
         apps: list[dict[str, Any]] = []
+        named: list[str] = []
         if visit.caller.role == "consumer":
             agreements = [
                 one
@@ -133,6 +134,9 @@ class RunPages:
                 if not one["withdrawn"]
             ]
             apps = listed(self._governance, visit.caller, "apps")
+        named = purposes(one["document"] for one in agreements)
+        if chosen is None and named:
+            values = {**values, "purpose": named[0]}
         return self._pages.show(
             visit,
             "run_new.html",
@@ -141,6 +145,7 @@ class RunPages:
             agreements=agreements,
             chosen=frozenset(one["agreement"] for one in agreements) if chosen is None else chosen,
             apps=apps,
+            purposes=named,
             numbers=tuple(NUMBERS),
             sums=_SUMS,
             units=UNITS,

@@ -27,6 +27,7 @@ POLICIES_CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "severity-warning": "警告",
         "severity-note": "提示",
         "offer-open": "有效",
+        "withdrawn": "授权已撤回 {time}",
         "offer-ended": "已于 {time} 撤回",
         "offer-auto": "提供方节点自动同意",
         "try-it": "试算",

@@ -28,6 +28,7 @@ POLICIES_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "severity-warning": "warning",
         "severity-note": "note",
         "offer-open": "open",
+        "withdrawn": "consent withdrawn {time}",
         "offer-ended": "taken back {time}",
         "offer-auto": "the owner's node agrees by itself",
         "try-it": "What if",

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from console_site import Bench, console_over, csrf, events
-from server_site import SPACE, Site, make_fab, private
+from server_site import SPACE, Site, constraint, make_fab, private
 
 from policies.canonical import sha256_hex
 from server.console import space_live
@@ -262,6 +262,17 @@ def test_a_run_is_started_once_and_stopped(bench: Bench) -> None:
     stopped = browser.post(f"{where}/stop", data={"csrf": csrf(browser), "reason": "enough"})
     assert stopped.headers["location"] == where
     assert "stopped" in browser.get(where).text and "enough" in browser.get(where).text
+
+
+def test_the_form_names_the_purposes_of_the_agreements(bench: Bench) -> None:
+    browser, site = bench.visit("consumer"), bench.site
+    assert "such as diagnosis-support" in browser.get("/runs/new").text
+    for name, purpose in (("delta", "quality-control"), ("eta", "research"), ("zeta", "research")):
+        site.add_product(site.enrol(name))
+        site.agree(site.nodes[name], constraint("purpose", "isA", purpose))
+    text = browser.get("/runs/new").text
+    assert 'value="research"' in text
+    assert "Purposes that these agreements name: research, quality-control" in text
 
 
 @pytest.mark.parametrize(

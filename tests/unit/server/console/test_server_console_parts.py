@@ -19,7 +19,7 @@ from server.console.drawing import MAX_DRAWN, Drawn, draw
 from server.console.entrance import MAX_ADDRESSES, TRIES, Pace
 from server.console.kept import Kept
 from server.console.lanes import RoundCard
-from server.console.pages import duration, size
+from server.console.pages import FOLDER, duration, size
 from server.console.privacy import loss, planned
 from server.console.run_reading import RunReading
 from server.console.words import ALL, PARTS, choose
@@ -126,6 +126,16 @@ def test_both_languages_say_the_same_things() -> None:
         for key, words in english.items():
             assert _gaps(words) == _gaps(chinese[key]), key
             assert chinese[key].strip() and words.strip()
+
+
+def test_every_template_says_what_there_are_words_for() -> None:
+    known = {key for table in PARTS["en"] for key in table}
+    for path in sorted(FOLDER.glob("*.html")):
+        for said in re.findall(r'\bsay\(("[^,()]*)', path.read_text(encoding="utf-8")):
+            first = re.sub(r'(==|!=|\bin\b)\s*"[^"]*"', "", said)
+            if "~" not in first:
+                missing = {*re.findall(r'"([a-z0-9-]+)"', first)} - known
+                assert not missing, f"{path.name}: {missing}"
 
 
 def _gaps(words: str) -> set[str]:
