@@ -82,6 +82,11 @@ def test_a_consumer_tries_an_offer_and_concludes_it(
     expect(page.get_by_text("The owner answers")).to_be_visible()
     asked = page.url.rpartition("/")[2]
     row = bench.site.governance.contracts.negotiations.get(bench.caller("consumer"), asked)
+    expect(page.get_by_text("This page follows by itself.")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_text("The connection is lost since")).to_be_visible()
+    page.context.set_offline(False)
+    visitor.heard.clear()  # what the browser says of being offline
     row = dsp.agree(row)  # on the owner's machine; the page follows
     command = f"tds contract verify {asked} --offer offer-some --consumer ./CONSUMER"
     expect(page.get_by_text(command)).to_be_visible()
@@ -90,6 +95,7 @@ def test_a_consumer_tries_an_offer_and_concludes_it(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == command
     dsp.verify(row)  # on the consumer's
+    expect(page.get_by_text("This page follows by itself.")).not_to_be_visible()
     page.get_by_role("link", name="Read the agreement").click()
     expect(page.get_by_text("alpha and consortium agreed on this")).to_be_visible()
     assert visitor.heard == []
