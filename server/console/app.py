@@ -24,6 +24,7 @@ from server.console.negotiation_pages import NegotiationPages
 from server.console.pages import Pages
 from server.console.place import Place
 from server.console.policy_pages import PolicyPages
+from server.console.pondering import Pondering
 from server.console.run_pages import RunPages
 from server.console.shelf import Shelf
 from server.console.shield import Shield
@@ -111,9 +112,13 @@ def build_console(
 
 def _policy_routes(governance: Governance, *, pages: Pages, door: Door, edge: Edge) -> _Routes:
     """The policies' pages; ids may hold slashes."""
-    shelf = Shelf(governance)
-    policies = PolicyPages(governance=governance, shelf=shelf, pages=pages, clock=edge.clock)
-    tries = WhatIfPages(governance=governance, shelf=shelf, pages=pages, clock=edge.clock)
+    shelf, pondering = Shelf(governance), Pondering()
+    policies = PolicyPages(
+        governance=governance, shelf=shelf, pages=pages, pondering=pondering, clock=edge.clock
+    )
+    tries = WhatIfPages(
+        governance=governance, shelf=shelf, pages=pages, pondering=pondering, clock=edge.clock
+    )
     talks = NegotiationPages(
         governance=governance,
         shelf=shelf,

@@ -17,9 +17,11 @@ from server_site import Site, constraint, count_at_most
 
 from policies.findings import Finding
 from policies.odrl import MAX_BYTES
+from server.console.pondering import Pondering
 from server.console.read_lines import told
 from server.console.shelf import read_policy
 from server.dsp.negotiation import NEGOTIATION
+from server.errors import TooMany
 
 CORE = constraint("classification", "eq", "core")
 GENERAL = constraint("classification", "eq", "general")
@@ -112,8 +114,16 @@ def test_a_finding_without_a_sentence_of_its_own_stands_with_the_nearest() -> No
         for path in ("$.permission[0].constraint[0].rightOperand", "$.permission[7]", "$")
     ]
     page = told(policy, "en", found)
-    assert len(page.findings) == 2 and page.worst == "note"
+    assert len(page.findings) == 2
     assert len(page.lines[0].parts[0].findings) == 1
+
+
+def test_only_so_many_questions_are_thought_about_at_a_time() -> None:
+    pondering = Pondering(at_once=1, patience_s=0.01)
+    with pondering.turn(), pytest.raises(TooMany), pondering.turn():
+        pass
+    with pondering.turn():
+        pass
 
 
 def made_offer(*parts: dict[str, Any]) -> dict[str, Any]:
