@@ -9,7 +9,7 @@ from console_site import Bench, console_over
 from dsp_site import Contracts
 from playwright.sync_api import Browser, expect
 from server_site import Site, constraint, count_at_most
-from test_browser_console import LOOKS, MAX_PAGE_BYTES, _keep, axe, opened
+from test_browser_console import LOOKS, MAX_PAGE_BYTES, _keep, axe, opened, run_of
 
 __all__ = ["axe"]
 
@@ -25,6 +25,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Cont
     research = constraint("purpose", "isA", "medical-research")
     dsp.publish(general, core, id="offer-never")
     dsp.publish(research, count_at_most(5), stay_out, id="offer-some")
+    site.open_run(min_cohort=2)
     with console_over(site) as made:
         yield made, dsp
     site.close()
@@ -45,6 +46,7 @@ def test_every_page_is_whole_light_and_accessible(
         "what-if": f"/policies/what-if/{offer}?ask=1&v-purpose=marketing",
         "compare": "/policies/compare?a=offer:offer-never&b=offer:offer-some",
         "check": "/policies/check",
+        "round": f"/policies/round/{run_of(bench)}",
         "negotiation": f"/policies/negotiation/{row.id}",
         "end": f"/policies/negotiation-end/{row.id}",
     }

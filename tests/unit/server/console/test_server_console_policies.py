@@ -270,6 +270,33 @@ def test_what_refuses_before_any_policy_is_said(bench: Bench) -> None:
     assert "every round is refused: its consent was withdrawn" in page
 
 
+def test_a_whole_round_is_tried_as_it_would_be_decided(bench: Bench) -> None:
+    site = bench.site
+    node = site.nodes["alpha"]
+    right = {"@value": "2", "@type": "xsd:integer"}
+    company = {"leftOperand": "minParticipants", "operator": "gteq", "rightOperand": right}
+    site.agree(node, company, **{"@id": "in-company"})
+    run = site.open_run(agreements=["in-company", "agreement-beta", "agreement-gamma"])
+    site.withdraw(site.nodes["gamma"])
+    browser, before = bench.visit("consumer"), site.log.size
+    path = f"/policies/round/{run}"
+    page = text_of(browser.get(path))
+    assert "2 of 3 would be permitted." in page and "withdrew its consent" in page
+    alone = text_of(browser.get(f"{path}?ask=1&kind=train&in-0=on"))
+    assert "0 of 3 would be permitted." in alone
+    assert "the number of participants would have to be at least 2" in alone
+    assert "the node of beta is not online" in alone
+    wrong = browser.get(f"{path}?ask=1&min_cohort=none&in-0=on")
+    assert wrong.status_code == 400 and "min_cohort" in wrong.text
+    assert site.log.size == before
+    own = bench.visit("beta", "zh").get(path).text
+    assert "3 家中将有 2 家获准。" in own and "in-company" not in own and "alpha" not in own
+    decided = {one["participant"]: one["permitted"] for one in site.authorize(run).verdicts}
+    assert decided == {"alpha": True, "beta": True, "gamma": False}
+    other = site.open_run("run-2", agreements=["agreement-beta"])
+    assert bench.visit("alpha").get(f"/policies/round/{other}").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [
