@@ -28,6 +28,8 @@ from server.console.negotiation_pages import NegotiationPages
 from server.console.pages import Pages
 from server.console.place import Place
 from server.console.policy_pages import PolicyPages
+from server.console.pondering import Pondering
+from server.console.round_pages import RoundPages
 from server.console.run_pages import RunPages
 from server.console.shelf import Shelf
 from server.console.shield import CERTIFICATE_PATH, Shield
@@ -136,9 +138,14 @@ def build_console(
 
 def _policy_routes(governance: Governance, *, pages: Pages, door: Door, edge: Edge) -> _Routes:
     """The policies' pages; ids may hold slashes."""
-    shelf = Shelf(governance)
-    policies = PolicyPages(governance=governance, shelf=shelf, pages=pages, clock=edge.clock)
-    tries = WhatIfPages(governance=governance, shelf=shelf, pages=pages, clock=edge.clock)
+    shelf, pondering = Shelf(governance), Pondering()
+    policies = PolicyPages(
+        governance=governance, shelf=shelf, pages=pages, pondering=pondering, clock=edge.clock
+    )
+    tries = WhatIfPages(
+        governance=governance, shelf=shelf, pages=pages, pondering=pondering, clock=edge.clock
+    )
+    rounds = RoundPages(governance=governance, pages=pages, pondering=pondering, clock=edge.clock)
     talks = NegotiationPages(
         governance=governance,
         shelf=shelf,
@@ -153,6 +160,7 @@ def _policy_routes(governance: Governance, *, pages: Pages, door: Door, edge: Ed
         ("POST", "/policies/check", door.act(policies.check)),
         ("GET", "/policies/read/{kind}/{id:path}", door.page(policies.one)),
         ("GET", "/policies/what-if/{kind}/{id:path}", door.page(tries.page)),
+        ("GET", "/policies/round/{run}", door.page(rounds.page)),
         ("GET", "/policies/request/{id:path}", door.page(talks.ask)),
         ("POST", "/policies/request/{id:path}", door.act(talks.request)),
         ("GET", "/policies/negotiation/{id:path}", door.page(talks.page)),

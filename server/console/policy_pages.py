@@ -15,7 +15,6 @@ from starlette.responses import Response
 from policies.authoring import Comparison, compare
 from policies.errors import PolicyError
 from policies.evaluate import Request, evaluate
-from policies.facts import product_facts
 from policies.findings import Finding
 from policies.odrl import MAX_BYTES, Agreement, Offer
 from policies.operands import OPERANDS
@@ -27,7 +26,8 @@ from policies.sides import Side, Witness
 from server.console.door import Visit
 from server.console.negotiating import turn_of
 from server.console.pages import Pages
-from server.console.read_lines import Page, told
+from server.console.pondering import Pondering
+from server.console.read_lines import told
 from server.console.shelf import Described, Held, Policy, Shelf, found_in, pretty, read_policy
 from server.console.spaces import listed, names_for
 from server.console.verdict import decided
@@ -55,24 +55,30 @@ class PolicyPages:
         governance: Governance,
         shelf: Shelf,
         pages: Pages,
+        pondering: Pondering,
         clock: Callable[[], datetime],
     ) -> None:
         self._governance = governance
         self._shelf = shelf
         self._pages = pages
+        self._pondering = pondering
         self._clock = clock
 
     def all(self, visit: Visit) -> Response:
         """`GET /policies`: the newest first."""
         caller, now = visit.caller, self._clock()
         offers, agreements = self._shelf.offers(caller), self._shelf.agreements(caller)
+        with self._pondering.turn():
+            shown = [
+                [self._line(one, now) for one in some[:MAX_LISTED]] for some in (offers, agreements)
+            ]
         autos = {one.id for one in offers if one.listed["auto_agree"] and not one.ended}
         negotiations = listed(self._governance, caller, "negotiations")[: -MAX_LISTED - 1 : -1]
         return self._pages.show(
             visit,
             "policies.html",
-            offers=[self._line(one, now) for one in offers[:MAX_LISTED]],
-            agreements=[self._line(one, now) for one in agreements[:MAX_LISTED]],
+            offers=shown[0],
+            agreements=shown[1],
             negotiations=[
                 (one, turn_of(caller, one, auto=one["offer"] in autos)) for one in negotiations
             ],
@@ -84,7 +90,8 @@ class PolicyPages:
     def one(self, visit: Visit) -> Response:
         """`GET /policies/read/KIND/ID`: in sentences, with what was found, and as ODRL."""
         held = self._shelf.one(visit.caller, visit.params["kind"], visit.params["id"])
-        findings = self._shelf.findings(visit.caller, held, self._clock())
+        with self._pondering.turn():
+            findings = self._shelf.findings(visit.caller, held, self._clock())
         return self._pages.show(
             visit,
             "policy.html",
@@ -107,7 +114,8 @@ class PolicyPages:
         first = both[0] if both else None
         shown: dict[str, Any] = {}
         if len(both) == 2:
-            shown = _compared(both[0], both[1], language)
+            with self._pondering.turn():
+                shown = _compared(both[0], both[1], language)
         # Those of the same product first: they are what one compares with.
         ordered = sorted(
             by_key.items(), key=lambda pair: first is None or pair[1].product != first.product
@@ -141,21 +149,18 @@ class PolicyPages:
     def _found(self, visit: Visit, policy: Policy, product: str) -> tuple[Finding, ...]:
         """What is found about a pasted policy; beside the others of its product, if one is
         named."""
-        if not product:
-            return found_in(policy, self._clock())
-        card = Described.of(self._shelf.product(visit.caller, product))
-        beside = [
-            one.policy
-            for one in self._shelf.offers(visit.caller)
-            if one.product == product and not one.ended and one.id != policy.id
-        ]
-        return found_in(
-            policy,
-            self._clock(),
-            beside=[one for one in beside if isinstance(one, Offer)],
-            facts=product_facts(card, "the space's list"),
-            laws=self._shelf.laws,
-        )
+        with self._pondering.turn():
+            if not product:
+                return found_in(policy, self._clock())
+            described = Described.of(self._shelf.product(visit.caller, product))
+            others = self._shelf.beside(visit.caller, product, but=policy.id)
+            return found_in(
+                policy,
+                self._clock(),
+                beside=[one for one in (held.policy for held in others) if isinstance(one, Offer)],
+                described=described,
+                laws=self._shelf.laws,
+            )
 
     def _pasted(
         self, visit: Visit, text: str, product: str, *, wrong: str = "", **shown: Any
@@ -174,10 +179,7 @@ class PolicyPages:
         )
 
     def _line(self, held: Held, now: datetime) -> Listed:
-        if held.ended:
-            return Listed(held, "")
-        found: Page = told(held.policy, "en", found_in(held.policy, now))
-        return Listed(held, found.worst)
+        return Listed(held, "" if held.ended else self._shelf.worst(held, now))
 
 
 def _compared(a: Held, b: Held, language: Language) -> dict[str, Any]:

@@ -35,12 +35,6 @@ class Page:
     lines: tuple[Told, ...]
     findings: tuple[Finding, ...]
 
-    @property
-    def worst(self) -> str:
-        """The gravest severity of any finding; "" without one."""
-        severities = {one.severity for one in _every(self)}
-        return next((one for one in ("error", "warning", "note") if one in severities), "")
-
 
 def told(
     policy: Policy,
@@ -78,12 +72,3 @@ def _nearest(path: str, places: frozenset[str]) -> str:
     while path not in places and path != "$":
         path = path.rpartition(".")[0] or "$"
     return path
-
-
-def _every(page: Page) -> list[Finding]:
-    found, rest = list(page.findings), list(page.lines)
-    while rest:
-        line = rest.pop()
-        found += line.findings
-        rest += line.parts
-    return found

@@ -18,7 +18,6 @@ from policies.errors import DocumentError, PolicyError
 from policies.facts import product_facts
 from policies.law import Baseline
 from policies.odrl import MAX_BYTES, Agreement, Offer, parse_agreement, parse_offer
-from policies.results import Value
 from server.console.spaces import Object, listed
 from server.errors import NotKnown
 from server.governance import Governance
@@ -28,6 +27,8 @@ Kind = Literal["offer", "agreement"]
 Policy = Offer | Agreement
 
 RUN_LASTS: Final = timedelta(days=1)  # how long a run that starts now may take, where nobody says
+MAX_BESIDE: Final = 8
+"""Other open offers of its product that an offer is compared with, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,25 @@ class Shelf:
     def findings(self, caller: Identity, held: Held, now: datetime) -> tuple[Finding, ...]:
         """As `tds policy check` and, for an open offer, `tds product offer` tell them."""
         if held.kind == "agreement" or held.ended:
-            return found_in(held.policy, now)
-        beside = [
-            _read_offer(one.document)
+            return _found(held.kind, held.document, (), None, (), _hour(now))
+        beside = self.beside(caller, held.product, but=held.id)
+        described = Described.of(self.product(caller, held.product))
+        documents = tuple(one.document for one in beside)
+        return _found(held.kind, held.document, documents, described, self.laws, _hour(now))
+
+    def worst(self, held: Held, now: datetime) -> str:
+        """The gravest severity of what is found in a policy by itself; "" where nothing is."""
+        found = _found(held.kind, held.document, (), None, (), _hour(now))
+        severities = {one.severity for one in found}
+        return next((one for one in ("error", "warning", "note") if one in severities), "")
+
+    def beside(self, caller: Identity, product: str, *, but: str) -> list[Held]:
+        """The open offers of a product, the newest, at most `MAX_BESIDE`."""
+        return [
+            one
             for one in self.offers(caller)
-            if one.product == held.product and not one.ended and one.id != held.id
-        ]
-        facts = product_facts(Described.of(self.product(caller, held.product)), "the space's list")
-        return found_in(held.policy, now, beside=beside, facts=facts, laws=self.laws)
+            if one.product == product and not one.ended and one.id != but
+        ][:MAX_BESIDE]
 
     @property
     def laws(self) -> tuple[Baseline, ...]:
@@ -129,19 +141,24 @@ def found_in(
     now: datetime,
     *,
     beside: Sequence[Offer] = (),
-    facts: Mapping[str, Value] | None = None,
+    described: Described | None = None,
     laws: Sequence[Baseline] = (),
 ) -> tuple[Finding, ...]:
     """What an author should know of a policy, each finding once.
 
     Args:
-        beside: the other open offers of the product.
-        facts: what is registered about the product; None asks neither it nor the laws.
+        beside: other open offers of the product.
+        described: the product; None asks neither it nor the laws.
     """
     found = list(check(policy, at=now, until=now + RUN_LASTS))
-    if isinstance(policy, Offer) and facts is not None:
+    if isinstance(policy, Offer) and described is not None:
         found += offer_warnings(
-            policy, beside, now=now, ends=now + RUN_LASTS, baseline=laws, facts=facts
+            policy,
+            beside,
+            now=now,
+            ends=now + RUN_LASTS,
+            baseline=laws,
+            facts=product_facts(described, "the space's list"),
         )
     seen: dict[tuple[str, str, str], Finding] = {}
     for one in found:
@@ -180,10 +197,23 @@ def _parsed(kind: Kind, document: str) -> Policy:
         raise NotKnown(f"{kind}: expected one of the profile: {error}") from error
 
 
-def _read_offer(document: str) -> Offer:
-    policy = _parsed("offer", document)
-    assert isinstance(policy, Offer)
-    return policy
+@lru_cache(maxsize=1024)
+def _found(
+    kind: Kind,
+    document: str,
+    beside: tuple[str, ...],
+    described: Described | None,
+    laws: tuple[Baseline, ...],
+    now: datetime,
+) -> tuple[Finding, ...]:
+    """`found_in`, thought about once an hour at most."""
+    policies = [_parsed("offer", other) for other in beside]
+    offers = [one for one in policies if isinstance(one, Offer)]
+    return found_in(_parsed(kind, document), now, beside=offers, described=described, laws=laws)
+
+
+def _hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)
 
 
 def _offer(one: Object) -> Held:

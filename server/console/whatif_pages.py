@@ -30,6 +30,7 @@ from server.console.door import Visit
 from server.console.facts_form import ASK, ASKED, Field, asking_of, fields_of, query_of
 from server.console.facts_known import Scene, known_state, parsed_spec
 from server.console.pages import Pages
+from server.console.pondering import Pondering
 from server.console.read_lines import told
 from server.console.shelf import Held, Shelf
 from server.console.spaces import listed
@@ -65,9 +66,16 @@ class WhatIfPages:
     """Works of `what if`."""
 
     def __init__(
-        self, *, governance: Governance, shelf: Shelf, pages: Pages, clock: Callable[[], datetime]
+        self,
+        *,
+        governance: Governance,
+        shelf: Shelf,
+        pages: Pages,
+        pondering: Pondering,
+        clock: Callable[[], datetime],
     ) -> None:
         self._governance = governance
+        self._pondering = pondering
         self._shelf = shelf
         self._pages = pages
         self._clock = clock
@@ -122,7 +130,8 @@ class WhatIfPages:
             raise BadInput(str(error)) from error
         report = evaluate(agreement, asking.request, asking.state, baseline=laws)
         verdict = decided(report, language)
-        ways = nearest_permits(agreement, asking.request, asking.state, baseline=laws)
+        with self._pondering.turn():
+            ways = nearest_permits(agreement, asking.request, asking.state, baseline=laws)
         explained: Explanation = explain_report(asking.request.assignee, report, language)
         return {
             "verdict": verdict,

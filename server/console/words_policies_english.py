@@ -195,6 +195,13 @@ POLICIES_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "what-if-before": "Before any policy is asked, every round is refused: {text}.",
         "code-offer-ended": "the offer was taken back",
         # negotiations
+        "round-title": "What if: round {n} of run {run}",
+        "round-how": "The next round of this run, decided as a round is, with what stands in the "
+        "registry now: who would take part, and why others would not. Change what you like; "
+        "nothing is asked for and nothing is logged.",
+        "round-permitted": "{n} of {all} would be permitted.",
+        "round-online": "Online",
+        "round-what-if": "What if: the next round",
         "negotiation-of": "Negotiation about {product}",
         "negotiation": "Negotiation",
         "next-step": "What is next",

@@ -9,7 +9,7 @@ from console_site import Bench, console_over
 from dsp_site import Contracts
 from playwright.sync_api import Browser, expect
 from server_site import Site, constraint, count_at_most
-from test_browser_console import LOOKS, MAX_PAGE_BYTES, _keep, axe, opened
+from test_browser_console import LOOKS, MAX_PAGE_BYTES, _keep, axe, opened, run_of
 
 __all__ = ["axe"]
 
@@ -25,6 +25,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Cont
     research = constraint("purpose", "isA", "medical-research")
     dsp.publish(general, core, id="offer-never")
     dsp.publish(research, count_at_most(5), stay_out, id="offer-some")
+    site.open_run(min_cohort=2)
     with console_over(site) as made:
         yield made, dsp
     site.close()
@@ -45,6 +46,7 @@ def test_every_page_is_whole_light_and_accessible(
         "what-if": f"/policies/what-if/{offer}?ask=1&v-purpose=marketing",
         "compare": "/policies/compare?a=offer:offer-never&b=offer:offer-some",
         "check": "/policies/check",
+        "round": f"/policies/round/{run_of(bench)}",
         "negotiation": f"/policies/negotiation/{row.id}",
         "end": f"/policies/negotiation-end/{row.id}",
     }
@@ -82,6 +84,11 @@ def test_a_consumer_tries_an_offer_and_concludes_it(
     expect(page.get_by_text("The owner answers")).to_be_visible()
     asked = page.url.rpartition("/")[2]
     row = bench.site.governance.contracts.negotiations.get(bench.caller("consumer"), asked)
+    expect(page.get_by_text("This page follows by itself.")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_text("The connection is lost since")).to_be_visible()
+    page.context.set_offline(False)
+    visitor.heard.clear()  # what the browser says of being offline
     row = dsp.agree(row)  # on the owner's machine; the page follows
     command = f"tds contract verify {asked} --offer offer-some --consumer ./CONSUMER"
     expect(page.get_by_text(command)).to_be_visible()
@@ -90,6 +97,7 @@ def test_a_consumer_tries_an_offer_and_concludes_it(
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == command
     dsp.verify(row)  # on the consumer's
+    expect(page.get_by_text("This page follows by itself.")).not_to_be_visible()
     page.get_by_role("link", name="Read the agreement").click()
     expect(page.get_by_text("alpha and consortium agreed on this")).to_be_visible()
     assert visitor.heard == []

@@ -17,9 +17,11 @@ from server_site import Site, constraint, count_at_most
 
 from policies.findings import Finding
 from policies.odrl import MAX_BYTES
+from server.console.pondering import Pondering
 from server.console.read_lines import told
 from server.console.shelf import read_policy
 from server.dsp.negotiation import NEGOTIATION
+from server.errors import TooMany
 
 CORE = constraint("classification", "eq", "core")
 GENERAL = constraint("classification", "eq", "general")
@@ -112,8 +114,16 @@ def test_a_finding_without_a_sentence_of_its_own_stands_with_the_nearest() -> No
         for path in ("$.permission[0].constraint[0].rightOperand", "$.permission[7]", "$")
     ]
     page = told(policy, "en", found)
-    assert len(page.findings) == 2 and page.worst == "note"
+    assert len(page.findings) == 2
     assert len(page.lines[0].parts[0].findings) == 1
+
+
+def test_only_so_many_questions_are_thought_about_at_a_time() -> None:
+    pondering = Pondering(at_once=1, patience_s=0.01)
+    with pondering.turn(), pytest.raises(TooMany), pondering.turn():
+        pass
+    with pondering.turn():
+        pass
 
 
 def made_offer(*parts: dict[str, Any]) -> dict[str, Any]:
@@ -258,6 +268,33 @@ def test_what_refuses_before_any_policy_is_said(bench: Bench) -> None:
     site.withdraw(site.nodes["gamma"])
     page = text_of(bench.visit("gamma").get(what_if("agreement-gamma", "agreement")))
     assert "every round is refused: its consent was withdrawn" in page
+
+
+def test_a_whole_round_is_tried_as_it_would_be_decided(bench: Bench) -> None:
+    site = bench.site
+    node = site.nodes["alpha"]
+    right = {"@value": "2", "@type": "xsd:integer"}
+    company = {"leftOperand": "minParticipants", "operator": "gteq", "rightOperand": right}
+    site.agree(node, company, **{"@id": "in-company"})
+    run = site.open_run(agreements=["in-company", "agreement-beta", "agreement-gamma"])
+    site.withdraw(site.nodes["gamma"])
+    browser, before = bench.visit("consumer"), site.log.size
+    path = f"/policies/round/{run}"
+    page = text_of(browser.get(path))
+    assert "2 of 3 would be permitted." in page and "withdrew its consent" in page
+    alone = text_of(browser.get(f"{path}?ask=1&kind=train&in-0=on"))
+    assert "0 of 3 would be permitted." in alone
+    assert "the number of participants would have to be at least 2" in alone
+    assert "the node of beta is not online" in alone
+    wrong = browser.get(f"{path}?ask=1&min_cohort=none&in-0=on")
+    assert wrong.status_code == 400 and "min_cohort" in wrong.text
+    assert site.log.size == before
+    own = bench.visit("beta", "zh").get(path).text
+    assert "3 家中将有 2 家获准。" in own and "in-company" not in own and "alpha" not in own
+    decided = {one["participant"]: one["permitted"] for one in site.authorize(run).verdicts}
+    assert decided == {"alpha": True, "beta": True, "gamma": False}
+    other = site.open_run("run-2", agreements=["agreement-beta"])
+    assert bench.visit("alpha").get(f"/policies/round/{other}").status_code == 404
 
 
 @pytest.mark.parametrize(
