@@ -23,6 +23,7 @@ from commands.logs import FORMAT_VARIABLE, LogFormat, LogFormatOption, configure
 from commands.node_wiring import now
 from commands.output import say
 from commands.space_people import SpaceFolder
+from server.console.oidc.settings import load_settings
 from server.console.place import parse_place
 from server.edge import Edge
 from server.entry_log import EntryLog
@@ -101,6 +102,13 @@ def serve(
             "left out. Plain HTTP without a sign-in.",
         ),
     ] = "",
+    oidc: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that names a provider of OpenID Connect and whom its accounts are here: "
+            "they may then sign in to the console (docs/console.md)."
+        ),
+    ] = None,
     log_format: LogFormatOption = LogFormat.TEXT,
 ) -> None:
     """Run a space: Flower's SuperLink, the executor of ServerApps, and governance, until Ctrl-C.
@@ -111,6 +119,7 @@ def serve(
     configure_logs(log_format, level=logging.INFO if as_json else logging.getLogger().level)
     told = LOGGER.info if as_json else say
     place = None if console == "off" else parse_place(console, console_url)
+    settings = None if oidc is None or place is None else load_settings(oidc)
     loaded = load_space(space)
     card = loaded.card
     with ExitStack() as stack:
@@ -129,6 +138,7 @@ def serve(
             second_key=CedarKey() if two_keys else None,
             console=place if card.contracts else None,
             teller=ConsoleTeller(card.log_key),
+            oidc=settings,
             governance_listen=bound(listen, card.governance),
             enrolment_listen=bound(listen, card.enrolment),
             contracts_listen=bound(listen, card.contracts),

@@ -16,6 +16,7 @@ from policies.governance_pb2_grpc import (
     add_EnrolmentServicer_to_server,
     add_GovernanceServicer_to_server,
 )
+from server.console.oidc.settings import Settings
 from server.console.place import Place
 from server.console.serving import Console, serve_console
 from server.console.telling import Teller
@@ -100,6 +101,7 @@ def serve(
     console: Place | None = None,
     teller: Teller | None = None,
     observer: Observer = NOBODY,
+    oidc: Settings | None = None,
 ) -> Running:
     """Open the space's governance and serve it; returns once its ports answer.
 
@@ -110,6 +112,7 @@ def serve(
         console: where the console is served; its links are made at the endpoint of the contracts.
         teller: tells of the log's entries in the console.
         observer: told of each call, each append and each entry.
+        oidc: a provider of OpenID Connect that signs people in to it as well.
 
     Raises:
         ServerError: a port is taken, a console without that endpoint, or as `open_governance`.
@@ -141,7 +144,13 @@ def serve(
         listen = contracts_listen or space.card.contracts
         if console is not None:
             pages = _console(
-                space, opened.governance, console, edge, contracts=bool(listen), teller=teller
+                space,
+                opened.governance,
+                console,
+                edge,
+                contracts=bool(listen),
+                teller=teller,
+                oidc=oidc,
             )
         endpoint = _contracts(space, opened.governance, listen, pages) if listen else None
         governed.start()
@@ -170,6 +179,7 @@ def _console(
     *,
     contracts: bool,
     teller: Teller | None,
+    oidc: Settings | None,
 ) -> Console:
     if not contracts:
         raise ServerError(
@@ -186,6 +196,7 @@ def _console(
         log_folder=space.log_folder,
         edge=edge,
         teller=teller,
+        oidc=oidc,
     )
 
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -25,6 +26,8 @@ from server.console.live import Live
 from server.console.log_lines import LogLines
 from server.console.log_route import log_route
 from server.console.negotiation_pages import NegotiationPages
+from server.console.oidc.pages import CALLBACK, OidcPages
+from server.console.oidc.provider import Provider
 from server.console.pages import Pages
 from server.console.place import Place
 from server.console.policy_pages import PolicyPages
@@ -65,10 +68,12 @@ def build_console(
     log_folder: Path,
     edge: Edge,
     teller: Teller | None = None,
+    provider: Provider | None = None,
 ) -> ASGIApp:
     """The application; no documentation pages, no redirects.
 
     Args:
+        provider: of OpenID Connect; without one that way in is not there.
         hub: told of each of governance's entries.
         place: bound, so that its URL is known.
         log_folder: where the log is published.
@@ -76,7 +81,13 @@ def build_console(
     """
     pages = Pages(governance.card.name)
     door = Door(governance=governance, entrance=entrance, pages=pages, place=place)
-    entering = Entering(door=door, entrance=entrance, pages=pages, clock=edge.clock)
+    entering = Entering(
+        door=door,
+        entrance=entrance,
+        pages=pages,
+        clock=edge.clock,
+        provider=urlsplit(provider.settings.issuer).netloc if provider else "",
+    )
     space_live = SpaceLive(
         spaces=Spaces(governance, log_folder, edge.clock),
         hub=hub,
@@ -126,6 +137,20 @@ def build_console(
         ("GET", "/audit/{index}", door.page(audit.entry)),
         ("GET", "/audit/{index}/told", door.page(audit.told)),
     )
+    if provider is not None:
+        oidc = OidcPages(
+            provider=provider,
+            door=door,
+            entrance=entrance,
+            pages=pages,
+            edge=edge,
+            space=governance.card.name,
+        )
+        routes = (
+            *routes,
+            ("GET", "/oidc/start", door.public(oidc.start)),
+            ("GET", CALLBACK, door.public(oidc.back)),
+        )
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     for method, path, endpoint in routes:
         app.router.add_route(path, endpoint, methods=[method])

@@ -68,6 +68,7 @@ class Visit:
         fields: of the form; empty for who only looks.
         address: where it comes from.
         certificate: that its TLS connection was made with (PEM), "" without one.
+        cookies: as they came.
     """
 
     session: Session | None
@@ -77,6 +78,7 @@ class Visit:
     query: Mapping[str, str]
     address: str
     certificate: str = field(default="", repr=False)
+    cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
     fields: Fields = field(default_factory=dict)
 
     @property
@@ -215,6 +217,7 @@ class Door:
             query=dict(request.query_params),
             address=request.client.host if request.client else "",
             certificate=peer_certificate(request.scope),
+            cookies=dict(request.cookies),
         )
 
     def _check_form(self, visit: Visit, *, signed_in: bool) -> None:

@@ -28,11 +28,19 @@ class Entering:
 
     Args:
         clock: aware UTC now.
+        provider: what the button of sign-in by OpenID Connect names; "" has none.
     """
 
     def __init__(
-        self, *, door: Door, entrance: Entrance, pages: Pages, clock: Callable[[], datetime]
+        self,
+        *,
+        door: Door,
+        entrance: Entrance,
+        pages: Pages,
+        clock: Callable[[], datetime],
+        provider: str = "",
     ) -> None:
+        self._provider = provider
         self._door = door
         self._clock = clock
         self._entrance = entrance
@@ -48,7 +56,9 @@ class Entering:
                 peer = parse_identity(visit.certificate.encode())
             except CertificateError:  # of the space's CA, but no participant's
                 peer = None
-        return self._pages.show(visit, "sign_in.html", peer=peer, tls=self._door.secure)
+        return self._pages.show(
+            visit, "sign_in.html", peer=peer, tls=self._door.secure, provider=self._provider
+        )
 
     def ask(self, visit: Visit) -> Response:
         """`GET /enter/CODE`: whom it would sign in; nothing is used up."""
@@ -57,7 +67,7 @@ class Entering:
         caller = self._entrance.whose(code) if _CODE.fullmatch(code) else None
         if caller is None:
             return self._void(visit)
-        return self._pages.show(visit, "enter.html", code=code, entering=caller)
+        return self._pages.show(visit, "enter.html", code=code, entering=caller, through="")
 
     def enter(self, visit: Visit) -> Response:
         """`POST /enter`: takes the code, sets the cookie, and leads to an address without it."""

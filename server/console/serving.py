@@ -10,6 +10,9 @@ from server.console.app import build_console
 from server.console.entrance import Entrance
 from server.console.hub import Hub
 from server.console.link_route import link_route
+from server.console.oidc.pages import CALLBACK
+from server.console.oidc.provider import Provider
+from server.console.oidc.settings import Settings
 from server.console.place import Place
 from server.console.telling import Teller
 from server.edge import Edge
@@ -28,7 +31,14 @@ class Console:
     """
 
     def __init__(
-        self, *, url: str, entrance: Entrance, link: Route, hub: Hub, serving: Serving
+        self,
+        *,
+        url: str,
+        entrance: Entrance,
+        link: Route,
+        hub: Hub,
+        serving: Serving,
+        provider: Provider | None = None,
     ) -> None:
         self.url = url
         self.port = serving.port
@@ -36,6 +46,7 @@ class Console:
         self.link = link
         self._hub = hub
         self._serving = serving
+        self._provider = provider
 
     def open_pages(self) -> int:
         """How many pages follow a run now."""
@@ -45,6 +56,8 @@ class Console:
         """End the pages that follow a run, then the service. Safe to call again."""
         self._hub.close()
         self._serving.stop()
+        if self._provider is not None:
+            self._provider.close()
 
 
 def serve_console(
@@ -56,6 +69,7 @@ def serve_console(
     log_folder: Path,
     edge: Edge,
     teller: Teller | None = None,
+    oidc: Settings | None = None,
 ) -> Console:
     """Serve the console; returns once its port answers.
 
@@ -63,6 +77,7 @@ def serve_console(
         place: where, and at what address browsers find it.
         certificate, key: PEM files, for a place with TLS.
         teller: tells of the log's entries; None shows them as they stand.
+        oidc: a provider of OpenID Connect; it is asked when somebody comes that way.
 
     Raises:
         ServerError: the port is taken, or the service did not start.
@@ -71,6 +86,10 @@ def serve_console(
     bound = place.bound(listening.getsockname()[1])
     entrance, hub = Entrance(edge), Hub()
     governance.listen(hub.on_applied)
+    provider = None
+    if oidc is not None:
+        redirect_uri = f"{bound.url}{CALLBACK}"
+        provider = Provider(oidc, redirect_uri=redirect_uri, clock=edge.clock)
     app = build_console(
         governance,
         entrance=entrance,
@@ -79,6 +98,7 @@ def serve_console(
         log_folder=log_folder,
         edge=edge,
         teller=teller,
+        provider=provider,
     )
     serving = serve_app(
         app,
@@ -88,4 +108,6 @@ def serve_console(
         clients_ca=governance.card.ca_pem.encode(),
     )
     link = link_route(governance, entrance, bound.url)
-    return Console(url=bound.url, entrance=entrance, link=link, hub=hub, serving=serving)
+    return Console(
+        url=bound.url, entrance=entrance, link=link, hub=hub, serving=serving, provider=provider
+    )

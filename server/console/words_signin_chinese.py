@@ -16,6 +16,12 @@ SIGNIN_CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "请将证书导入浏览器后重新打开页面",
         "certificate-how": "浏览器中若有已注册的证书，即可用其登录。"
         "请将密钥与证书导出为文件，导入浏览器，删除该文件，再重新打开本页：",
+        "oidc": "使用所在机构的账户",
+        "oidc-how": "由您所在机构的登录页面确认您的身份；账户与本空间主体的对应关系由运营方设定。",
+        "oidc-do": "前往 {provider} 登录",
+        "oidc-as": "{provider} 已确认您的身份。您在此处是：{role} {name}。",
+        "oidc-void": "此登录流程无效：它在另一浏览器中发起，或已超过十分钟。请重新开始。",
+        "oidc-refused": "登录页面未放行（{code}）。",
         "withdraw": "撤回授权",
         "withdrawn-in": "授权已撤回，第 {index} 号条目",
         "withdraw-ask": "撤回您对 {consumer} 使用 {product} 的授权？",

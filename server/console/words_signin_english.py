@@ -17,6 +17,14 @@ SIGNIN_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "certificate-how": "A browser that holds an enrolled certificate is offered to sign in "
         "with it. Put key and certificate into a file, import it into your browser, delete the "
         "file, and open this page again:",
+        "oidc": "With your organisation's account",
+        "oidc-how": "Your organisation's sign-in page says who you are; the operator has laid down "
+        "whom each account is here.",
+        "oidc-do": "Sign in at {provider}",
+        "oidc-as": "{provider} vouches for you. Here you are: {role} {name}.",
+        "oidc-void": "This way in is not open (any more): it was begun in another browser, or more "
+        "than ten minutes ago. Begin again.",
+        "oidc-refused": "The sign-in page let nobody in ({code}).",
         "withdraw": "Withdraw consent",
         "withdrawn-in": "consent withdrawn in entry {index}",
         "withdraw-ask": "Withdraw your consent to the use of {product} by {consumer}?",
