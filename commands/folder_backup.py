@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from commands.archive import KEYS, Kind, Manifest, archive_writer, plain_files
+from commands.archive import KEYS, Kind, Manifest, Source, archive_writer, plain_files
 from commands.key_files import take_keys
 from policies.fields import instant
 
@@ -24,7 +24,7 @@ class FolderBackup:
         copy: puts consistent copies of what changes all the time (databases, the log) into a new
             folder, each at its path; gives the log's size and checkpoint.
         leave_out: paths that are not taken from the folder, those of `copy` among them.
-        is_secret: whether a path goes into the sealed keys only.
+        is_secret: whether a file goes into the sealed keys only.
         may_be_gone: the beginning of paths that can be erased while they are copied; "" is none.
     """
 
@@ -34,7 +34,7 @@ class FolderBackup:
     folder: Path
     copy: Callable[[Path], tuple[int, str]]
     leave_out: frozenset[str]
-    is_secret: Callable[[str], bool]
+    is_secret: Callable[[Source], bool]
     may_be_gone: str = ""
 
 
@@ -56,7 +56,7 @@ def write_backup(
         size, note = of.copy(work)
         copied_folders, copied = plain_files(work, leave_out=frozenset())
         folders, files = plain_files(of.folder, leave_out=of.leave_out)
-        secret = [one for one in files if of.is_secret(one.path)]
+        secret = [one for one in files if of.is_secret(one)]
         for one in [*copied, *files]:
             if one not in secret:
                 gone = bool(of.may_be_gone) and one.path.startswith(of.may_be_gone)

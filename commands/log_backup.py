@@ -52,7 +52,7 @@ SeenOption = Annotated[
     list[Path] | None,
     typer.Option(
         help="The newest signed checkpoint that somebody else holds: the last-signed record, an "
-        "auditor's LOG/checkpoint, a witness's. May be given several times."
+        "auditor's LOG/checkpoint, a node's (tds node seen). May be given several times."
     ),
 ]
 

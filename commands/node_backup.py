@@ -92,7 +92,7 @@ def of_node(identity: NodeIdentity) -> FolderBackup:
         folder=root,
         copy=copy,
         leave_out=frozenset(one.name for one in root.iterdir()) - _TAKEN,
-        is_secret=lambda path: path.startswith("keys/") and not path.endswith(_PUBLIC_KEYS),
+        is_secret=lambda one: one.path.startswith("keys/") and not one.path.endswith(_PUBLIC_KEYS),
     )
 
 

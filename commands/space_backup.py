@@ -10,6 +10,7 @@ backup from the truth.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated, Final
 
 import typer
 
-from commands.archive import finish_restore, unpacked
+from commands.archive import Source, finish_restore, unpacked
 from commands.errors import BadInput, CommandFailed
 from commands.folder_backup import FolderBackup, write_backup
 from commands.key_files import put_keys
@@ -40,6 +41,14 @@ from commands.space_people import SpaceFolder
 from server.space import Space, load_space
 
 SECRET_ENDINGS: Final = (".key", ".secret", ".join")
+MAX_SMALL_BYTES: Final = 65_536
+_DOCUMENTS: Final = (
+    "disclosures/",
+    "apps/",
+    "baseline/",
+    "consumer/models/",
+    "consumer/contracts/",
+)
 _LEFT_OUT: Final = frozenset(
     {
         *(LOG, "logs", "superlink/home", "superlink/flower.db", "consumer/flwr"),
@@ -100,9 +109,20 @@ def of_space(space: Space, database: Path) -> FolderBackup:
         folder=space.folder,
         copy=copy,
         leave_out=_LEFT_OUT,
-        is_secret=lambda path: path.endswith(SECRET_ENDINGS),
+        is_secret=is_secret,
         may_be_gone="disclosures/",
     )
+
+
+def is_secret(source: Source) -> bool:
+    """A key by its name; or a small file that only its owner may read, as `server.files` makes
+    secrets, in a place where no documents lie."""
+    if source.path.endswith(SECRET_ENDINGS):
+        return True
+    if source.path.startswith(_DOCUMENTS):
+        return False
+    found = source.file.lstat()
+    return found.st_mode & 0o077 == 0 and found.st_size <= MAX_SMALL_BYTES
 
 
 def copy_registry(source: Path, target: Path) -> None:
@@ -149,15 +169,7 @@ def restore(
         loaded = load_space(work)
         if loaded.card.log_key != manifest.log_key:
             raise BadInput(f"{backup}: expected one log key, got two; the file was put together")
-        record = loaded.last_signed if loaded.config.last_signed else None
-        known = [*([record] if record is not None and record.exists() else []), *(seen or [])]
-        if not known and not newest:
-            raise CommandFailed(
-                "expected evidence that the log signed nothing after it: --seen FILE with "
-                "the newest checkpoint that anybody holds (the last-signed record, log/checkpoint "
-                "of the old folder or of an auditor's copy), or your own word: --newest. A log "
-                "that goes on from an older state than it signed is a fork"
-            )
+        known = _known_heads(loaded, seen or [], newest=newest)
         verified = verify_restored(
             work,
             log_key=loaded.card.log_key,
@@ -168,13 +180,31 @@ def restore(
         size = open_restored(
             work,
             database=work / "governance" / "ledger.db",
-            last_signed=record or work / "governance" / "last-signed",
+            last_signed=loaded.last_signed,
             signer=loaded.log_signer(),
         )
         finish_restore(work, into)
     say(f"restored {manifest.name} as of {manifest.made} into {space}: {size} entries verified")
     say(f"checkpoint {verified.root_hex[:16]}…; compared with {len(known)} from elsewhere")
     tell_what_to_consider(known=bool(known))
+
+
+def _known_heads(space: Space, seen: Sequence[Path], *, newest: bool) -> list[Path]:
+    """The newest checkpoints that are known of from outside of the backup.
+
+    Raises:
+        CommandFailed: none, and nobody's word instead.
+    """
+    outside = [space.last_signed] if space.config.last_signed else []
+    known = [*(one for one in outside if one.exists()), *seen]
+    if not known and not newest:
+        raise CommandFailed(
+            "expected evidence that the log signed nothing after it: --seen FILE with the newest "
+            "checkpoint that anybody holds (the last-signed record, log/checkpoint of the old "
+            "folder or of an auditor's copy, a node's: tds node seen), or your own word: "
+            "--newest. A log that goes on from an older state than it signed is a fork"
+        )
+    return known
 
 
 def tell_what_to_consider(*, known: bool) -> None:

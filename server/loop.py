@@ -196,6 +196,7 @@ class Loop:
         with watch.exchange, self.tracing.step("exchange"):
             replies = self._exchange(answer, spec, place, model, pace, adding)
         pace.learn(replies)
+        _tell_missing(answer, replies)
         outcome = self._aggregate(answer, place, model, replies, adding, watch)
         # The updates are in the average and nowhere else: what was owed as `delete` is done here,
         # before it is declared. Flower deletes what was pulled from the SuperLink.
@@ -347,6 +348,17 @@ class Loop:
                 f"got none ({reasons}); entry {answer.decision_index} of the log has the decision"
             )
         return answer
+
+
+def _tell_missing(answer: pb.AuthorizeRoundResponse, replies: Iterable[Reply]) -> None:
+    """A line for each enterprise that was permitted and sent no update, with its code."""
+    names = {one: name for name, one in _permitted(answer).items()}
+    for reply in replies:
+        if reply.refusal is None and not reply.missing:
+            continue
+        code = reply.refusal.code if reply.refusal is not None else "no-reply"
+        told = {"participant": names.get(reply.node_id, ""), "code": code}
+        LOGGER.info("no update came: %s", code, extra=told)
 
 
 def _permitted(answer: pb.AuthorizeRoundResponse) -> dict[str, int]:

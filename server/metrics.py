@@ -80,7 +80,8 @@ class GovernanceMetrics:
         self._products: set[str] = set()
         self._codes: set[str] = set()
         self._newest = clock().timestamp()
-        disable_created_metrics()  # for all of this process: twice the series, and nobody asks
+        # For all of this process: twice the series, and nobody asks.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._registry)
         self._make_counters()
         self._make_histograms()

@@ -186,7 +186,9 @@ class PairwiseExchange:
             elif reply.refusal is not None:
                 why = reply.refusal.text
             failed[reply.node_id] = replace(reply, answer=b"", missing=why)
-            LOGGER.warning("%s dropped out in step %s: %s", name, step, why)
+            LOGGER.warning(
+                "%s dropped out in step %s: %s", name, step, why, extra={"participant": name}
+            )
         return found
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,8 @@ class Observed:
         environments: of the space's own processes.
         pages: of Flower's database and its write-ahead log, each content once.
         status: what `tds node status` told of each node after the last round, while it ran.
-        telemetry: what the nodes sent to a collector of OpenTelemetry.
+        telemetry: what nodes, governance and ServerApp sent to a collector of OpenTelemetry.
+        figures: what `tds serve` told Prometheus after the last round.
         scratch: files in the sandboxes' folders, after the last round.
     """
 
@@ -55,6 +58,7 @@ class Observed:
     pages: set[bytes] = field(default_factory=set)
     status: dict[str, dict[str, Any]] = field(default_factory=dict)
     telemetry: Collector = field(default_factory=Collector)
+    figures: str = ""
     scratch: dict[Path, bytes] = field(default_factory=dict)
 
     def look(self, database: Path) -> None:
@@ -140,9 +144,20 @@ def governed_run(root: Path) -> Governed:
                 if run.state in {"COMPLETED", "FAILED", "STOPPED"}:
                     break
                 local.children.check()
+        observed.figures = scraped(local)
         observed.look_into_sandboxes()
         observed.status = {name: node_status(node.folder) for name, node in local.nodes.items()}
     return Governed(root, local, app, run, secrets, tuple(tokens), observed)
+
+
+def scraped(local: LocalSpace) -> str:
+    """What Prometheus would get of governance."""
+    said = re.search(
+        r"metrics (http://127\.0\.0\.1:\d+/metrics)", local.processes["serve"].output()
+    )
+    assert said, "tds serve does not say where its metrics are"
+    with urllib.request.urlopen(said[1], timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def _signals(collector_url: str) -> dict[str, str]:
@@ -151,6 +166,7 @@ def _signals(collector_url: str) -> dict[str, str]:
         FORMAT_VARIABLE: LogFormat.JSON.value,
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector_url,
         "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "TDS_METRICS": "127.0.0.1:0",
     }
 
 

@@ -72,10 +72,14 @@ def test_a_space_goes_on_from_its_newest_backup_and_from_no_older_one(tmp_path: 
         done = tds("node", "backup", "--node", str(node), "--out", str(tmp_path / "n.tar"), *sealed)
         assert done.returncode == 0, done.stderr
 
-        # The log went on: nothing is restored from the older backup.
-        seen = ("--passphrase-file", str(words), "--seen", str(old / "log" / "checkpoint"))
+        # The log went on, as a node saw: nothing is restored from the older backup.
+        words_from = ("--passphrase-file", str(words))
+        note = tmp_path / "south.note"
+        south = str(local.nodes["south"].folder)
+        assert tds("node", "seen", "--node", south, "--out", str(note)).returncode == 0
         new = tmp_path / "restored"
-        done = tds("space", "restore", str(tmp_path / "a.tar"), "--space", str(new), *seen)
+        older = ("space", "restore", str(tmp_path / "a.tar"), "--space", str(new), *words_from)
+        done = tds(*older, "--seen", str(note))
         assert done.returncode == 1
         assert "would sign a second history" in done.stderr
         assert not new.exists()
@@ -89,7 +93,8 @@ def test_a_space_goes_on_from_its_newest_backup_and_from_no_older_one(tmp_path: 
             local.children.stop(local.processes[name])
         kept = tmp_path / "kept"
         shutil.copytree(old / "log", kept)
-        done = tds("space", "restore", str(tmp_path / "b.tar"), "--space", str(new), *seen)
+        newer = ("space", "restore", str(tmp_path / "b.tar"), "--space", str(new), *words_from)
+        done = tds(*newer, "--seen", str(note), "--seen", str(old / "log" / "checkpoint"))
         assert done.returncode == 0, done.stderr
         old.rename(tmp_path / "lost")
         node.rename(tmp_path / "lost-node")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from integration_governed import REFUSED, ROUNDS, ROWS, Governed
 from integration_space import of_run, read_log
+from prometheus_client.parser import text_string_to_metric_families
 
 from policies.tracing import ATTRIBUTES
 
@@ -66,6 +67,26 @@ def test_a_round_is_one_trace_across_serverapp_governance_and_nodes(governed: Go
         told = {name for one in trace for name in one.attributes}
         assert told <= ATTRIBUTES
     assert any(one.name == "ReleaseMasks" for one in spans)
+
+
+def test_governance_tells_prometheus_what_the_log_says(governed: Governed) -> None:
+    found = {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(governed.observed.figures)
+        for sample in family.samples
+    }
+    entries = read_log(governed.local.space.log_folder)
+    accepted = of_run(entries, governed.run.run, "ReceiptAccepted")
+    assert found["tds_receipts_total", "accepted"] == len(accepted)
+    assert found["tds_rows_used_total",] == sum(int(one.body["rows_used"]) for one in accepted)
+    assert found["tds_rounds_ended_total", "train", "closed"] == ROUNDS
+    assert found["tds_call_seconds_count", "AuthorizeRound"] == ROUNDS + 1
+    refused = [found[key] for key in found if key[:2] == ("tds_refusals_total", "governance")]
+    assert sum(refused) == ROUNDS + 1  # of the one whose policy is for another purpose
+    assert found["tds_log_entries",] == len(entries)
+    assert found["tds_witnesses",] == len(ROWS)
+    assert found["tds_watchers",] >= len(ROWS)
+    assert not [name for name in (governed.run.run, governed.app) if name in str(found)]
 
 
 def test_a_node_that_serves_nothing_sends_that_it_could(governed: Governed) -> None:

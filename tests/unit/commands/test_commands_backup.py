@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sqlite3
 import tarfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from commands import sealed_keys
 from commands.inprocess import LocalGovernance, LocalSuperLink
 from commands.node_wiring import now
 from commands.sealed_keys import open_keys, seal_keys
+from server.files import write_secret
 from server.space import load_space
 
 WORDS = "six random words make a passphrase"
@@ -61,8 +63,10 @@ def restored(tds: Tds, desk: Path, *more: str, file: str = "whole.tar") -> tuple
 
 
 def test_a_backup_holds_what_a_space_needs_and_no_key_in_the_open(tds: Tds, desk: Path) -> None:
+    write_secret(desk / "space" / "provider", b"a secret by its mode")
     file = backed_up(tds, desk)
     assert file.stat().st_mode & 0o777 == 0o600
+    assert b"a secret by its mode" not in file.read_bytes()
     with tarfile.open(file) as tar:
         found = tar.getnames()
     assert found[-1] == "manifest.json"
@@ -204,6 +208,14 @@ def test_sealed_keys_open_with_their_passphrase_and_their_log_only() -> None:
     for words, about in ((WORDS + "!", "log"), (WORDS, "another")):
         with pytest.raises(Exception, match="expected the passphrase"):
             open_keys(sealed, words, about=about)
+
+
+def test_a_log_on_postgresql_is_dumped_by_its_own_means(tds: Tds, desk: Path) -> None:
+    config = json.loads((desk / "space" / "space.json").read_text(encoding="utf-8"))
+    config["log_database"] = "postgresql+psycopg://tds@/tdslog?host=/run/postgresql"
+    (desk / "space" / "space.json").write_text(json.dumps(config), encoding="utf-8")
+    ran = tds("space", "backup", "--space", "space", "--out", "x.tar")
+    assert (ran.code, "pg_dump --schema=tdspace" in ran.err) == (2, True), ran.err
 
 
 def test_a_short_passphrase_is_refused(tds: Tds, desk: Path) -> None:
