@@ -1,7 +1,8 @@
-"""What holds for all tests: where their folders lie."""
+"""What holds for all tests: where their folders lie, and which files go first."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Generator
@@ -15,6 +16,9 @@ MEMORY = Path("/dev/shm")
 FREE_THERE = 4 * GIB
 """A whole run leaves less than 2 GiB of files at a time."""
 FREE_AT_ALL = 8 * GIB
+
+SECONDS: dict[str, float] = json.loads(Path(__file__).with_name("seconds.json").read_bytes())
+"""How long a file's tests take, where that is long; only their order depends on it."""
 
 # How long an example takes is the machine's affair: a busy one fails no test.
 settings.register_profile(
@@ -49,6 +53,17 @@ def _holds_the_files(folder: Path) -> bool:
         return shutil.disk_usage(folder).free >= FREE_THERE and available >= FREE_AT_ALL
     except (OSError, KeyError):
         return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files go first, so that no worker is left with one at the end; pytest-xdist
+    hands them out in this order under --no-loadscope-reorder."""
+
+    def seconds(item: pytest.Item) -> float:
+        return SECONDS.get(item.path.relative_to(config.rootpath).as_posix(), 0.0)
+
+    items.sort(key=seconds, reverse=True)
 
 
 @pytest.hookimpl(wrapper=True)
