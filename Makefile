@@ -24,7 +24,7 @@ demo: $(VENV)/demo ## install, then run the whole story on this machine: seven h
 test: $(VENV)/dev ## install, then run all tests; policies and ledger need 95 % branch coverage
 	$(BIN)/python -m pytest $(COUNTED) $(WORKERS) --dist loadfile --cov --cov-report=term --cov-fail-under=95
 	$(BIN)/python -m pytest --ignore=tests/integration $(COUNTED:%=--ignore=%) $(WORKERS) --dist loadfile
-	$(BIN)/python -m pytest tests/integration -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration -n 3 --no-loadscope-reorder --dist loadfile
 
 check: $(VENV)/dev ## lint, formatting and types
 	$(BIN)/ruff check .
