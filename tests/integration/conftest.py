@@ -9,18 +9,22 @@ from integration_faulty import Faulty, faulty_space
 from integration_governed import Governed, governed_run
 from xdist.scheduler import LoadScopeScheduling
 
-ROOT = Path(__file__).parents[2]
-GOVERNED = "integration_governed"
-"""The module of the governed run, which a file imports that looks at it."""
+TOGETHER = {
+    **dict.fromkeys(("canary", "logs", "node_status", "run", "telemetry"), "governed"),
+    **dict.fromkeys(("faults", "identity", "secure_sum"), "faulty"),
+}
+"""Files that look at one space, which each worker would make anew: test_integration_NAME.py.
+
+`life` has a faulty space of its own, else one worker would have half of all.
+"""
 
 
 class BySpace(LoadScopeScheduling):
-    """A file's tests go to one worker, as do all that look at the one governed run: else each
-    worker would have a run of its own."""
+    """A file's tests go to one worker, and so do those of files that belong together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return GOVERNED if GOVERNED in (ROOT / file).read_text(encoding="utf-8") else file
+        return TOGETHER.get(Path(file).stem.removeprefix("test_integration_"), file)
 
 
 @pytest.hookimpl(optionalhook=True)
