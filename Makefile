@@ -4,6 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
+# These tests alone have to reach the coverage; tracing lines makes a test two to three times as long.
+# Of the server those that are about what it alone asks of policies.
+COUNTED := tests/unit/policies tests/unit/ledger tests/vectors \
+	tests/property/test_policies_cedar.py tests/property/test_ledger_merkle.py \
+	$(patsubst %,tests/unit/server/test_server_%.py,duties reservations rotation vouchers)
+# The longest files first: tests/conftest.py.
+WORKERS := -n auto --maxprocesses 4 --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench proto clean
 
@@ -14,8 +22,9 @@ demo: $(VENV)/demo ## install, then run the whole story on this machine: seven h
 	@$(BIN)/tds demo
 
 test: $(VENV)/dev ## install, then run all tests; policies and ledger need 95 % branch coverage
-	$(BIN)/python -m pytest --ignore=tests/integration -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=95
-	$(BIN)/python -m pytest tests/integration -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(COUNTED) $(WORKERS) --dist loadfile --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest --ignore=tests/integration $(COUNTED:%=--ignore=%) $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest tests/integration -n 3 --no-loadscope-reorder --dist loadfile
 
 check: $(VENV)/dev ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,14 +151,26 @@ def evaluation(weights, rows):
 '''
 
 
-def slow_bundle(folder: Path) -> bytes:
-    """An app of numpy only whose training lasts `slow-ms` where there are `slow-rows` rows."""
+def slow_app(folder: Path) -> None:
+    """Write an app of numpy whose training lasts `slow-ms` where there are `slow-rows` rows."""
     package = folder / "slow"
     package.mkdir(parents=True)
     (folder / "pyproject.toml").write_text(_PYPROJECT, encoding="utf-8")
     (package / "__init__.py").write_text('"""A slow app."""\n', encoding="utf-8")
     (package / "client_app.py").write_text(_CLIENT_APP, encoding="utf-8")
-    return build_bundle(folder)
+
+
+def slow_bundle(folder: Path) -> bytes:
+    """The slow app, also written to a folder; `flwr build` runs once a process."""
+    slow_app(folder)
+    return _built()
+
+
+@cache
+def _built() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="tds-slow-") as folder:
+        slow_app(Path(folder))
+        return build_bundle(Path(folder))
 
 
 def sign_anew(local: LocalSpace, name: str, *, purpose: str = ALLOWED) -> str:

@@ -18,6 +18,7 @@ from integration_space import (
     of_run,
     read_log,
     sign_anew,
+    slow_app,
     slow_bundle,
     spec,
     wait_for,
@@ -89,7 +90,7 @@ def open_run(
 
 def with_another_app(space: Faulty, folder: Path) -> Faulty:
     """The same space with an app of its own, about whose models nothing was opened yet."""
-    slow_bundle(folder)
+    slow_app(folder)
     source = folder / "slow" / "client_app.py"
     source.write_text(source.read_text(encoding="utf-8") + "\n# another\n", encoding="utf-8")
     bundle = build_bundle(folder)

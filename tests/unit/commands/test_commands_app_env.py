@@ -17,13 +17,18 @@ from policies.canonical import sha256_hex
 TABULAR = Path(clients.__path__[0]) / "apps" / "tabular"
 
 
+@pytest.fixture(scope="module")
+def bundle() -> bytes:
+    return build_bundle(TABULAR)
+
+
 @pytest.fixture
-def node(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def node(desk: Path, bundle: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The option that names a node with an environment `one`."""
     only(monkeypatch, tmp_path / "shelf")
     (tmp_path / "shelf").mkdir()
     lock(desk / "lock.txt", wheel(tmp_path / "shelf", "greet", "1.0", {"greet.py": ""}))
-    (desk / "tabular.fab").write_bytes(build_bundle(TABULAR))
+    (desk / "tabular.fab").write_bytes(bundle)
     return ["--node", str(desk / "clinic")]
 
 
