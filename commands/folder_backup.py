@@ -25,7 +25,7 @@ class FolderBackup:
             folder, each at its path; gives the log's size and checkpoint.
         leave_out: paths that are not taken from the folder, those of `copy` among them.
         is_secret: whether a file goes into the sealed keys only.
-        may_be_gone: the beginning of paths that can be erased while they are copied; "" is none.
+        may_be_gone: beginnings of paths that can go away while the others are copied.
     """
 
     kind: Kind
@@ -35,7 +35,7 @@ class FolderBackup:
     copy: Callable[[Path], tuple[int, str]]
     leave_out: frozenset[str]
     is_secret: Callable[[Source], bool]
-    may_be_gone: str = ""
+    may_be_gone: tuple[str, ...] = ()
 
 
 def write_backup(
@@ -59,8 +59,7 @@ def write_backup(
         secret = [one for one in files if of.is_secret(one)]
         for one in [*copied, *files]:
             if one not in secret:
-                gone = bool(of.may_be_gone) and one.path.startswith(of.may_be_gone)
-                archive.add(one, may_be_gone=gone)
+                archive.add(one, may_be_gone=one.path.startswith(of.may_be_gone))
         if keys:
             random = secrets.token_bytes(28)
             archive.add_bytes(

@@ -93,6 +93,7 @@ def of_node(identity: NodeIdentity) -> FolderBackup:
         copy=copy,
         leave_out=frozenset(one.name for one in root.iterdir()) - _TAKEN,
         is_secret=lambda one: one.path.startswith("keys/") and not one.path.endswith(_PUBLIC_KEYS),
+        may_be_gone=("pending/",),
     )
 
 

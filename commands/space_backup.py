@@ -110,7 +110,7 @@ def of_space(space: Space, database: Path) -> FolderBackup:
         copy=copy,
         leave_out=_LEFT_OUT,
         is_secret=is_secret,
-        may_be_gone="disclosures/",
+        may_be_gone=("disclosures/", "consumer/models/", "consumer/contracts/"),
     )
 
 

@@ -65,6 +65,9 @@ class EntryLog:
             return
         LOGGER.info("%s (entry %d)", _SAID[kind], index, extra=_fields(kind, body))
 
+    def answered(self, status: int, seconds: float) -> None:
+        """See `server.observing.Observer`: pages have no lines."""
+
 
 def _fields(kind: str, body: Mapping[str, Any]) -> dict[str, Fact]:
     found = {

@@ -100,7 +100,7 @@ class GovernanceMetrics:
             ),
             "tds_watchers": ("Nodes and consumers that watch withdrawals.", sights.watchers),
             "tds_witnesses": ("Nodes that watch the log's checkpoints.", sights.witnesses),
-            "tds_console_pages": ("Open pages that follow a run.", sights.pages),
+            "tds_console_pages": ("Open pages that follow a run or the space.", sights.pages),
             "tds_console_sessions": ("Sessions of the console.", sights.sessions),
         }
         for name, (text, read) in gauges.items():
@@ -140,6 +140,11 @@ class GovernanceMetrics:
             # The journal applied it: a shape that is not counted is no reason to stop.
             _LOGGER.warning("entry %d (%s) was not counted", index, kind)
 
+    def answered(self, status: int, seconds: float) -> None:
+        """See `server.observing.Observer`."""
+        self._pages.labels(f"{status // 100}xx" if 100 <= status < 600 else OTHER).inc()
+        self._page_seconds.observe(seconds)
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self._registry)
 
@@ -165,6 +170,9 @@ class GovernanceMetrics:
         self._receipts = self._counter("tds_receipts", "Receipts by outcome.", "outcome")
         self._rows = self._counter("tds_rows_used", "Rows that accepted receipts state.")
         self._runs = self._counter("tds_runs_ended", "Runs by the state they ended in.", "state")
+        self._pages = self._counter(
+            "tds_console_answers", "Answers of the console, by class of HTTP status.", "status"
+        )
         self._withdrawn = self._counter("tds_withdrawals", "Consents withdrawn.")
         self._epsilon = Gauge(
             "tds_product_epsilon",
@@ -194,6 +202,13 @@ class GovernanceMetrics:
         self._append_seconds = Histogram(
             "tds_log_append_seconds",
             "Seconds until entries were durable, signed and published.",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+
+        self._page_seconds = Histogram(
+            "tds_console_answer_seconds",
+            "Seconds until the console began to answer a browser.",
             buckets=SECONDS,
             registry=self._registry,
         )

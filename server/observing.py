@@ -99,6 +99,10 @@ class Observer(Protocol):
         """The journal's listener: an entry is durable, and so are its effects."""
         ...
 
+    def answered(self, status: int, seconds: float) -> None:
+        """The console answered a browser: HTTP status, and how long it took to begin."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Observers:
@@ -122,6 +126,11 @@ class Observers:
         """See `Observer`."""
         for one in self.all:
             one.on_applied(index, kind, data)
+
+    def answered(self, status: int, seconds: float) -> None:
+        """See `Observer`."""
+        for one in self.all:
+            one.answered(status, seconds)
 
 
 @contextmanager

@@ -119,6 +119,9 @@ class CallSpans:
     def on_applied(self, index: int, kind: str, data: bytes) -> None:
         """See `server.observing.Observer`: entries have no spans of their own."""
 
+    def answered(self, status: int, seconds: float) -> None:
+        """See `server.observing.Observer`: nor have pages."""
+
 
 @contextmanager
 def _span(

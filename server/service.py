@@ -151,6 +151,7 @@ def serve(
                 contracts=bool(listen),
                 teller=teller,
                 oidc=oidc,
+                observer=observer,
             )
         endpoint = _contracts(space, opened.governance, listen, pages) if listen else None
         governed.start()
@@ -180,6 +181,7 @@ def _console(
     contracts: bool,
     teller: Teller | None,
     oidc: Settings | None,
+    observer: Observer,
 ) -> Console:
     if not contracts:
         raise ServerError(
@@ -197,6 +199,7 @@ def _console(
         edge=edge,
         teller=teller,
         oidc=oidc,
+        told=observer.answered,
     )
 
 

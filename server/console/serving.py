@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.routing import Route
 
 from server.console.app import build_console
+from server.console.counted import Counted
 from server.console.entrance import Entrance
 from server.console.hub import Hub
 from server.console.link_route import link_route
@@ -70,6 +72,7 @@ def serve_console(
     edge: Edge,
     teller: Teller | None = None,
     oidc: Settings | None = None,
+    told: Callable[[int, float], None] | None = None,
 ) -> Console:
     """Serve the console; returns once its port answers.
 
@@ -78,6 +81,7 @@ def serve_console(
         certificate, key: PEM files, for a place with TLS.
         teller: tells of the log's entries; None shows them as they stand.
         oidc: a provider of OpenID Connect; it is asked when somebody comes that way.
+        told: status of each answer, and seconds until it began.
 
     Raises:
         ServerError: the port is taken, or the service did not start.
@@ -101,7 +105,7 @@ def serve_console(
         provider=provider,
     )
     serving = serve_app(
-        app,
+        app if told is None else Counted(app, told),
         listening,
         name="console",
         pair=(certificate, key) if bound.tls else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import urllib.error
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from server_site import Site
+from starlette.types import Message, Receive, Scope, Send
 
 from policies.entries import EntryType, entry_bytes
+from server.console.counted import Counted
 from server.errors import ServerError
 from server.metrics import MAX_PRODUCTS, GovernanceMetrics, Sights
 from server.metrics_endpoint import parse_metrics_address, serve_metrics
@@ -80,6 +83,34 @@ def test_calls_and_appends_are_timed() -> None:
     assert found["tds_calls_total", "FAILED_PRECONDITION", "AuthorizeRound"] == 1
     assert found["tds_call_seconds_count", "AuthorizeRound"] == 1
     assert found["tds_log_append_seconds_sum",] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("status", "label"), [(200, "2xx"), (303, "3xx"), (503, "5xx"), (7, "other")]
+)
+def test_answers_of_the_console_are_counted_by_class(status: int, label: str) -> None:
+    metrics = GovernanceMetrics(clock=FakeClock())
+    ticks = iter([1.0, 1.5])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    counted = Counted(app, metrics.answered, timer=lambda: next(ticks))
+    asyncio.run(counted({"type": "http", "path": "/runs/secret"}, receive, send))
+    found = figures(metrics)
+    assert [one["type"] for one in sent] == ["http.response.start", "http.response.body"]
+    assert found["tds_console_answers_total", label] == 1
+    assert found["tds_console_answer_seconds_sum",] == 0.5
+    assert b"secret" not in metrics.exposition()
 
 
 def permit(product: str) -> bytes:
@@ -155,6 +186,7 @@ def exposed() -> dict[str, set[str]]:
     metrics.watch(Sights(int, int, int, int))
     with metrics.call(Call("GetSpace")), metrics.append(1):
         pass
+    metrics.answered(200, 0.1)
     metrics.on_applied(0, "PermitIssued", permit("p-0/rows"))
     metrics.on_applied(0, "ReceiptRefused", refused("node-busy", reported=True))
     time = "2026-06-01T08:00:00.000Z"

@@ -120,6 +120,9 @@ class FakeObserver:
     def on_applied(self, index: int, kind: str, data: bytes) -> None:
         """Entries are not kept."""
 
+    def answered(self, status: int, seconds: float) -> None:
+        """Nor are pages."""
+
 
 def start(site: Site) -> Served:
     told = FakeObserver()
