@@ -247,6 +247,50 @@ def test_what_if(
         assert "It would be permitted." in tried, way
 
 
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({}, ["It would be permitted.", "Duty after the use: report the result."]),
+        ({"v-recipient": "rival"}, ["This decides: prohibition 1.", "the recipient is rival rival yes"]),
+        ({"v-recipient": ""}, ["This decides: prohibition 1.", "may apply"]),
+        ({"v-inform": "pending"}, ["A duty that is not fulfilled decides: inform the owner."]),
+        (
+            {"v-compensate": "pending"},
+            [
+                "No permission is met in every condition: permission 1.",
+                "fulfilled instead of not yet",
+            ],
+        ),
+        ({"v-report": "violated"}, ["A duty that is not fulfilled decides", "not known instead"]),
+        ({"action": "evaluate"}, ["No permission covers this at all.", "about something else"]),
+        ({"v-classification": ""}, ["This decides: the law", "general instead of not known"]),
+    ],
+)
+def test_which_rule_decides(
+    shop: Contracts, buyer: httpx.Client, query: dict[str, str], says: list[str]
+) -> None:
+    rules: dict[str, Any] = {
+        "permission": [{"action": "train", "duty": [{"action": "compensate"}]}],
+        "prohibition": [{"action": "use", "constraint": [constraint("recipient", "eq", "rival")]}],
+        "obligation": [{"action": "inform"}, {"action": "report"}],
+    }
+    made = offer(shop.owner, "offer-of-all-kinds", **rules)
+    shop.site.governance.contracts.offers.publish(shop.owner.identity, shop.offer_envelope(made))
+    known = {"ask": "1", "consumer": "consortium", "v-classification": "general"}
+    known |= {"v-personalInformation": "no", "v-crossBorder": "no", "v-recipient": "consortium"}
+    known |= {"v-compensate": "fulfilled", "v-inform": "fulfilled"}
+    page = text_of(buyer.get(what_if(made.id, **(known | query))))
+    for one in says:
+        assert one in page
+
+
+def test_anothers_agreement_decides_nothing(shared: Bench) -> None:
+    path = what_if("agreement-alpha", "agreement", ask=1, consumer="rival")
+    page = text_of(shared.visit("operator").get(path))
+    assert "The policy is about another product or another consumer." in page
+    assert "No request of this kind is ever permitted here" in page
+
+
 def test_a_use_is_tried_as_things_stand(bench: Bench) -> None:
     site = bench.site
     site.whole_round(site.open_run(), "ask-1")
