@@ -47,10 +47,6 @@ _EXPIRED = Finding("error", "expired", "$", "", "let it last longer")
 _ENDS_EARLY = Finding("warning", "ends-early", "$", "", "let it last until the run has ended")
 
 
-_EXPIRED = Finding("error", "expired", "$", "", "let it last longer")
-_ENDS_EARLY = Finding("warning", "ends-early", "$", "", "let it last until the run has ended")
-
-
 def check(
     policy: Policy,
     *,

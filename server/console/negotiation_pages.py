@@ -17,10 +17,11 @@ from server.console.pages import Pages
 from server.console.read_lines import told
 from server.console.shelf import Held, Shelf
 from server.console.spaces import Object, listed, names_for
-from server.dsp import documents
+from server.dsp import documents, store
 from server.dsp.client import NO_CALLBACK
 from server.dsp.documents import Out
 from server.dsp.messages import ContractRequest, Message, NegotiationTermination, parse_message
+from server.dsp.views import concerns
 from server.errors import BadInput, NotAllowed, NotKnown
 from server.governance import Governance
 
@@ -60,9 +61,12 @@ class NegotiationPages:
     def state(self, visit: Visit) -> Response:
         """`GET /policies/negotiation-state/ID?entry=N`: what changed since entry N; nothing where
         nothing did."""
-        one = self._one(visit)
-        if visit.query.get("entry") == str(one["index"]):
+        with self._governance.reading() as connection:  # asked every `POLL_S` by each open page
+            row = store.negotiation(connection, visit.params["id"])
+        seen = row is not None and concerns(visit.caller, row) and str(row.entry)
+        if seen and visit.query.get("entry") == seen:
             return Response(None, 204)
+        one = self._one(visit)
         shown = self._shown(visit, one)
         text = self._pages.text("negotiation_state.html", visit.words, **shown)
         return HTMLResponse(text, _STOP_POLLING if shown["turn"].ended else 200)

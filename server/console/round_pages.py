@@ -2,7 +2,8 @@
 
 It is decided as a round is (`server.hearing`, `policies.cohort`), with what the registry holds now,
 the run's plan or changes to it, and whoever is taken to be online. Nothing is asked for or logged.
-An enterprise sees its own part only, and how many take part.
+An enterprise sees its own part of the plan as it is, and how many take part: what a change does to
+others would tell it what stands in their agreements.
 """
 
 from __future__ import annotations
@@ -86,11 +87,12 @@ class RoundPages:
         """`GET /policies/round/RUN`: the next round, by the run's plan or by the form."""
         with self._governance.reading() as connection:
             row = _run(connection, visit)
-            plan, kind = parsed_spec(row), _kind(row, visit.query)
-            online = _online(plan, visit.query)
+            query = visit.query if visit.caller.role != "node" else {}
+            plan, kind = parsed_spec(row), _kind(row, query)
+            online = _online(plan, query)
             spec, wrong = plan, ""
             try:
-                spec = _changed(plan, visit.query)
+                spec = _changed(plan, query)
             except DocumentError as error:
                 wrong = str(error)
             with self._pondering.turn():
@@ -112,7 +114,7 @@ class RoundPages:
             sums=SUMS,
             number=row.closed_rounds + 1,
             parts=shown,
-            others=[one.place for one in parts if one.online and one not in shown],
+            may_change=caller.role != "node",
             permitted=len(decision.permitted),
             asked=len(decision.verdicts),
             names=names_for(self._governance, visit.caller),

@@ -191,7 +191,8 @@ POLICIES_CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         # negotiations
         "round-title": "试算：任务 {run} 第 {n} 轮",
         "round-how": "按登记簿目前的内容，以与实际轮次相同的方式决定此任务的下一轮：谁将参与，"
-        "其他各方为何不参与。可任意更改；此处不发出任何请求，也不写入日志。",
+        "其他各方为何不参与。此处不发出任何请求，也不写入日志。",
+        "round-change": "可任意更改。",
         "round-permitted": "{all} 家中将有 {n} 家获准。",
         "round-online": "在线",
         "round-what-if": "试算下一轮",

@@ -197,8 +197,9 @@ POLICIES_ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         # negotiations
         "round-title": "What if: round {n} of run {run}",
         "round-how": "The next round of this run, decided as a round is, with what stands in the "
-        "registry now: who would take part, and why others would not. Change what you like; "
-        "nothing is asked for and nothing is logged.",
+        "registry now: who would take part, and why others would not. Nothing is asked for "
+        "and nothing is logged.",
+        "round-change": "Change what you like.",
         "round-permitted": "{n} of {all} would be permitted.",
         "round-online": "Online",
         "round-what-if": "What if: the next round",

@@ -57,7 +57,7 @@ def _negotiations(
     connection: Connection, caller: Identity, texts: Disclosing
 ) -> list[dict[str, Json]]:
     found = store.negotiations(connection)
-    return [_negotiation(one, texts) for one in found if _concerns(caller, one)]
+    return [_negotiation(one, texts) for one in found if concerns(caller, one)]
 
 
 def _waiting(connection: Connection, caller: Identity, texts: Disclosing) -> list[dict[str, Json]]:
@@ -83,11 +83,12 @@ def _transfers(
             "index": one.entry,
         }
         for one in store.transfers(connection)
-        if _concerns(caller, one)
+        if concerns(caller, one)
     ]
 
 
-def _concerns(caller: Identity, row: NegotiationRow | TransferRow) -> bool:
+def concerns(caller: Identity, row: NegotiationRow | TransferRow) -> bool:
+    """Operator, auditors, and the two parties."""
     return caller.role in _SEES_ALL or caller.participant in (row.consumer, row.owner)
 
 

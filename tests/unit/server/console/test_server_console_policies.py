@@ -247,6 +247,53 @@ def test_what_if(
         assert "It would be permitted." in tried, way
 
 
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({}, ["It would be permitted.", "Duty after the use: report the result."]),
+        (
+            {"v-recipient": "rival"},
+            ["This decides: prohibition 1.", "the recipient is rival rival yes"],
+        ),
+        ({"v-recipient": ""}, ["This decides: prohibition 1.", "may apply"]),
+        ({"v-inform": "pending"}, ["A duty that is not fulfilled decides: inform the owner."]),
+        (
+            {"v-compensate": "pending"},
+            [
+                "No permission is met in every condition: permission 1.",
+                "fulfilled instead of not yet",
+            ],
+        ),
+        ({"v-report": "violated"}, ["A duty that is not fulfilled decides", "not known instead"]),
+        ({"action": "evaluate"}, ["No permission covers this at all.", "about something else"]),
+        ({"v-classification": ""}, ["This decides: the law", "general instead of not known"]),
+    ],
+)
+def test_which_rule_decides(
+    shop: Contracts, buyer: httpx.Client, query: dict[str, str], says: list[str]
+) -> None:
+    rules: dict[str, Any] = {
+        "permission": [{"action": "train", "duty": [{"action": "compensate"}]}],
+        "prohibition": [{"action": "use", "constraint": [constraint("recipient", "eq", "rival")]}],
+        "obligation": [{"action": "inform"}, {"action": "report"}],
+    }
+    made = offer(shop.owner, "offer-of-all-kinds", **rules)
+    shop.site.governance.contracts.offers.publish(shop.owner.identity, shop.offer_envelope(made))
+    known = {"ask": "1", "consumer": "consortium", "v-classification": "general"}
+    known |= {"v-personalInformation": "no", "v-crossBorder": "no", "v-recipient": "consortium"}
+    known |= {"v-compensate": "fulfilled", "v-inform": "fulfilled"}
+    page = text_of(buyer.get(what_if(made.id, **(known | query))))
+    for one in says:
+        assert one in page
+
+
+def test_anothers_agreement_decides_nothing(shared: Bench) -> None:
+    path = what_if("agreement-alpha", "agreement", ask=1, consumer="rival")
+    page = text_of(shared.visit("operator").get(path))
+    assert "The policy is about another product or another consumer." in page
+    assert "No request of this kind is ever permitted here" in page
+
+
 def test_a_use_is_tried_as_things_stand(bench: Bench) -> None:
     site = bench.site
     site.whole_round(site.open_run(), "ask-1")
@@ -289,8 +336,10 @@ def test_a_whole_round_is_tried_as_it_would_be_decided(bench: Bench) -> None:
     wrong = browser.get(f"{path}?ask=1&min_cohort=none&in-0=on")
     assert wrong.status_code == 400 and "min_cohort" in wrong.text
     assert site.log.size == before
-    own = bench.visit("beta", "zh").get(path).text
-    assert "3 家中将有 2 家获准。" in own and "in-company" not in own and "alpha" not in own
+    for query in ("", "?ask=1&purpose=marketing&min_cohort=3"):  # an enterprise changes nothing
+        own = bench.visit("beta", "zh").get(path + query).text
+        assert "3 家中将有 2 家获准。" in own and "<select" not in own
+        assert "in-company" not in own and "alpha" not in own
     decided = {one["participant"]: one["permitted"] for one in site.authorize(run).verdicts}
     assert decided == {"alpha": True, "beta": True, "gamma": False}
     other = site.open_run("run-2", agreements=["agreement-beta"])
@@ -331,6 +380,8 @@ def test_an_offer_is_asked_for_signed_elsewhere_and_followed(bench: Bench, dsp: 
     polled = re.search(r'hx-get="([^"]+)"', browser.get(where).text)
     assert polled is not None
     assert browser.get(polled[1]).status_code == 204
+    assert bench.visit("beta").get(polled[1]).status_code == 404
+    assert bench.visit("auditor").get(polled[1]).status_code == 204
     row = dsp.agree(bench.site.governance.contracts.negotiations.get(bench.caller("consumer"), id))
     changed = browser.get(polled[1])
     verify = f"tds contract verify {id} --offer {made.id} --consumer ./CONSUMER"
