@@ -23,8 +23,8 @@ from commands.logs import FORMAT_VARIABLE, LogFormat, LogFormatOption, configure
 from commands.node_wiring import now
 from commands.output import say
 from commands.space_people import SpaceFolder
-from server.console.oidc.settings import load_settings
-from server.console.place import parse_place
+from server.console.oidc.settings import Settings, load_settings
+from server.console.place import Place, parse_place
 from server.edge import Edge
 from server.entry_log import EntryLog
 from server.errors import SuperLinkUnavailable
@@ -105,8 +105,9 @@ def serve(
     oidc: Annotated[
         Path | None,
         typer.Option(
+            envvar="TDS_OIDC",
             help="A file that names a provider of OpenID Connect and whom its accounts are here: "
-            "they may then sign in to the console (docs/console.md)."
+            "they may then sign in to the console (docs/console.md).",
         ),
     ] = None,
     log_format: LogFormatOption = LogFormat.TEXT,
@@ -119,7 +120,7 @@ def serve(
     configure_logs(log_format, level=logging.INFO if as_json else logging.getLogger().level)
     told = LOGGER.info if as_json else say
     place = None if console == "off" else parse_place(console, console_url)
-    settings = None if oidc is None or place is None else load_settings(oidc)
+    settings = None if oidc is None else oidc_settings(oidc, place)
     loaded = load_space(space)
     card = loaded.card
     with ExitStack() as stack:
@@ -196,6 +197,21 @@ def once_it_answers(ask: Callable[[], int], *, wait_s: float) -> int:
                 raise
             LOGGER.info("waiting for the SuperLink: %s", problem)
             time.sleep(_RETRY_S)
+
+
+def oidc_settings(file: Path, place: Place | None) -> Settings:
+    """The provider of a console that it can send browsers back to.
+
+    Raises:
+        CommandFailed: no console, or one at a port that differs from start to start.
+        ServerError: the file.
+    """
+    if place is None or (not place.url and place.listen.endswith(":0")):
+        raise CommandFailed(
+            "--oidc: expected a console at a fixed address, which is registered with the provider; "
+            "give it one: --console 127.0.0.1:8080"
+        )
+    return load_settings(file)
 
 
 def bound(listen: str, address: str | None) -> str | None:

@@ -310,6 +310,7 @@ class Governance:
                 ),
                 before,
                 lambda notice: self._with_envelope(caller, notice),
+                owner=caller.participant,
             )
 
     def _with_envelope(self, caller: Identity, notice: Notice) -> Notice:

@@ -13,6 +13,7 @@ from server.errors import TooMany
 from server.rows import AgreementRow
 
 MAX_WATCHERS: Final = 256
+MAX_OF_ONE: Final = 8  # of one participant; a further one ends its oldest
 
 Notice = dict[str, Json]
 Wanted = Callable[[Notice], bool]
@@ -36,8 +37,14 @@ class Subscription:
     """One watcher's notices: first what stands already, then each new one, until it is closed."""
 
     def __init__(
-        self, wanted: Wanted, before: list[Notice], leave: Callable[[], None], told: Told
+        self,
+        wanted: Wanted,
+        before: list[Notice],
+        leave: Callable[[], None],
+        told: Told,
+        owner: str,
     ) -> None:
+        self.owner = owner
         self._wanted = wanted
         self._told = told
         self._leave = leave
@@ -70,22 +77,29 @@ class Withdrawals:
         self._next = 0
         self._closed = False
 
-    def subscribe(self, wanted: Wanted, before: list[Notice], told: Told = dict) -> Subscription:
+    def subscribe(
+        self, wanted: Wanted, before: list[Notice], told: Told = dict, *, owner: str = ""
+    ) -> Subscription:
         """A new watcher. Take `before` and call this under the journal's lock, so that no
         withdrawal falls between.
 
         Args:
             told: makes what this watcher gets of a notice; called in the watcher's own thread.
+            owner: whose it is, so that nobody keeps all others from watching; "" is not counted.
 
         Raises:
             TooMany: `MAX_WATCHERS` are there already, or the service is stopping.
         """
         with self._lock:
+            own = [one for one in self._watchers.values() if owner and one.owner == owner]
+        for oldest in own[: max(0, len(own) - MAX_OF_ONE + 1)]:
+            oldest.close()
+        with self._lock:
             if self._closed or len(self._watchers) >= MAX_WATCHERS:
                 raise TooMany(f"withdrawals: expected at most {MAX_WATCHERS} watchers; try later")
             number = self._next
             self._next += 1
-            watcher = Subscription(wanted, before, lambda: self._forget(number), told)
+            watcher = Subscription(wanted, before, lambda: self._forget(number), told, owner)
             self._watchers[number] = watcher
             return watcher
 

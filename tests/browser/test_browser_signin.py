@@ -1,8 +1,8 @@
 """The ways into the console besides a link, in a real browser.
 
-OpenID Connect with a certified provider, oidc-provider (npm, MIT): `TDS_OIDC` names the folder
-where it is installed (.ci/browser). And an enrolled certificate, as a browser that holds one shows
-it.
+OpenID Connect with a certified provider, oidc-provider (npm, MIT), which lies in the folder that
+`TDS_OIDC_MODULES` names (.ci/browser). And an enrolled certificate, as a browser that holds one
+shows it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from server.pki import Identity, new_client
 
 __all__ = ["axe"]
 
-MODULES = Path(os.environ.get("TDS_OIDC", Path(__file__).parents[2] / ".venv/oidc"))
+MODULES = Path(os.environ.get("TDS_OIDC_MODULES", Path(__file__).parents[2] / ".venv/oidc"))
 SCRIPT = Path(__file__).parent / "oidc" / "provider.mjs"
 
 

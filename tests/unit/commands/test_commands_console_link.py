@@ -68,6 +68,13 @@ def clinic(space: Space, running: Running, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
+def test_a_link_that_only_reads_brings_no_withdrawals(
+    tds: Tds, running: Running, clinic: Path
+) -> None:
+    link = tds("node", "console-link", "--read-only", "--node", str(clinic), "--json").json()
+    assert link["withdrawals"] == 0
+
+
 @pytest.mark.parametrize("who", ["operator", "auditor", "clinic", "consumer"])
 def test_a_link_signs_its_maker_in(
     tds: Tds, space: Space, running: Running, clinic: Path, who: str
@@ -129,3 +136,15 @@ def test_a_console_needs_an_endpoint_where_links_are_made(tmp_path: Path) -> Non
             enrolment_listen="127.0.0.1:0",
             console=parse_place("127.0.0.1:0"),
         )
+
+
+@pytest.mark.parametrize(
+    ("console", "said"),
+    [("127.0.0.1:0", "at a fixed address"), ("off", "at a fixed"), ("127.0.0.1:9", "oidc.json")],
+)
+def test_a_provider_needs_a_file_and_a_console_at_a_fixed_address(
+    tds: Tds, tmp_path: Path, space: Space, console: str, said: str
+) -> None:
+    file = str(tmp_path / "oidc.json")
+    ran = tds("serve", "--space", str(space.folder), "--console", console, "--oidc", file)
+    assert ran.code != 0 and said in " ".join(ran.err.split())

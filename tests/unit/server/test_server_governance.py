@@ -39,7 +39,7 @@ from server.errors import (
 from server.pki import Identity
 from server.runs import MAX_REASON
 from server.runwatch import RunWatch
-from server.withdrawals import MAX_WATCHERS, Withdrawals
+from server.withdrawals import MAX_OF_ONE, MAX_WATCHERS, Withdrawals
 
 
 def shown(site: Site, what: str, caller: Identity = OPERATOR) -> list[Any]:
@@ -304,6 +304,16 @@ def test_watchers_are_bounded_and_end_with_the_service() -> None:
     assert [list(watcher) for watcher in watchers[:3]] == [[], [], []]
     with pytest.raises(TooMany):
         hub.subscribe(lambda _: True, [])
+
+
+def test_nobody_keeps_all_others_from_watching() -> None:
+    hub = Withdrawals()
+    greedy = [hub.subscribe(lambda _: True, [], owner="alpha") for _ in range(MAX_OF_ONE + 2)]
+    assert hub.watching == MAX_OF_ONE
+    assert [list(one) for one in greedy[:2]] == [[], []]  # its oldest have ended
+    hub.subscribe(lambda _: True, [], owner="beta")
+    assert hub.watching == MAX_OF_ONE + 1
+    hub.close()
 
 
 # -- runs ----------------------------------------------------------------------------------------
