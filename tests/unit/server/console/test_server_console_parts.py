@@ -138,6 +138,18 @@ def test_every_template_says_what_there_are_words_for() -> None:
                 assert not missing, f"{path.name}: {missing}"
 
 
+@pytest.mark.parametrize("page", ["log_page", "entry_page"])
+def test_all_modules_of_the_logs_pages_are_asked_for_at_once(page: str) -> None:
+    found, left = set(), {page}
+    while left:
+        text = (FOLDER.parent / "static" / "audit" / f"{left.pop()}.js").read_text("utf-8")
+        names = set(re.findall(r'from "\./([a-z_]+)\.js"', text)) - found
+        found, left = found | names, left | names
+    named = re.findall(r'"([a-z]+)"', (FOLDER / "audit_modules.html").read_text("utf-8"))
+    own = {"entry"} if page == "entry_page" else set()
+    assert {*named} - {"modulepreload"} | own == found
+
+
 def _gaps(words: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(words) if name is not None}
 
