@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-from commands_site import SPACE, Tds, make_space
+from commands_site import SPACE, Tds, make_space, write_product
 
+from clients.endedconsents import EndedConsents
 from clients.enrol import enrol
+from clients.identity import load_identity
+from clients.owner import governance_client, open_owner
+from clients.state import NodeState
 from commands.children import free_ports
 from commands.inprocess import LocalSuperLink
+from commands.localspace import draft_agreement
 from server.console.place import parse_place
 from server.edge import system_edge
 from server.errors import ServerError
@@ -97,6 +104,53 @@ def test_a_link_signs_its_maker_in(
     assert "auditor</span>" in shown.text if who == "auditor" else "clinic" in shown.text
     told = tds(*arguments)
     assert told.out.startswith(f"{running.console_url}/enter/") and "works once" in told.out
+
+
+def test_a_node_that_was_down_learns_at_its_start_what_was_withdrawn_in_the_console(
+    tds: Tds, space: Space, running: Running, clinic: Path, tmp_path: Path
+) -> None:
+    with open_owner(clinic) as owner:
+        product = owner.add_product(write_product(tmp_path / "data")).id
+        consumer = space.config.consumer
+        document = draft_agreement("clinic", product, "medical-research", consumer=consumer)
+        agreement = owner.sign_agreement(document).id
+    link = tds("node", "console-link", "--node", str(clinic), "--json").json()
+    assert link["withdrawals"] == 1
+    with httpx.Client(base_url=running.console_url, trust_env=False) as browser:
+        browser.post("/enter", data={"code": link["url"].rpartition("/")[2]})
+        asked = browser.get("/consent/withdraw", params={"agreement": agreement})
+        form = dict(re.findall(r'name="(csrf|agreement)" value="([^"]+)"', asked.text))
+        assert browser.post("/consent/withdraw", data=form).status_code == 303
+    assert consents(tds, clinic) == {agreement: False}
+
+    identity = load_identity(clinic)
+    state = NodeState.open(identity.paths.state)
+    told, stop = threading.Event(), threading.Event()
+    governance = governance_client(identity)
+    watching = EndedConsents(
+        identity=identity,
+        state=state,
+        governance=governance,
+        clock=lambda: datetime.now(UTC),
+        tell=lambda _: told.set(),
+    )
+    thread = threading.Thread(target=watching.run, args=(stop,))
+    thread.start()
+    assert told.wait(20)
+    stop.set()
+    governance.close()
+    thread.join(20)
+    state.close()
+    assert consents(tds, clinic) == {agreement: True}
+    space_log = space.log_folder
+    reconciled = tds("node", "reconcile", "--node", str(clinic), "--log", str(space_log), "--json")
+    assert (reconciled.code, reconciled.json()["differences"]) == (0, [])
+
+
+def consents(tds: Tds, node: Path) -> dict[str, bool]:
+    """By agreement, whether the node's status says that it was withdrawn."""
+    status = tds("node", "status", "--node", str(node), "--json").json()
+    return {one["id"]: one["withdrawn"] is not None for one in status["agreements"]}
 
 
 def test_another_role_is_no_link(tds: Tds, space: Space, running: Running) -> None:
