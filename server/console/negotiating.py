@@ -94,6 +94,12 @@ def turn_of(caller: Identity, one: Mapping[str, Any], *, auto: bool) -> Turn:
     )
 
 
+def request_command(product: str, offer: str) -> str:
+    """What asks for other terms than those of an offer, whose id somebody else has chosen."""
+    about = f"{shlex.quote(product)} --offer {shlex.quote(offer)}"
+    return f"tds contract request {about} --terms changed.json --consumer ./CONSUMER"
+
+
 def _commands(part: Part, state: str, one: Mapping[str, Any]) -> tuple[Command, ...]:
     id = shlex.quote(str(one["negotiation"]))
     if part == "provider":

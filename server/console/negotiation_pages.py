@@ -12,7 +12,7 @@ from policies.canonical import canonical_bytes
 from policies.errors import PolicyError
 from policies.odrl import Offer, parse_offer
 from server.console.door import Door, Visit, see_other
-from server.console.negotiating import PID, Turn, part_of, turn_of
+from server.console.negotiating import PID, Turn, part_of, request_command, turn_of
 from server.console.pages import Pages
 from server.console.read_lines import told
 from server.console.shelf import Held, Shelf
@@ -75,7 +75,11 @@ class NegotiationPages:
         """`GET /policies/request/ID`: ask for this offer?"""
         held = self._open_offer(visit)
         return self._pages.show(
-            visit, "offer_request.html", held=held, read=told(held.policy, visit.words.language)
+            visit,
+            "offer_request.html",
+            held=held,
+            read=told(held.policy, visit.words.language),
+            other=request_command(held.product, held.id),
         )
 
     def request(self, visit: Visit) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -13,10 +14,11 @@ import httpx
 import pytest
 from console_site import Bench, console_over, csrf
 from dsp_site import Contracts, copied, offer
-from server_site import Site, constraint, count_at_most
+from server_site import CONSUMER, Site, constraint, count_at_most
 
 from policies.findings import Finding
 from policies.odrl import MAX_BYTES
+from server.console.negotiating import request_command, turn_of
 from server.console.pondering import Pondering
 from server.console.read_lines import told
 from server.console.shelf import read_policy
@@ -392,6 +394,15 @@ def test_an_offer_is_asked_for_signed_elsewhere_and_followed(bench: Bench, dsp: 
     assert over.status_code == 286 and "hx-get" not in over.text
     assert f"/policies/read/agreement/{row.agreement}" in over.text
     assert "is at most 3" in text_of(browser.get(read("agreement", str(row.agreement))))
+
+
+def test_an_id_that_somebody_else_chose_does_nothing_in_a_shell() -> None:
+    nasty = "x;$(reboot)`id`'\"?#%<b>"
+    one: dict[str, Any] = {"state": "AGREED", "consumer": "consortium", "negotiation": nasty}
+    one |= {"offer": nasty, "consumer_pid": "urn:tdspace:console:1", "word_for_word": True}
+    commands = [one.text for one in turn_of(CONSUMER, one, auto=False).commands]
+    for command in (request_command("alpha/records", nasty), *commands):
+        assert nasty in shlex.split(command)
 
 
 @pytest.mark.parametrize("state", sorted(NEGOTIATION.states - {"VERIFIED"}))
