@@ -93,7 +93,10 @@ def _opened(browser: Browser, bench: Bench, name: str, path: str, look: str) -> 
     page.get_by_role("main").get_by_role("button").click()
     page.wait_for_url("**/space")
     page.goto(bench.console.url + path)
-    page.wait_for_timeout(1200)  # until it follows, and what it checks by itself is checked
+    page.wait_for_timeout(1200)  # until it follows
+    if name == "audit":
+        page.locator("#verify button").first.click()
+        page.wait_for_timeout(4000)  # until the browser has checked the log
     return page
 
 

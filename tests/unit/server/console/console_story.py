@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from server_site import SPACE, Node, Site, make_fab, private
+from server_site import SPACE, Node, Site, constraint, count_at_most, make_fab, private
 
 from ledger.cosignature import Cosigner
 from server.cosigning import Offered
@@ -78,7 +78,7 @@ def begin(folder: Path, *, enterprises: int, rounds: int, noise: str = "4") -> S
     for name, title, region in PEOPLE[:enterprises]:
         node = site.enrol(name, title=title, region=region)
         site.add_product(node)
-        site.agree(node)
+        site.agree(node, constraint("purpose", "isA", "medical-research"), count_at_most(5000))
     site.governance.catalogue.register_app(make_fab(), "tabular 1.0: a network for tables")
     plan = {**private(noise), "rounds": rounds, "metrics": ["eval_loss", "eval_accuracy"]}
     return Story(site, site.open_run(**plan))
