@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from console_site import Bench, console_over
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from server_site import Site
 from test_browser_console import LOOKS, MAX_PAGE_BYTES, Visitor, _keep, axe, opened
 from test_server_cosigning import cosigner
@@ -95,6 +95,25 @@ def test_the_log_is_verified_in_the_page(browser: Browser, bench: Bench) -> None
     verify(page)
     expect(page.get_by_role("alert")).to_contain_text("Expected a key as name+hash+base64")
     assert visitor.heard == []
+
+
+def test_a_look_that_ends_late_says_nothing_beside_a_verdict(
+    browser: Browser, bench: Bench
+) -> None:
+    visitor = opened(browser, bench, "auditor")
+    held: list[Route] = []
+    visitor.page.route("**/log/checkpoint", held.append)
+    with changed(bench, last(bench, "entries"), -3):
+        page = visitor.go("/audit")
+        verify(page)
+        while len(held) < 2:
+            page.wait_for_timeout(20)
+        held[1].continue_()
+        expect(page.get_by_role("alert")).to_contain_text("was changed")
+        held[0].continue_()
+        page.wait_for_timeout(300)
+        expect(page.locator("#verdict")).to_be_empty()
+        expect(page.get_by_role("alert")).to_contain_text("was changed")
 
 
 def test_an_entry_is_found_proven_and_handed_on(

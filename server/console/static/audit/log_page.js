@@ -12,12 +12,14 @@ const working = document.getElementById("working");
 const bar = document.getElementById("progress");
 const done = document.getElementById("done");
 const before = document.getElementById("before");
+let asked = false; // to verify: then what a mere look found comes too late to be said
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   void verify();
 });
 forget.addEventListener("click", () => {
+  asked = true;
   panel.forget();
   panel.clear();
   typed.value = "";
@@ -33,14 +35,14 @@ async function look() {
   try {
     const { key } = await panel.keys(typed.value);
     const { head } = await panel.head(new Reader("/log"), key);
-    const said = panel.say("head", { size: head.size, key: key.id });
-    if (panel.verdict.childElementCount === 0) panel.verdict.textContent = said;
+    if (!asked) panel.verdict.textContent = panel.say("head", { size: head.size, key: key.id });
   } catch (error) {
-    panel.failed(error);
+    if (!asked) panel.failed(error);
   }
 }
 
 async function verify() {
+  asked = true;
   const button = form.querySelector("button");
   const began = performance.now();
   button.disabled = true;
