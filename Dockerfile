@@ -56,7 +56,7 @@ CMD ["--help"]
 
 FROM debian:bookworm-slim AS proxy
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends nginx-light libnginx-mod-stream \
- && rm -rf /var/lib/apt/lists/* /etc/nginx/sites-enabled /var/log/nginx/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /etc/nginx/sites-enabled /var/log/nginx/* \
  && groupadd --gid 10001 tds && useradd --uid 10001 --gid tds --no-create-home --home-dir /tmp tds \
  && install -d -o tds -g tds -m 0700 /front
 COPY docker/nginx.conf docker/console.conf /etc/nginx/

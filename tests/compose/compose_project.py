@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,11 +15,18 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 NODES = ("riverside", "northgate", "lakeview", "westpark", "hillcrest")
-STAYING = ("superlink", "governance", "executor", "proxy", *NODES)
+STAYING = ("superlink", "governance", "executor", "proxy", "console", *NODES)
 NO_ENGINE = (
     "expected a Docker engine with Compose v2, got none; on Debian: apt-get install docker.io "
     "docker-compose-plugin, then start dockerd (as root)"
 )
+
+
+def free_port() -> int:
+    """A port of loopback that nobody had a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 @dataclass(slots=True)
@@ -26,10 +35,12 @@ class Project:
 
     Attributes:
         files: Compose files beside docker-compose.yml.
+        port: where its console is published.
     """
 
     name: str
     files: list[Path] = field(default_factory=list)
+    port: int = field(default_factory=free_port)
 
     def compose(self, *words: str, timeout_s: float = 900.0) -> str:
         """What `docker compose` printed; fails where it does."""
@@ -44,8 +55,19 @@ class Project:
         ]
         command = ["docker", "compose", "-p", self.name, *map(str, files), *words]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "TDS_CONSOLE_PORT": str(self.port)},
         )
+
+    @property
+    def console(self) -> str:
+        """Where a browser of this machine finds its console."""
+        return f"http://localhost:{self.port}"
 
     def tds(self, service: str, *words: str) -> str:
         """`tds` in a running service's container."""

@@ -8,15 +8,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from compose_project import NODES, ROOT, STAYING, Project, inspect, require_engine
-from integration_guide import write_biopsies
 
+from clients.appbundle import build_bundle
+from commands.demo import APP
+from commands.hospitals import HOSPITALS, split_data, write_hospital
 from commands.main import main
+from policies.canonical import sha256_hex
 
 HEALTHY_S = 300.0
 USER = 10001
+EASTGATE = next(one for one in HOSPITALS if one.name == "eastgate")  # no service of the file
 OUT = ("--out", "/tmp/clinic.join")
 ASK = """
 import ssl, urllib.error, urllib.request
@@ -53,21 +58,26 @@ def space() -> Iterator[Project]:
 
 
 def test_a_governed_training_runs_to_its_end_and_an_outsider_verifies_it(space: Project) -> None:
-    trained = space.compose("--profile", "train", "run", "--rm", "train")
+    trained = space.compose("run", "--rm", "train")
     assert "COMPLETED" in trained
-    auditor = ("--profile", "audit", "run", "--rm", "auditor")
-    assert "verified: " in space.compose(*auditor)
-    log = ("https://proxy:9446/log", "--ca", "/public/ca.crt", "--key", "/public/log.key")
-    replayed = json.loads(space.compose(*auditor, "audit", "replay", *log, "--json"))
-    assert replayed["receipts"] >= 4 * 5
-    found = json.loads(
-        space.compose(*auditor, "audit", "find", *log, "--type", "ReceiptAccepted", "--json")
-    )
-    assert found["verified"] is True
-    users = {entry["summary"].split()[0] for entry in found["entries"]}
+    assert "verified: " in space.compose("run", "--rm", "auditor", "verify")
+    assert json.loads(_audit(space, "replay", "--json"))["receipts"] >= 4 * 5
+    assert _audit(space, "report").startswith("<!DOCTYPE html>")
+    users = _users(space)
     ids = {name: _participant(space, name) for name in NODES}
     # hillcrest's offer allows another purpose.
     assert users == {ids[name] for name in NODES if name != "hillcrest"}
+
+
+def _audit(space: Project, *words: str) -> str:
+    return space.compose("run", "--rm", "-T", "auditor", *words)
+
+
+def _users(space: Project) -> set[str]:
+    """Whose receipts the log holds."""
+    found = json.loads(_audit(space, "find", "--type", "ReceiptAccepted", "--json"))
+    assert found["verified"] is True
+    return {entry["summary"].split()[0] for entry in found["entries"]}
 
 
 def _participant(space: Project, name: str) -> str:
@@ -90,13 +100,53 @@ def test_no_service_can_do_more_than_it_needs(space: Project, name: str) -> None
     assert "no-new-privileges:true" in host["SecurityOpt"]
     assert host["Memory"] > 0
     assert host["PidsLimit"] > 0
-    assert not host["PortBindings"]
+    published = [{"HostIp": "127.0.0.1", "HostPort": str(space.port)}]
+    assert host["PortBindings"] == ({"8080/tcp": published} if name == "console" else {})
     assert not any(mount["Type"] == "bind" for mount in found["Mounts"])
+
+
+def test_the_console_is_for_browsers_of_this_machine(space: Project) -> None:
+    page = httpx.get(f"{space.console}/")
+    assert (page.status_code, page.headers["x-frame-options"]) == (200, "DENY")
+    other_name = httpx.get(f"http://127.0.0.1:{space.port}/")
+    assert other_name.status_code == 421
+    # Alone in the network with the host, and with governance's pages in the other.
+    attached = space.inspect("console")["NetworkSettings"]["Networks"]
+    networks = {name.rpartition("_")[2]: inspect("network", name) for name in attached}
+    assert networks.keys() == {"pages", "published"}
+    assert len(networks["published"]["Containers"]) == 1
+    masquerade = "com.docker.network.bridge.enable_ip_masquerade"
+    assert networks["published"]["Options"][masquerade] == "false"
+    assert networks["pages"]["Internal"] is True
+    met = {one["Name"].split("-")[-2] for one in networks["pages"]["Containers"].values()}
+    assert met == {"console", "governance"}
+
+
+@pytest.mark.parametrize(
+    ("service", "words"),
+    [
+        ("governance", ("space", "console-link")),
+        ("governance", ("space", "console-link", "--role", "auditor")),
+        ("riverside", ("node", "console-link")),
+        ("executor", ("run", "console-link")),
+    ],
+)
+def test_a_link_made_in_a_container_signs_in_from_this_machine(
+    space: Project, service: str, words: tuple[str, ...]
+) -> None:
+    link = json.loads(space.tds(service, *words, "--json"))["url"]
+    assert link.startswith(f"{space.console}/enter/")
+    with httpx.Client(base_url=space.console, headers={"origin": space.console}) as browser:
+        assert browser.get(link).status_code == 200
+        code = link.rpartition("/")[2]
+        assert browser.post("/enter", data={"code": code}).status_code == 303
+        assert browser.get("/space").status_code == 200
 
 
 @pytest.mark.parametrize("name", NODES)
 def test_an_enterprise_meets_the_proxy_and_nobody_else(space: Project, name: str) -> None:
-    others = [other for other in ("governance", "superlink", "executor", *NODES) if other != name]
+    hidden = ("governance", "superlink", "executor", "console", *NODES)
+    others = [other for other in hidden if other != name]
     known = space.python(name, NAMES.format(names=["proxy", *others])).split()
     assert known == ["known"] + ["unknown"] * len(others)
     # What its default route names is on no interface of the host, and the engine drops the rest.
@@ -148,9 +198,9 @@ def test_a_node_that_was_emitted_joins_beside_it(
     space.tds("governance", "space", "invite", "--space=/space/space", "--region=CN-GD", *OUT)
     join = tmp_path / "clinic.join"
     join.write_text(space.compose("exec", "-T", "governance", "cat", OUT[1]), encoding="utf-8")
-    (tmp_path / "clinic-data").mkdir()
-    write_biopsies(tmp_path / "clinic-data", rows=100, seed=3)
-    for path in (join, tmp_path / "clinic-data", tmp_path / "clinic-data/biopsies.csv"):
+    data = tmp_path / "clinic-data"
+    write_hospital(data, EASTGATE, split_data())
+    for path in (join, data, *data.iterdir()):
         os.chown(path, USER, USER)
     words = ["node", "new", "clinic", "--join", str(join), "--region", "CN-GD"]
     monkeypatch.chdir(tmp_path)
@@ -166,9 +216,15 @@ def test_a_node_that_was_emitted_joins_beside_it(
     )
     space.compose("up", "-d", "clinic")  # its volume and network go with the others, by `down`
     space.wait_healthy(["clinic", "proxy"], timeout_s=HEALTHY_S)
-    words = ["product", "add", "/data/biopsies.csv", "--purpose", "medical-research"]
+    words = ["product", "add", f"/data/biopsies.{EASTGATE.file}", "--purpose", "medical-research"]
     assert "registered p-" in space.tds("clinic", *words, "--accept")
     space.wait_healthy(STAYING, timeout_s=HEALTHY_S)
+    space.tds("clinic", "app", "approve", sha256_hex(build_bundle(APP)))
+    training = ("run", "start", "/public/tabular.fab", "--purpose=diagnosis-support")
+    assert "COMPLETED" in space.compose(
+        *("run", "--rm", "train", *training, "--request-s=60", "--rounds=1")
+    )
+    assert _participant(space, "clinic") in _users(space)
 
 
 def test_everything_of_the_build_is_named() -> None:
