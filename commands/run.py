@@ -38,6 +38,7 @@ from policies import governance_pb2 as pb
 from policies.canonical import parse_json
 from policies.fields import Accelerator
 from policies.privacy import SecureSum
+from policies.runconfig import SEEDS, with_seed
 from policies.statements import Aggregation, RunSpec
 from server.governance_client import GovernanceClient
 
@@ -198,6 +199,10 @@ def start(
             privacy=privacy,
             config=parse_config(config or []),
         )
+        defaults = parse_json(governance.get_app(spec.app).config_json, max_bytes=MAX_SPEC_BYTES)
+        assert isinstance(defaults, dict)
+        seeded = with_seed(spec.config, defaults, secrets.randbelow(SEEDS))
+        spec = spec.model_copy(update={"config": seeded})
         run = governance.open_run(spec, secrets.token_hex(16))
         if as_json:
             print_json(run_json(run))

@@ -10,7 +10,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from policies.canonical import canonical_bytes
+from policies.canonical import canonical_bytes, sha256_hex
+from policies.runconfig import with_seed
+from policies.statements import RunSpec
+from server import queries
 from server.console.door import Door, Endpoint, Visit, see_other
 from server.console.following import streamed
 from server.console.live import Live
@@ -100,7 +103,7 @@ class RunPages:
         self._door.check(visit.caller, "OpenRun")
         request_id = visit.value("request_id")
         try:
-            spec = spec_of(visit.fields)
+            spec = self._seeded(spec_of(visit.fields), request_id)
             opened = self._governance.runs.open(
                 visit.caller, canonical_bytes(spec.to_json()), request_id
             )
@@ -114,6 +117,16 @@ class RunPages:
                 wrong=str(error),
             )
         return see_other(f"/runs/{opened.row.id}")
+
+    def _seeded(self, spec: RunSpec, request_id: str) -> RunSpec:
+        """With a seed of the run's own; the same request has the same one."""
+        with self._governance.reading() as connection:
+            app = queries.app(connection, spec.app)
+        if app is None:
+            return spec  # which governance refuses
+        seed = int(sha256_hex(request_id.encode())[:16], 16)
+        defaults = json.loads(app.config)
+        return spec.model_copy(update={"config": with_seed(spec.config, defaults, seed)})
 
     def _form(
         self,

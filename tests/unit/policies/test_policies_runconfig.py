@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policies.canonical import digest_of
+from policies.canonical import Json, digest_of
 from policies.errors import DocumentError
-from policies.runconfig import config_digest, config_from_json, config_to_json
+from policies.runconfig import SEEDS, config_digest, config_from_json, config_to_json, with_seed
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,20 @@ def test_the_digest_knows_types_apart_and_not_the_order() -> None:
 def test_the_digest_refuses_integers_that_others_would_round() -> None:
     with pytest.raises(DocumentError, match=r"\$\.seed: expected an integer within"):
         config_digest({"seed": 2**53})
+
+
+@pytest.mark.parametrize(
+    ("config", "defaults", "seeded"),
+    [
+        ({}, {"seed": 7}, {"seed": 9}),
+        ({"rate": 2}, {"seed": 7, "rate": 1}, {"rate": 2, "seed": 9}),
+        ({"seed": 3}, {"seed": 7}, {"seed": 3}),
+        ({}, {"seed": "7"}, {}),
+        ({}, {"seed": True}, {}),
+        ({}, {"rate": 1}, {}),
+    ],
+)
+def test_a_run_gets_a_seed_of_its_own_where_its_app_has_one(
+    config: dict[str, Json], defaults: dict[str, Json], seeded: dict[str, Json]
+) -> None:
+    assert with_seed(config, defaults, SEEDS + 9) == seeded

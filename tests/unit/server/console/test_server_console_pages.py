@@ -229,13 +229,18 @@ def test_nobody_stops_anothers_use(bench: Bench) -> None:
 
 def test_a_run_is_started_once_and_stopped(bench: Bench) -> None:
     site, browser = bench.site, bench.visit("consumer")
+    seeded = make_fab(
+        '[project]\nname = "app"\nversion = "1.0.0"\n[tool.flwr.app]\npublisher = "tests"\n'
+        "[tool.flwr.app.config]\nseed = 7\n"
+    )
+    site.governance.catalogue.register_app(seeded, "seeded")
     page = browser.get("/runs/new").text
     request_id = re.search(r'name="request_id" value="([^"]+)"', page)
     assert request_id is not None
     form = {
         "csrf": csrf(browser),
         "request_id": request_id[1],
-        "app": sha256_hex(make_fab()),
+        "app": sha256_hex(seeded),
         "purpose": "medical-research",
         "agreement": ["agreement-alpha", "agreement-beta"],
         "rounds": "3",
@@ -253,6 +258,8 @@ def test_a_run_is_started_once_and_stopped(bench: Bench) -> None:
     assert first.status_code == 303, first.text
     assert browser.post("/runs/new", data=form).headers["location"] == first.headers["location"]
     assert site.kinds().count("RunOpened") == 1
+    [(_, config)] = site.superlink.started
+    assert config["seed"] != 7
     where = first.headers["location"]
     shown = browser.get(where).text
     spent = re.search(r"ε 0 of ([0-9.]+) spent", shown)
