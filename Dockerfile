@@ -19,7 +19,7 @@ COPY pyproject.toml LICENSE /src/
 # code comes as a layer of its own, found by the .pth file; headers of torch, tests and pip go.
 RUN cd /src && for name in policies ledger server clients auditors commands; do \
       mkdir $name && touch $name/__init__.py; done && touch README.md \
- && /opt/venv/bin/pip install -q -c constraints.txt ".[demo,postgres,otel]" \
+ && /opt/venv/bin/pip install -q -c constraints.txt ".[demo,postgres,otel,metrics]" \
  && cd /opt/venv/lib/python3*/site-packages \
  && rm -rf policies ledger server clients auditors commands \
       torch/include torch/share torch/test \
