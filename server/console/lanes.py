@@ -110,6 +110,14 @@ class RunPicture:
         return sorted({name for card in self.rounds for name in card.figures})[:MAX_FIGURES]
 
     @property
+    def values(self) -> dict[str, tuple[RoundCard, float]]:
+        """The newest value of each of these figures, with its round."""
+        newest = {
+            name: (card, value) for card in self.rounds for name, value in card.figures.items()
+        }
+        return {name: newest[name] for name in self.figures}
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in ENDED

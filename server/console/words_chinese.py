@@ -120,7 +120,6 @@ CHINESE: Final[Mapping[str, str]] = MappingProxyType(
         "why-nobody": "最近一轮中，受请求的企业没有被排除的。",
         "figures": "指标",
         "no-figures": "尚无指标。",
-        "figures-below": "有指标的轮次尚少，数值见下表。",
         "chart-said": "{name} 由 {first} 变为 {last}。",
         "rounds": "各轮",
         "permitted": "获准",

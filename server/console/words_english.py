@@ -122,7 +122,6 @@ ENGLISH: Final[Mapping[str, str]] = MappingProxyType(
         "why-nobody": "Nobody who was asked is out of the newest round.",
         "figures": "Figures",
         "no-figures": "No figure has arrived yet.",
-        "figures-below": "Too few rounds have them for a drawing; they stand in the table.",
         "chart-said": "{name} went from {first} to {last}.",
         "rounds": "Rounds",
         "permitted": "Permitted",

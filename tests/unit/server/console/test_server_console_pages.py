@@ -47,6 +47,7 @@ def test_a_run_shows_each_enterprise(bench: Bench, who: str) -> None:
     assert "from Round 1" in text
     assert "1 of 3 rounds closed" in text
     assert '<td class="n">0.25</td>' in text
+    assert re.search("<dt>loss</dt><dd>0.25 <small>Round 1</small>", text), "one point is no curve"
     assert ("Stop this run" in text) == (who in ("operator", "consumer"))
 
 
