@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 NODES = ("riverside", "northgate", "lakeview", "westpark", "hillcrest")
+HEALTHY_S = 300.0  # on a machine that is loaded
 STAYING = ("superlink", "governance", "executor", "proxy", "console", *NODES)
 NO_ENGINE = (
-    "expected a Docker engine with Compose v2, got none; on Debian: apt-get install docker.io "
-    "docker-compose-plugin, then start dockerd (as root)"
+    "expected a Docker engine with Compose v2, got none; on Debian, as root, .ci/engine installs "
+    "and starts one"
 )
 
 
@@ -77,6 +80,17 @@ class Project:
         """A program of ours in a running service's container."""
         return self.compose("exec", "-T", service, "python", "-c", program)
 
+    def audit(self, verb: str, *words: str, seen: Path | None = None) -> str:
+        """`tds audit` of an outsider, over HTTPS.
+
+        Args:
+            seen: a checkpoint that somebody saw earlier.
+        """
+        brings = ["-v", f"{seen}:/seen:ro"] if seen else []
+        shows = ["--seen", "/seen"] if seen else []
+        run = ("run", "--rm", "-T", "--no-deps", *brings, "auditor")
+        return self.compose(*run, verb, *shows, *words)
+
     def states(self) -> dict[str, str]:
         """Health, or state, of each service's container."""
         lines = self.compose("ps", "-a", "--format", "json").splitlines()
@@ -98,15 +112,68 @@ class Project:
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What the engine holds of a service's container."""
-        id = self.compose("ps", "-a", "-q", service).strip()
-        return inspect("container", id)
+        return inspect("container", self.container(service))
+
+    def container(self, service: str) -> str:
+        """The name of a service's container."""
+        return f"{self.name}-{service}-1"
+
+    def addresses(self, service: str) -> list[str]:
+        """Its container's, one in each of its networks."""
+        found = self.inspect(service)["NetworkSettings"]["Networks"]
+        return [one["IPAddress"] for one in found.values()]
+
+    def bridges(self) -> list[str]:
+        """The host's interfaces of the project's networks."""
+        return [f"br-{id[:12]}" for id in self._remaining("network")]
+
+    def volume(self, name: str) -> Path:
+        """Where a volume of the project lies on the host; root may read there."""
+        return Path(str(inspect("volume", f"{self.name}_{name}")["Mountpoint"]))
+
+    def crash(self, *services: str) -> None:
+        """End their processes as the kernel would for want of memory.
+
+        `docker kill` is a person's word, and the engine takes it as one: it starts nothing again.
+        """
+        for service in services:
+            os.kill(self.inspect(service)["State"]["Pid"], signal.SIGKILL)
+
+    @contextmanager
+    def paused(self, *services: str) -> Iterator[None]:
+        """Every process of theirs is frozen, until the block is left."""
+        containers = [self.container(service) for service in services]
+        docker("pause", *containers)
+        try:
+            yield
+        finally:
+            docker("unpause", *containers)
+
+    def restarts(self, service: str) -> int:
+        """How often the engine started the service's container again."""
+        return int(self.inspect(service)["RestartCount"])
+
+    def remaining(self) -> dict[str, list[str]]:
+        """Ids of what the engine still has of the project, by kind; of what there is none, none."""
+        kinds = ("container", "network", "volume")
+        return {kind: found for kind in kinds if (found := self._remaining(kind))}
+
+    def _remaining(self, kind: str) -> list[str]:
+        every = ["-a"] if kind == "container" else []
+        label = f"label=com.docker.compose.project={self.name}"
+        return docker(kind, "ls", "-q", *every, "--filter", label).split()
+
+
+def docker(*words: str) -> str:
+    """What `docker` printed; fails where it does."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"docker {words}: {done.returncode}\n{done.stderr}"
+    return done.stdout
 
 
 def inspect(kind: str, id: str) -> dict[str, Any]:
-    """What the engine holds of a container or a network."""
-    command = ["docker", kind, "inspect", id]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)[0]
+    """What the engine holds of a container, a network or a volume."""
+    found = json.loads(docker(kind, "inspect", id))[0]
     assert isinstance(found, dict)
     return found
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from compose_project import NODES, ROOT, STAYING, Project, inspect, require_engine
+from compose_project import HEALTHY_S, NODES, ROOT, STAYING, Project, inspect
 
 from clients.appbundle import build_bundle
 from commands.demo import APP
@@ -19,7 +18,6 @@ from commands.hospitals import HOSPITALS, split_data, write_hospital
 from commands.main import main
 from policies.canonical import sha256_hex
 
-HEALTHY_S = 300.0
 USER = 10001
 EASTGATE = next(one for one in HOSPITALS if one.name == "eastgate")  # no service of the file
 OUT = ("--out", "/tmp/clinic.join")
@@ -44,38 +42,22 @@ for name in {names!r}:
 """
 
 
-@pytest.fixture(scope="module")
-def space() -> Iterator[Project]:
-    require_engine()
-    project = Project(f"tdspace-test-{os.getpid()}")
-    try:
-        project.compose("build")
-        project.compose("up", "-d")
-        project.wait_healthy(STAYING, timeout_s=HEALTHY_S)
-        yield project
-    finally:
-        project.attempt("--profile", "*", "down", "-v", "--remove-orphans", "-t", "10")
-
-
-def test_a_governed_training_runs_to_its_end_and_an_outsider_verifies_it(space: Project) -> None:
-    trained = space.compose("run", "--rm", "train")
+def test_a_governed_training_runs_to_its_end_and_an_outsider_verifies_it(
+    space: Project, trained: str
+) -> None:
     assert "COMPLETED" in trained
-    assert "verified: " in space.compose("run", "--rm", "auditor", "verify")
-    assert json.loads(_audit(space, "replay", "--json"))["receipts"] >= 4 * 5
-    assert _audit(space, "report").startswith("<!DOCTYPE html>")
+    assert "verified: " in space.audit("verify")
+    assert json.loads(space.audit("replay", "--json"))["receipts"] >= 4 * 5
+    assert space.audit("report").startswith("<!DOCTYPE html>")
     users = _users(space)
     ids = {name: _participant(space, name) for name in NODES}
     # hillcrest's offer allows another purpose.
     assert users == {ids[name] for name in NODES if name != "hillcrest"}
 
 
-def _audit(space: Project, *words: str) -> str:
-    return space.compose("run", "--rm", "-T", "auditor", *words)
-
-
 def _users(space: Project) -> set[str]:
     """Whose receipts the log holds."""
-    found = json.loads(_audit(space, "find", "--type", "ReceiptAccepted", "--json"))
+    found = json.loads(space.audit("find", "--type", "ReceiptAccepted", "--json"))
     assert found["verified"] is True
     return {entry["summary"].split()[0] for entry in found["entries"]}
 

@@ -211,12 +211,12 @@ def spec(
 # -- waiting -----------------------------------------------------------------------------------
 
 
-def wait_for(what: str, ready: Stop, *, timeout_s: float) -> None:
+def wait_for(what: str, ready: Stop, *, timeout_s: float, every_s: float = 0.02) -> None:
     """Returns once `ready()`; fails after `timeout_s`."""
     end = time.monotonic() + timeout_s
     while not ready():
         assert time.monotonic() < end, f"waited {timeout_s:g} s for {what}, in vain"
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def ended(local: LocalSpace, run: str, *, timeout_s: float = 60.0) -> pb.Run:
