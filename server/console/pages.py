@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,6 +40,7 @@ class Pages:
         self._templates.filters["short"] = short
         self._templates.filters["moment"] = moment
         self._templates.filters["size"] = size
+        self._templates.filters["shell"] = shlex.quote
 
     def text(self, template: str, words: Words, **values: object) -> str:
         """A template's text."""
