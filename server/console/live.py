@@ -29,6 +29,7 @@ from server.console.words import Words
 from server.governance import Governance
 from server.pki import Identity
 
+MAX_DRAWINGS: Final = 64  # about 80 kB each
 PARTS: Final = ("headline", "lanes", "figures", "rounds")
 
 
@@ -54,7 +55,7 @@ class Live:
         self._door = door
         self._clock = clock
         self.reading = RunReading(governance, clock)
-        self._drawings: Shared[Drawing] = Shared()
+        self._drawings: Shared[Drawing] = Shared(MAX_DRAWINGS)
         self._checked: Shared[bool] = Shared()
 
     def drawing(self, caller: Identity, run: str, words: Words) -> Drawing:

@@ -26,6 +26,7 @@ from server.console.words import Words
 from server.pki import Identity
 
 MAX_LINES: Final = 200
+MAX_DRAWINGS: Final = 64
 LOOK_S: Final = 2.0
 PARTS: Final = ("drawing", "lists", "log")
 
@@ -54,7 +55,7 @@ class SpaceLive:
         self._door = door
         self._clock = clock
         self._versions: Shared[Hashable] = Shared()
-        self._drawings: Shared[Drawing] = Shared()
+        self._drawings: Shared[Drawing] = Shared(MAX_DRAWINGS)
         self._checked: Shared[bool] = Shared()
 
     def drawing(self, caller: Identity, words: Words) -> Drawing:
