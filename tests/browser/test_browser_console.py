@@ -211,6 +211,24 @@ def test_a_page_that_lost_its_server_says_so_and_goes_on(browser: Browser, bench
         page.context.close()
 
 
+def test_a_page_out_of_view_lets_its_connection_go(browser: Browser, bench: Bench) -> None:
+    visitor = opened(browser, bench, "operator")
+    visitor.page.clock.install()
+    page = visitor.go(f"/runs/{run_of(bench)}")
+    following = page.locator("#following")
+    expect(following).to_have_text("This page follows the run by itself.")
+    seen = "Object.defineProperty(document, 'visibilityState', {value: %r, configurable: true});"
+    told = "document.dispatchEvent(new Event('visibilitychange'))"
+    page.evaluate(seen % "hidden" + told)
+    page.clock.fast_forward(61_000)
+    expect(following).to_contain_text("lost since")
+    bench.site.whole_round(run_of(bench), "ask-3")
+    with page.expect_navigation():
+        page.evaluate(seen % "visible" + told)
+    expect(page.get_by_role("status")).to_contain_text("3 of 4 rounds closed")
+    expect(following).to_have_text("This page follows the run by itself.")
+
+
 def test_a_consumer_starts_a_run_and_stops_it(browser: Browser, bench: Bench) -> None:
     visitor = opened(browser, bench, "consumer")
     page = visitor.go("/runs")

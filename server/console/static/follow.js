@@ -10,6 +10,10 @@
  *  every 15 s. Milliseconds. */
 const SILENCE_MS = 40_000;
 
+/** A page that nobody sees lets its connection go after this: browsers share six among all pages of
+ *  a host. Milliseconds. */
+const UNSEEN_MS = 60_000;
+
 const followed = document.getElementById("followed");
 const note = document.getElementById("following");
 
@@ -105,11 +109,20 @@ document.body.addEventListener("htmx:sseMessage", () => {
 document.body.addEventListener("htmx:sseClose", () => {
   over = true;
 });
+let resting = 0;
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && lost) why();
+  clearTimeout(resting);
+  if (document.visibilityState === "visible") {
+    if (lost) why();
+  } else {
+    resting = setTimeout(() => {
+      source?.close();
+      say("lost");
+    }, UNSEEN_MS);
+  }
 });
 setInterval(() => {
-  if (over || Date.now() - heard < SILENCE_MS) return;
+  if (over || document.visibilityState !== "visible" || Date.now() - heard < SILENCE_MS) return;
   say("lost");
   why();
 }, 5_000);
