@@ -22,8 +22,9 @@ USER: Final = 10001
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 _CHECK: Final = (
-    "exec 3<>/dev/tcp/127.0.0.1/9464; printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3; "
-    "head -n 1 <&3 | grep -q ' 200 '"
+    "for _ in {1..100}; do exec 3<>/dev/tcp/127.0.0.1/9464 "
+    "&& printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 ' && exit; "
+    "sleep 0.25; done 2>/dev/null; exit 1"
 )
 _FILE: Final = """\
 # A node of space {space}, written by `tds node new --emit compose`.
@@ -47,6 +48,7 @@ services:
     pids_limit: 512
     restart: unless-stopped
     stop_grace_period: 30s
+    logging: {{driver: local}}
     volumes: ["{name}:/node", "./{name}-data:/data"]
     secrets: ["{name}-join"]
     networks: ["{name}"]
@@ -59,9 +61,8 @@ services:
         - -c
         - {check}
       interval: 10s
-      timeout: 3s
-      retries: 6
-      start_period: 60s
+      timeout: 30s
+      retries: 4
 {proxy}
 secrets:
   {name}-join:

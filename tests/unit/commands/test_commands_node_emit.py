@@ -116,7 +116,7 @@ def test_in_a_local_space_it_meets_the_proxy_only(desk: Path) -> None:
     assert service["depends_on"] == ["proxy"]
     host, _, port = service["environment"]["TDS_HEALTH"].rpartition(":")
     check = service["healthcheck"]["test"]
-    assert f"/dev/tcp/{host}/{port};" in check[3]
+    assert f"/dev/tcp/{host}/{port} " in check[3]
     file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert check == file["x-node"]["healthcheck"]["test"]
 
