@@ -29,13 +29,14 @@ Flow = tuple[str, int, str, int]
 
 
 class Capture:
-    """Reads frames until it is left. A context manager.
+    """Reads frames until it is left, or the bridges are gone. A context manager.
 
     Attributes:
         flows: what went one way over each TCP connection, in order of arrival.
         beginnings: the flows that were seen from their first packet.
         rest: all other frames, one after another.
         dropped: frames that the kernel could not hand over; known once it is left.
+        gone: bridges that were taken away meanwhile.
         full: whether it stopped reading at MAX_BYTES.
     """
 
@@ -45,6 +46,7 @@ class Capture:
         self.beginnings: set[Flow] = set()
         self.rest = bytearray()
         self.dropped = 0
+        self.gone = 0
         self.full = False
         self._size = 0
         self._sockets = [_open(bridge) for bridge in bridges]
@@ -82,10 +84,15 @@ class Capture:
         while True:
             ends = self._ends.is_set()
             ready, _, _ = select.select(self._sockets, [], [], 0 if ends else 0.2)
-            if ends and not ready:
+            if (ends and not ready) or not self._sockets:
                 return
             for one in ready:
-                self._take(one.recv(FRAME_BYTES))
+                try:
+                    self._take(one.recv(FRAME_BYTES))
+                except OSError:  # its network is gone
+                    self.gone += 1
+                    self._sockets.remove(one)
+                    one.close()
 
     def _take(self, frame: bytes) -> None:
         self._size += len(frame)

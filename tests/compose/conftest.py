@@ -42,6 +42,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             yield Watched(project, capture, canary)
     finally:
         project.attempt("--profile", "*", "down", "-v", "--remove-orphans", "-t", "10")
+        assert project.remaining() == {}
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def seen(watched: Watched, trained: str, text: str) -> Iterator[Capture]:
 def test_what_is_said_in_the_clear_is_seen(seen: Capture, text: str) -> None:
     pair = b"\x00\x00\x50\x40\x00\x00\x8c\xc1"  # 3.25 and -17.5 as little-endian floats
     assert seen.found([text.encode(), pair]) == [text.encode(), pair]
-    assert (seen.dropped, seen.full) == (0, False)
+    assert (seen.dropped, seen.gone, seen.full) == (0, 0, False)
 
 
 def test_no_row_passes_a_network(watched: Watched, seen: Capture) -> None:

@@ -64,4 +64,4 @@ def test_a_withdrawal_in_the_console_holds_from_the_next_round_on(
 
     found = json.loads(space.audit("find", "--type", "ConsentWithdrawn", "--json"))
     assert found["verified"] is True
-    assert [one["index"] for one in found["entries"]] == [int(entry)]
+    assert [one["entry"] for one in found["entries"]] == [int(entry)]

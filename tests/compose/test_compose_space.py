@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
 import httpx
 import psutil
@@ -175,26 +174,28 @@ def test_of_the_superlink_only_the_fleet_can_be_reached(space: Project) -> None:
 
 
 def test_a_node_that_was_emitted_joins_beside_it(
-    space: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    space: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Its Compose file is part of the project from now on, so its folder stays as long.
+    folder = tmp_path_factory.mktemp("clinic")
     space.tds("governance", "space", "invite", "--space=/space/space", "--region=CN-GD", *OUT)
-    join = tmp_path / "clinic.join"
+    join = folder / "clinic.join"
     join.write_text(space.compose("exec", "-T", "governance", "cat", OUT[1]), encoding="utf-8")
-    data = tmp_path / "clinic-data"
+    data = folder / "clinic-data"
     write_hospital(data, EASTGATE, split_data())
     for path in (join, data, *data.iterdir()):
         os.chown(path, USER, USER)
     words = ["node", "new", "clinic", "--join", str(join), "--region", "CN-GD"]
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["tds", *words, "--emit", "compose"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
     # Paths in a Compose file are meant from the folder of the first one.
-    emitted = (tmp_path / "clinic.yml").read_text(encoding="utf-8")
-    space.files.append(tmp_path / "clinic.yml")
-    (tmp_path / "clinic.yml").write_text(
-        emitted.replace("./clinic-data", str(tmp_path / "clinic-data")), encoding="utf-8"
+    emitted = (folder / "clinic.yml").read_text(encoding="utf-8")
+    space.files.append(folder / "clinic.yml")
+    (folder / "clinic.yml").write_text(
+        emitted.replace("./clinic-data", str(folder / "clinic-data")), encoding="utf-8"
     )
     space.compose("up", "-d", "clinic")  # its volume and network go with the others, by `down`
     space.wait_healthy(["clinic", "proxy"], timeout_s=HEALTHY_S)
