@@ -173,7 +173,8 @@ def test_an_answer_is_believed_in_its_form_only(
     answer: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "answer").write_bytes(answer)
-    script = f"cat > /dev/null & printf ready; cat {tmp_path}/answer"
+    request = 1 + 4 + len(png())  # a letter, the length, the file
+    script = f"printf ready; head -c {request} > /dev/null; cat {tmp_path}/answer"
 
     def instead(_: object, **how: object) -> subprocess.Popen[bytes]:
         return Popen(["/bin/sh", "-c", script], **how)  # type: ignore[call-overload]
