@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -14,6 +15,7 @@ from ledger.log import Log
 from ledger.turns import MAX_BATCH_ENTRIES, Appended, Turns, Waiting
 
 APPENDERS = 10_000
+GATHERED = 16
 
 
 @pytest.fixture
@@ -35,10 +37,20 @@ def together(count: int, work: Callable[[int], None]) -> None:
 def test_ten_thousand_appenders_at_once(site: Site) -> None:
     steps: list[str] = []
     found: dict[int, Appended] = {}
-    with site.open(steps.append) as log:
+    came: set[int] = set()
+
+    def step(name: str) -> None:
+        """A writer as slow as a disk: while it signs, others come (on tmpfs none would)."""
+        steps.append(name)
+        if came and name == "signed":
+            while len(log._turns._queue) < GATHERED and len(came) < APPENDERS:
+                time.sleep(0.0005)
+
+    with site.open(step) as log:
         steps.clear()
 
         def append(n: int) -> None:
+            came.add(n)
             found[n] = log.append([b"%d" % n], idempotency_key=str(n))
 
         together(APPENDERS, append)
