@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COUNTED := tests/unit/policies tests/unit/ledger tests/vectors \
 	tests/property/test_policies_cedar.py tests/property/test_ledger_merkle.py \
 	$(patsubst %,tests/unit/server/test_server_%.py,duties reservations rotation vouchers)
-# The longest files first: tests/conftest.py.
-WORKERS := -n auto --maxprocesses 4 --no-loadscope-reorder
+# One more than there are processors, since many tests wait; the longest files first: tests/conftest.py.
+WORKERS := -n $(shell n=$$(($$(nproc) + 1)); echo $$((n < 4 ? n : 4))) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench proto clean

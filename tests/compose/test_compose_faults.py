@@ -79,8 +79,7 @@ def test_a_killed_executor_takes_its_training_along_until_it_is_resumed(runs: Ru
     [
         (("superlink",), "riverside"),
         (("governance",), "lakeview"),
-        (("proxy",), "westpark"),
-        (("executor", "console"), "hillcrest"),
+        (("proxy", "executor", "console"), "hillcrest"),
         # Two are left in each case, as many as a sum needs.
         (("riverside", "northgate", "hillcrest"), ""),
         (("lakeview", "westpark"), ""),

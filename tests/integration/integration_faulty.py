@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from flwr.proto.control_pb2 import ListNodesRequest
-from flwr.supercore.control.control_http_client import ControlHttpClient
 from integration_space import (
     ALLOWED,
     alive,
     cmdline,
     descendants,
     has,
+    online,
     sign_anew,
     slow_bundle,
     spec,
@@ -94,15 +93,7 @@ class Faulty:
 
     def online(self) -> set[str]:
         """The nodes that the SuperLink counts as online, by participant."""
-        card = self.local.space.card
-        client = ControlHttpClient.from_server_address(
-            card.superlink, insecure=False, root_certificates=card.ca_pem.encode(), interceptors=[]
-        )
-        try:
-            found = client.ListNodes(ListNodesRequest()).nodes_info
-        finally:
-            client.close()
-        return {node.name for node in found if node.status == "online"}
+        return online(self.local)
 
     def wait(
         self, folder: Path, run: str, kind: str, *, timeout_s: float = 30, **f: object

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import psutil
+from flwr.proto.control_pb2 import ListNodesRequest
+from flwr.supercore.control.control_http_client import ControlHttpClient
 
 from auditors.snapshot import Snapshot
 from clients.appbundle import build_bundle
@@ -169,8 +171,22 @@ def slow_bundle(folder: Path) -> bytes:
 @cache
 def _built() -> bytes:
     with tempfile.TemporaryDirectory(prefix="tds-slow-") as folder:
-        slow_app(Path(folder))
-        return build_bundle(Path(folder))
+        app = Path(folder) / "slow-app"  # a name that `flwr build` takes
+        slow_app(app)
+        return build_bundle(app)
+
+
+def online(local: LocalSpace) -> set[str]:
+    """The nodes that the SuperLink counts as online, by participant."""
+    card = local.space.card
+    client = ControlHttpClient.from_server_address(
+        card.superlink, insecure=False, root_certificates=card.ca_pem.encode(), interceptors=[]
+    )
+    try:
+        found = client.ListNodes(ListNodesRequest()).nodes_info
+    finally:
+        client.close()
+    return {node.name for node in found if node.status == "online"}
 
 
 def sign_anew(local: LocalSpace, name: str, *, purpose: str = ALLOWED) -> str:

@@ -11,6 +11,7 @@ from integration_space import (
     ALLOWED,
     ended,
     has,
+    online,
     read_log,
     sign_anew,
     slow_bundle,
@@ -108,8 +109,10 @@ def test_a_space_goes_on_from_its_newest_backup_and_from_no_older_one(tmp_path: 
         local.space = load_space(new)
         local.start()
         local.start_nodes(["north"])
+        wait_for("the nodes", lambda: online(local) == set(ROWS), timeout_s=60)
         again = a_run(local, app, rounds=1)
-        assert ended(local, again).state == "COMPLETED"
+        view = ended(local, again)
+        assert view.state == "COMPLETED", view
         for name in ROWS:
             assert has(new / "log", again, "ReceiptAccepted", participant=name)()
         assert not [one for one in read_log(new / "log") if one.type == "ForkReported"]
