@@ -24,7 +24,7 @@ from typing import Final, Protocol, TypeVar
 
 import httpx
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.common.constant import Status
+from flwr.common.constant import ErrorCode, Status
 from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
@@ -266,12 +266,19 @@ def _exchange(
         looked = clock()
         _OBJECTS_UNTIL.set(time.monotonic() + max(0.0, end - looked))
         for message in grid.pull_messages(list(waiting)):
+            if _expired(message) and clock() >= end:
+                continue
             node = waiting.pop(message.metadata.reply_to_message_id, None)
             if node is not None:
                 replies[node] = replace(read(node, message), after_s=clock() - started)
     for node in waiting.values():
         replies[node] = Reply(node_id=node, missing=f"no reply within {deadline_s:g} s")
     return [replies[node] for node in nodes]
+
+
+def _expired(message: Message) -> bool:
+    """Whether the SuperLink says that what was sent is there no more, as after its time."""
+    return message.has_error() and message.error.code == ErrorCode.MESSAGE_UNAVAILABLE
 
 
 def _read_reply(node: int, message: Message) -> Reply:

@@ -69,6 +69,8 @@ def test_a_space_goes_on_from_its_newest_backup_and_from_no_older_one(tmp_path: 
         )
         assert done.returncode == 0, done.stderr
         assert ended(local, run).state == "COMPLETED"
+        after = a_run(local, app, rounds=1)  # however late that backup was made
+        assert ended(local, after).state == "COMPLETED"
         node = local.nodes["north"].folder
         done = tds("node", "backup", "--node", str(node), "--out", str(tmp_path / "n.tar"), *sealed)
         assert done.returncode == 0, done.stderr

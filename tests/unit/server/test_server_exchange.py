@@ -122,6 +122,21 @@ def test_a_silent_node_costs_the_deadline_and_no_more() -> None:
     assert all(message.metadata.ttl == 3.0 for message in grid.sent)
 
 
+def test_what_the_superlink_forgot_after_its_deadline_is_no_reply() -> None:
+    """A look on a slow machine may come back when what was sent has expired."""
+
+    class FakeSlowGrid(FakeGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            clock.sleep(3.0)
+            return super().pull_messages(message_ids)
+
+    clock = FakeClock()
+    [reply] = _send(FakeSlowGrid({1: Error(3, "Message Unavailable")}), clock)
+    assert reply.missing == "no reply within 2 s"
+    [early] = _send(FakeGrid({1: Error(3, "Message Unavailable")}), FakeClock())
+    assert "Message Unavailable" in early.missing
+
+
 def test_a_refusal_comes_through_with_its_code() -> None:
     refusal = Refusal(code="permit-expired", text="expired 3 s ago")
     grid = FakeGrid({1: Error(REFUSED_CODE, refusal.encode())})
