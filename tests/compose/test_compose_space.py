@@ -31,13 +31,17 @@ for path in {paths!r}:
         print(error.code)
 """
 NAMES = """
-import socket
-for name in {names!r}:
+import concurrent.futures, socket
+
+def known(name):
     try:
         socket.getaddrinfo(name, 1)
-        print("known")
+        return "known"
     except OSError:
-        print("unknown")
+        return "unknown"
+
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    print(*pool.map(known, {names!r}))
 """
 
 
