@@ -10,6 +10,7 @@ from server.errors import SuperLinkUnavailable, Unavailable
 from server.runs import Runs
 
 PERIOD_S: Final = 10.0
+_CLOSE_S: Final = 5.0
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -24,9 +25,10 @@ class RunWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more; returns once a look that is under way is over. Safe to call again."""
+        """Look no more; waits a little for a look under way, since a SuperLink that is ending
+        may not answer. Safe to call again."""
         self._closed.set()
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
 
     def _work(self) -> None:
         while not self._closed.wait(self._period_s):
