@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from typing import Any
 
@@ -24,6 +25,7 @@ from policies.canonical import canonical_bytes, parse_json, sha256_hex
 from policies.disclosure import AppText
 from policies.envelope import open_envelope
 from policies.statements import WITHDRAWAL_TYPE
+from server import runwatch
 from server.access import ROLES_BY_RPC, check_role
 from server.errors import (
     BadInput,
@@ -504,6 +506,27 @@ def test_runs_are_watched_until_the_watch_is_closed(site: Site) -> None:
         assert time.monotonic() < end
         time.sleep(0.01)
     watch.close()
+    watch.close()
+
+
+def test_a_superlink_that_does_not_answer_holds_up_no_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def ended(_: object) -> dict[str, str]:
+        asked.set()
+        answered.wait(60)
+        return {}
+
+    site.open_run()
+    monkeypatch.setattr(site.superlink, "ended", ended)
+    monkeypatch.setattr(runwatch, "_CLOSE_S", 0.01)
+    watch = RunWatch(site.governance.runs, period_s=0.01)
+    assert asked.wait(10)
+    watch.close()
+    assert not answered.is_set()
+    answered.set()
     watch.close()
 
 
