@@ -241,9 +241,9 @@ def _exchange(
 ) -> list[Reply]:
     """Send each node its own, and wait; a `Reply` of each, in order of node id."""
     nodes = sorted(contents)
-    messages = [
-        Message(contents[node], node, kind, ttl=deadline_s + 1.0, group_id=group) for node in nodes
-    ]
+    ttl = deadline_s + 1.0
+    expires = clock() + ttl  # before the deadline where sending takes longer than a second
+    messages = [Message(contents[node], node, kind, ttl=ttl, group_id=group) for node in nodes]
     try:
         ids = list(grid.push_messages(messages))
     except ObjectPushError as error:
@@ -266,7 +266,7 @@ def _exchange(
         looked = clock()
         _OBJECTS_UNTIL.set(time.monotonic() + max(0.0, end - looked))
         for message in grid.pull_messages(list(waiting)):
-            if _expired(message) and clock() >= end:
+            if _expired(message) and clock() >= min(end, expires):
                 continue
             node = waiting.pop(message.metadata.reply_to_message_id, None)
             if node is not None:

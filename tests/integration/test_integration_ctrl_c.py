@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,22 @@ class Demo:
         self.look()
         return [cmdline(process) for process in alive(list(self.seen))]
 
+    def await_none_left(self, *, timeout_s: float) -> None:
+        """Returns once none runs; else fails with who is left and what its threads do."""
+        end = time.monotonic() + timeout_s
+        while left := self.left():
+            assert time.monotonic() < end, f"after {timeout_s:g} s: {left}, {self.stacks()}"
+            time.sleep(0.1)
+
+    def stacks(self) -> dict[str, str]:
+        """By log file, what was said last by those that still run: where each thread is."""
+        for process in alive(list(self.seen)):
+            process.send_signal(signal.SIGABRT)  # faulthandler's dump of all threads
+        time.sleep(1.0)
+        logs = {file.name: file.read_bytes()[-4000:] for file in self.folder.glob("**/logs/*.log")}
+        aborted = {name: text for name, text in logs.items() if b"Fatal Python error" in text}
+        return {name: text.decode(errors="replace") for name, text in aborted.items()}
+
     def has_started(self, count: int) -> bool:
         """Whether so many processes were seen."""
         return len(self.seen) >= count
@@ -68,6 +85,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         )
     found = Demo(folder=folder, process=process, seen=set())
     try:
@@ -107,15 +125,14 @@ def test_ctrl_c_leaves_no_process(demo: Demo, moment: Moment, processes: int) ->
     assert demo.process.returncode == 130
     assert "interrupted; everything that was started has been ended" in demo.output
     assert "Traceback" not in demo.output
-    wait_for("all that it started to end", lambda: demo.left() == [], timeout_s=15)
+    demo.await_none_left(timeout_s=15)
 
 
 def test_a_killed_demo_leaves_no_process(demo: Demo) -> None:
     _wait_for(demo, _rounds_run, 13)
     demo.process.kill()
     demo.process.wait()
-    wait_for("its processes to end", lambda: demo.left() == [], timeout_s=60)
-    assert demo.left() == []
+    demo.await_none_left(timeout_s=60)
 
 
 def _wait_for(demo: Demo, moment: Moment, processes: int) -> None:
@@ -124,4 +141,4 @@ def _wait_for(demo: Demo, moment: Moment, processes: int) -> None:
         assert demo.process.poll() is None, demo.output
         return moment(demo) and demo.has_started(processes)
 
-    wait_for(moment.__name__, ready, timeout_s=90)
+    wait_for(moment.__name__, ready, timeout_s=180)

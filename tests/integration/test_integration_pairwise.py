@@ -39,7 +39,7 @@ from server.models import ModelStore
 
 pytestmark = pytest.mark.process
 
-ROWS = {"east": 70, "north": 120, "south": 80, "west": 60}
+ROWS = {"east": 70, SLOW: 200, "south": 80, "west": 60}
 EARLY = "west"
 """Has sent its update long before `SLOW` has."""
 

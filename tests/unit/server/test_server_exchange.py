@@ -123,7 +123,7 @@ def test_a_silent_node_costs_the_deadline_and_no_more() -> None:
 
 
 def test_what_the_superlink_forgot_after_its_deadline_is_no_reply() -> None:
-    """A look on a slow machine may come back when what was sent has expired."""
+    """On a slow machine what was sent may expire while one looks, or while one sends."""
 
     class FakeSlowGrid(FakeGrid):
         def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
@@ -132,6 +132,15 @@ def test_what_the_superlink_forgot_after_its_deadline_is_no_reply() -> None:
 
     clock = FakeClock()
     [reply] = _send(FakeSlowGrid({1: Error(3, "Message Unavailable")}), clock)
+    assert reply.missing == "no reply within 2 s"
+
+    class FakeGridSlowToSend(FakeGrid):
+        def push_messages(self, messages: Iterable[Message]) -> list[str]:
+            clock.sleep(3.0)
+            return super().push_messages(messages)
+
+    clock = FakeClock()
+    [reply] = _send(FakeGridSlowToSend({1: Error(3, "Message Unavailable")}), clock)
     assert reply.missing == "no reply within 2 s"
     [early] = _send(FakeGrid({1: Error(3, "Message Unavailable")}), FakeClock())
     assert "Message Unavailable" in early.missing
