@@ -12,6 +12,9 @@ COUNTED := tests/unit/policies tests/unit/ledger tests/vectors \
 # One more than there are processors, since many tests wait; the longest files first: tests/conftest.py.
 WORKERS := -n $(shell n=$$(($$(nproc) + 1)); echo $$((n < 4 ? n : 4))) --no-loadscope-reorder
 
+# Many processes import the same modules; where this is set, each compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench proto clean
 
