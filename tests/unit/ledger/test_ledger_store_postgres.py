@@ -210,20 +210,19 @@ def test_an_append_whose_answer_was_lost(place: Schema) -> None:
     store = place.open()
     store.append(batch(0, [b"a"]))
     place.server.set("synchronous_standby_names", "nobody")
-    try:
-        waiting = threading.Thread(target=_append_and_lose, args=(store,))
-        waiting.start()
-        _wait_for(place, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        place.server.end_connections()
-        waiting.join(timeout=20)
-        assert not waiting.is_alive()
-    finally:
-        place.server.set("synchronous_standby_names", None)
-    assert store.head() == head(2)
-    with pytest.raises(LogDamaged, match="head of size 1, got one of size 2"):
-        store.append(batch(1, [b"b"]))
-    store.append(batch(2, [b"c"]))
-    assert list(store.lines(0)) == [b"a", b"b", b"c"]
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            lost = pool.submit(_append_until_lost, store)  # the server takes up a setting by and by
+            _wait_for(place, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            place.server.end_connections()
+            size = lost.result(timeout=20)
+        finally:
+            place.server.set("synchronous_standby_names", None)
+    assert store.head() == head(size + 1)
+    with pytest.raises(LogDamaged, match=f"head of size {size}, got one of size {size + 1}"):
+        store.append(batch(size, [b"b"]))
+    store.append(batch(size + 1, [b"c"]))
+    assert list(store.lines(0)) == [b"a", *[b"b"] * size, b"c"]
     store.close()
 
 
@@ -242,6 +241,17 @@ def test_a_connection_lost_in_the_middle_of_an_append(place: Schema) -> None:
     assert store.head() == head(1)
     store.append(batch(1, [b"b"]))
     store.close()
+
+
+def _append_until_lost(store: PostgresStore) -> int:
+    """The size before the append that raised."""
+    for size in range(1, 10_000):
+        try:
+            store.append(batch(size, [b"b"]))
+        except LogUnavailable as error:
+            assert "the next call" in str(error)
+            return size
+    raise AssertionError("expected an append to wait")
 
 
 def _append_and_lose(store: PostgresStore) -> None:
