@@ -69,3 +69,7 @@ $(VENV)/dev: $(VENV)/base pyproject.toml
 $(VENV)/bench: $(VENV)/dev
 	$(PIP) install -c constraints.txt -e ".[demo,dev,bench]"
 	@touch $@
+
+$(VENV)/browser: $(VENV)/dev
+	$(PIP) install -c constraints.txt -e ".[demo,dev,browser]"
+	@touch $@

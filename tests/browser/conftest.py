@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "auditors"))
 
 from chromium import CHROMIUM, FLAGS
 from replay_log_site import read, space, tell, write
+
+
+expect.set_options(timeout=20_000)  # milliseconds: other tests may run beside these
 
 
 @pytest.fixture(scope="session")

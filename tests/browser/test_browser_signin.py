@@ -125,6 +125,7 @@ def test_a_real_provider_lets_in_whom_the_operators_file_names(
             expect(page).to_have_url(f"{console.url}/space")
             expect(page.get_by_text("alpha, enterprise")).to_be_visible()
             page.get_by_role("button", name="Sign out").click()
+            expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
             context.close()
 
             context = browser.new_context(**LOOKS["desk"])
