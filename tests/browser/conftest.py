@@ -14,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "auditors"))
 from chromium import CHROMIUM, FLAGS
 from replay_log_site import read, space, tell, write
 
-
 expect.set_options(timeout=20_000)  # milliseconds: other tests may run beside these
 
 
