@@ -239,7 +239,7 @@ def test_objects_are_waited_for_until_the_rounds_deadline(
         grid, node_ids=[1], kind="train", round_number=1, permit=b"p", model=b"m",
         deadline_s=deadline_s, poll_s=0.0,
     )  # fmt: skip
-    assert time.monotonic() - began < deadline_s + 1.0
+    assert time.monotonic() - began < deadline_s + 20.0
     assert len(asked) >= tries
 
 
