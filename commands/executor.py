@@ -10,12 +10,11 @@ import argparse
 import importlib.util
 import logging
 import os
-import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from commands.ending import unwind_on_sigterm
 from commands.logs import FORMAT_VARIABLE, LogFormat, configure_logs
 from server.errors import SuperLinkUnavailable
 from server.exchange import ServerAppExecutor
@@ -36,7 +35,7 @@ def main(*, superlink: str, ca: Path, secret: Path) -> None:
         ca, secret: files: the space's CA, and what the SuperLink asks of executors.
     """
     configure_logs(LogFormat(os.environ.get(FORMAT_VARIABLE, LogFormat.TEXT)))
-    signal.signal(signal.SIGTERM, _leave)
+    unwind_on_sigterm()
     if importlib.util.find_spec("torch") is not None:
         import torch  # noqa: F401, PLC0415  (what each ServerApp would import, once)
     executor = ServerAppExecutor(address=superlink, ca_file=ca, secret=read_secret(secret))
@@ -54,10 +53,6 @@ def main(*, superlink: str, ca: Path, secret: Path) -> None:
         LOGGER.info("leaving")
     finally:
         executor.close()
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def arguments(words: list[str] | None = None) -> dict[str, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import importlib
 import logging
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Annotated, Final
 
 import click
 import typer
 
+from commands.ending import unwind_on_sigterm
 from commands.errors import Exit
 from commands.output import complain
 
@@ -79,8 +78,7 @@ def options(
 
 def main() -> None:
     """Entry point: run a verb, turn its errors into a sentence and an exit code."""
-    # SIGTERM unwinds like Ctrl-C, so that every context manager ends what it started.
-    signal.signal(signal.SIGTERM, _interrupt)
+    unwind_on_sigterm()
     sys.exit(_run())
 
 
@@ -133,7 +131,3 @@ def _last_words(level: int, text: str) -> None:
         logging.getLogger(__name__).log(level, "%s", text)
     else:
         complain(text)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -464,7 +464,6 @@ class ServerAppExecutor:
                 SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE}),
             ],
         )
-        self._children: list[multiprocessing.process.BaseProcess] = []
 
     def step(self) -> bool:
         """Look for one task and start it; True when there was one.
@@ -472,7 +471,7 @@ class ServerAppExecutor:
         Raises:
             SuperLinkUnavailable: not reachable, or the secret is wrong.
         """
-        self._children = [child for child in self._children if child.is_alive()]
+        multiprocessing.active_children()  # lets go of those that ended
         try:
             response = self._client.AcquireTask(
                 AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
@@ -483,20 +482,19 @@ class ServerAppExecutor:
             ) from error
         if not (response.HasField("task") and response.token):
             return False
-        child = multiprocessing.get_context("fork").Process(
+        multiprocessing.get_context("fork").Process(
             target=_serve_app,
             args=(self._address, self._ca_pem, response.token, os.getpid()),
             name=f"serverapp-{response.task.run_id}",
-        )
-        child.start()
-        self._children.append(child)
+        ).start()
         return True
 
     def close(self) -> None:
-        """End every ServerApp that still runs."""
-        for child in self._children:
+        """End every ServerApp that still runs: else Python would wait for it at its own end."""
+        children = multiprocessing.active_children()
+        for child in children:
             child.terminate()
-        for child in self._children:
+        for child in children:
             child.join(5)
             if child.is_alive():
                 child.kill()

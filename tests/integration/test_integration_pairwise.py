@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -189,6 +190,7 @@ def test_too_few_that_help_cost_the_round_and_the_run_goes_on(
         out: Any = close.body["left_out"]
         told = {one["participant"]: (one["code"], one["text"]) for one in out}
         assert {code for code, _ in told.values()} == {"no-reply"}
-        assert "expected at least 3 participants who shared, got 2" in told["north"][1]
+        # 1 where the other one was late
+        assert re.search("expected at least 3 participants who shared, got [12]", told["north"][1])
     verify(space)
     space.local.start_nodes([EARLY])
