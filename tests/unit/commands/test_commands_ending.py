@@ -18,8 +18,8 @@ import subprocess, sys, time
 from commands.ending import unwind_on_sigterm
 
 unwind_on_sigterm()
-print("up", flush=True)
 try:
+    print("up", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("ending", flush=True)
@@ -52,8 +52,8 @@ from pathlib import Path
 from commands.ending import unwind_on_sigterm
 
 unwind_on_sigterm()
-print("up", flush=True)
 try:
+    print("up", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     time.sleep(1)
