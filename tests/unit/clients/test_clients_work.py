@@ -636,7 +636,7 @@ def test_a_withdrawal_by_another_process_ends_the_running_task_at_once(node: Nod
         worker.join(5)
         took = time.monotonic() - began
     assert [code(reply) for reply in replies] == ["consent-withdrawn"]
-    assert took < 4.0  # 0.3 s on an idle machine; bench/ measures it
+    assert took < 4.0  # 0.3 s on an idle machine; without the watcher it never ends
     assert node.types() == ["UseStarted", "Withdrawn", "UseFailed"]
     assert [use.outcome for use in node.state.uses(limit=9)] == ["withdrawn"]
     node.runner.waits = False
